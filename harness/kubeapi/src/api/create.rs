@@ -1,0 +1,156 @@
+//! `POST`: a new object.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Api, Effect, Target, decode};
+use crate::object;
+use crate::resources::{Resource, Scope};
+use crate::status::{FieldError, Reason, Status};
+use crate::store::{Key, State};
+
+/// As kube-apiserver: the base of a generated name is cut so that the name fits a DNS label.
+const GENERATED_BASE_MAX: usize = 58;
+const GENERATED_NAME_TRIES: usize = 8;
+
+impl Api {
+    pub(crate) fn create(
+        &self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        body: Value,
+        effect: Effect,
+    ) -> Result<Arc<Value>, Status> {
+        let mut object = decode(resource, namespace, body)?;
+        if !object::resource_version(&object).is_empty() {
+            return Err(Status::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        let stored = self.store.write(|state| {
+            if resource.scope == Scope::Namespaced {
+                admit_namespace(state, resource, namespace, object::name(&object))?;
+            }
+            name_object(state, resource, &mut object)?;
+            stamp(&mut object)?;
+            resource.strategy.default_new(&mut object)?;
+            check(resource, &object)?;
+            if resource.kind == "Service" {
+                self.assign_cluster_ip(resource, &mut object)?;
+            }
+            if effect == Effect::DryRun {
+                if resource.kind == "Service" {
+                    self.cluster_ips().release(&object);
+                }
+                return Ok(Arc::new(object));
+            }
+            Ok(state.put(&resource.storage, object))
+        })?;
+        Ok(resource.encode(&stored))
+    }
+
+    pub(super) fn assign_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), Status> {
+        let name = object::name(service).to_owned();
+        self.cluster_ips()
+            .assign(service)
+            .map_err(|error| Status::unprocessable(&resource.kind, &resource.group, &name, &[error]))
+    }
+}
+
+/// Refuses the object if it breaks a rule of its kind.
+pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
+    refuse(resource, object, &resource.strategy.validate(object))
+}
+
+pub(super) fn refuse(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::unprocessable(
+        &resource.kind,
+        &resource.group,
+        object::name(object),
+        errors,
+    ))
+}
+
+fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), Status> {
+    if namespace.is_empty() {
+        return Err(Status::bad_request(
+            "an empty namespace may not be set during creation",
+        ));
+    }
+    let Some(owner) = state.get("namespaces", &Key::new("", namespace)) else {
+        let subject = crate::status::Subject {
+            group: "",
+            plural: "namespaces",
+            name: namespace,
+        };
+        return Err(Status::not_found(&subject));
+    };
+    if object::is_terminating(owner) {
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        return Err(Status::forbidden(&resource.subject(name), &why));
+    }
+    Ok(())
+}
+
+/// Settles the name: the given one if it is free, else one made from `generateName`.
+fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> Result<(), Status> {
+    let namespace = object::namespace(object).to_owned();
+    let taken = |name: &str| {
+        let target = Target::new(resource, &namespace, name);
+        state.get(&resource.storage, &target.key).is_some()
+    };
+    let given = object::name(object).to_owned();
+    if !given.is_empty() {
+        return match taken(&given) {
+            true => Err(Status::already_exists(&resource.subject(&given))),
+            false => Ok(()),
+        };
+    }
+    let base = object::text(object, "/metadata/generateName").to_owned();
+    if base.is_empty() {
+        let error = FieldError::required("metadata.name: name or generateName");
+        return Err(Status::unprocessable(
+            &resource.kind,
+            &resource.group,
+            "",
+            &[error],
+        ));
+    }
+    let cut: String = base.chars().take(GENERATED_BASE_MAX).collect();
+    let mut candidates =
+        (0..GENERATED_NAME_TRIES).map(|_| format!("{cut}{}", object::suffix(rand::random())));
+    let Some(name) = candidates.find(|name| !taken(name)) else {
+        return Err(Status::new(
+            Reason::AlreadyExists,
+            format!("no free name for generateName \"{base}\" was found"),
+        ));
+    };
+    object["metadata"]["name"] = json!(name);
+    Ok(())
+}
+
+/// The metadata that only the server writes.
+fn stamp(object: &mut Value) -> Result<(), Status> {
+    let has_spec = object.get("spec").is_some();
+    let metadata = object::metadata_mut(object)?;
+    for server_owned in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "generation",
+    ] {
+        metadata.remove(server_owned);
+    }
+    metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
+    metadata.insert("creationTimestamp".to_owned(), json!(object::now()));
+    if has_spec {
+        metadata.insert("generation".to_owned(), json!(1));
+    }
+    super::modify::drop_empty(metadata);
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! `PUT` and `PATCH`: a new state for an existing object.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::create::{check, refuse};
+use super::{Api, Effect, Target, decode, fetch};
+use crate::object;
+use crate::patch::Patch;
+use crate::status::{FieldError, FieldRule, Status};
+use crate::store::State;
+use crate::strategy::Part;
+
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+impl Api {
+    /// `PUT`: replaces one part of the object by the client's.
+    pub(crate) fn update(
+        &self,
+        target: &Target,
+        part: Part,
+        body: Value,
+        effect: Effect,
+    ) -> Result<Arc<Value>, Status> {
+        let mut proposed = decode(&target.resource, &target.key.namespace, body)?;
+        match object::name(&proposed) {
+            "" => proposed["metadata"]["name"] = json!(target.key.name),
+            name if name == target.key.name => {}
+            name => {
+                let url = &target.key.name;
+                let message =
+                    format!("the name of the object ({name}) does not match the name on the URL ({url})");
+                return Err(Status::bad_request(message));
+            }
+        }
+        let stored = self.store.write(|state| {
+            let current = fetch(state, target)?;
+            self.replace(state, target, part, &current, proposed, effect)
+        })?;
+        Ok(target.resource.encode(&stored))
+    }
+
+    /// `PATCH`: applies the patch to the served form of the object.
+    pub(crate) fn patch(
+        &self,
+        target: &Target,
+        part: Part,
+        patch: &Patch,
+        effect: Effect,
+    ) -> Result<Arc<Value>, Status> {
+        let resource = &target.resource;
+        self.modify(target, part, effect, |current| {
+            let mut proposed = (*resource.encode(current)).clone();
+            patch.apply(&resource.kind, &mut proposed)?;
+            decode(resource, &target.key.namespace, proposed)
+        })
+    }
+
+    /// Reads, changes and stores the object in one transaction; `change` sees and returns the stored form.
+    pub(crate) fn modify(
+        &self,
+        target: &Target,
+        part: Part,
+        effect: Effect,
+        change: impl FnOnce(&Arc<Value>) -> Result<Value, Status>,
+    ) -> Result<Arc<Value>, Status> {
+        let stored = self.store.write(|state| {
+            let current = fetch(state, target)?;
+            let proposed = change(&current)?;
+            self.replace(state, target, part, &current, proposed, effect)
+        })?;
+        Ok(target.resource.encode(&stored))
+    }
+
+    /// Stores `proposed` in place of `current`, unless nothing changes; removes the object if the change took
+    /// away the last thing that held back its deletion.
+    fn replace(
+        &self,
+        state: &mut State,
+        target: &Target,
+        part: Part,
+        current: &Arc<Value>,
+        mut proposed: Value,
+        effect: Effect,
+    ) -> Result<Arc<Value>, Status> {
+        let resource = &target.resource;
+        check_version(target, current, &proposed)?;
+        keep_server_owned(resource, current, &mut proposed)?;
+        let mut next = assemble(part, current, proposed)?;
+        if part == Part::Main {
+            resource.strategy.default_replacement(current, &mut next)?;
+            let mut errors = resource.strategy.validate_change(current, &next);
+            errors.extend(new_finalizers(current, &next));
+            refuse(resource, &next, &errors)?;
+        }
+        check(resource, &next)?;
+        if current.get("spec") != next.get("spec")
+            && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
+        {
+            next["metadata"]["generation"] = json!(generation + 1);
+        }
+        if next == **current {
+            return Ok(Arc::clone(current));
+        }
+        if effect == Effect::DryRun {
+            return Ok(Arc::new(next));
+        }
+        if resource.kind == "Service" && current["spec"]["clusterIP"] != next["spec"]["clusterIP"] {
+            self.cluster_ips().release(current);
+            self.assign_cluster_ip(resource, &mut next)?;
+        }
+        if is_released(&next) {
+            let last = state.put(&resource.storage, next);
+            return Ok(self.remove(state, target).unwrap_or(last));
+        }
+        Ok(state.put(&resource.storage, next))
+    }
+}
+
+/// A resource version in a write says: only if nobody else wrote since.
+fn check_version(target: &Target, current: &Value, proposed: &Value) -> Result<(), Status> {
+    let expected = object::resource_version(proposed);
+    if !expected.is_empty() && expected != object::resource_version(current) {
+        return Err(target.conflict(MODIFIED));
+    }
+    let uid = object::uid(proposed);
+    if !uid.is_empty() && uid != object::uid(current) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            object::uid(current)
+        );
+        return Err(target.conflict(&why));
+    }
+    Ok(())
+}
+
+/// The metadata a client can send but not change.
+const SERVER_OWNED: [&str; 7] = [
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generateName",
+];
+
+fn keep_server_owned(
+    resource: &crate::resources::Resource,
+    current: &Value,
+    proposed: &mut Value,
+) -> Result<(), Status> {
+    if object::name(proposed) != object::name(current) {
+        let value = object::name(proposed).to_owned();
+        return refuse(
+            resource,
+            current,
+            &[FieldError::new("metadata.name", FieldRule::Immutable { value })],
+        );
+    }
+    let metadata = object::metadata_mut(proposed)?;
+    for field in SERVER_OWNED {
+        match current["metadata"].get(field) {
+            Some(value) => metadata.insert(field.to_owned(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+    drop_empty(metadata);
+    Ok(())
+}
+
+/// The API machinery drops empty maps and lists of the metadata when it serialises.
+pub(super) fn drop_empty(metadata: &mut Map<String, Value>) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let empty = match metadata.get(field) {
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            Some(Value::Null) => true,
+            _ => false,
+        };
+        if empty {
+            metadata.remove(field);
+        }
+    }
+}
+
+/// The next state: the written part from the client, everything else as it is.
+fn assemble(part: Part, current: &Value, proposed: Value) -> Result<Value, Status> {
+    let mut next;
+    match part {
+        Part::Main => {
+            next = proposed;
+            take(&mut next, current, "status");
+        }
+        Part::Status => {
+            next = current.clone();
+            take(&mut next, &proposed, "status");
+        }
+        Part::Binding => {
+            next = current.clone();
+            let node = proposed["spec"]["nodeName"].clone();
+            object::map_mut(&mut next, "spec")?.insert("nodeName".to_owned(), node);
+            take(&mut next, &proposed, "status");
+        }
+    }
+    Ok(next)
+}
+
+fn take(next: &mut Value, from: &Value, field: &str) {
+    let Some(fields) = next.as_object_mut() else {
+        return;
+    };
+    match from.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+}
+
+/// An object on its way out takes no new finalizers.
+fn new_finalizers(current: &Value, next: &Value) -> Option<FieldError> {
+    let held = object::items(current, "/metadata/finalizers");
+    let added = object::items(next, "/metadata/finalizers")
+        .iter()
+        .any(|finalizer| !held.contains(finalizer));
+    let why = "no new finalizers can be added if the object is being deleted";
+    (added && object::is_terminating(current))
+        .then(|| FieldError::new("metadata.finalizers", FieldRule::Forbidden { why }))
+}
+
+/// Whether nothing holds back the removal of an object that is being deleted.
+fn is_released(object: &Value) -> bool {
+    let grace = object
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    object::is_terminating(object) && grace == 0 && !object::has_finalizers(object)
+}

@@ -1,0 +1,26 @@
+//! The controllers that stand in for a cluster's control plane and kubelets.
+//!
+//! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, deleted namespaces
+//! are emptied. They write through `api` like any client, and hear of every change, in order and without loss.
+
+mod endpoint_slices;
+mod lifecycle;
+mod namespaces;
+mod pods;
+mod recorder;
+mod scheduling;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::kubelet::Kubelet;
+
+/// Starts every controller on `tasks`; they end when it is dropped.
+pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Kubelet>) {
+    // Subscribed before the first object exists, so no controller needs an initial list.
+    tasks.spawn(namespaces::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(endpoint_slices::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(pods::run(Arc::clone(api), kubelet, api.store.subscribe()));
+}

@@ -1,0 +1,186 @@
+//! Binds new pods to nodes and has each bound pod run by one lifecycle task.
+//!
+//! Owns which pods wait for a node and which run. A pod is known by its uid, so a successor of the same name
+//! has its own lifecycle.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::recorder::{Component, Severity, record};
+use super::{lifecycle, scheduling};
+use crate::api::{Api, DeleteOptions, Effect, Target};
+use crate::kubelet::Kubelet;
+use crate::object;
+use crate::status::Status;
+use crate::store::{Change, ChangeKind, Key};
+use crate::strategy::Part;
+
+pub(super) async fn run(
+    api: Arc<Api>,
+    kubelet: Arc<dyn Kubelet>,
+    mut changes: UnboundedReceiver<Arc<Change>>,
+) {
+    let mut pods = Pods {
+        api,
+        kubelet,
+        stop_signals: HashMap::new(),
+        unscheduled: BTreeSet::new(),
+        lifecycles: JoinSet::new(),
+    };
+    loop {
+        tokio::select! {
+            change = changes.recv() => match change {
+                Some(change) => pods.observe(&change),
+                None => return,
+            },
+            Some(_ended) = pods.lifecycles.join_next() => {}
+        }
+    }
+}
+
+struct Pods {
+    api: Arc<Api>,
+    kubelet: Arc<dyn Kubelet>,
+    /// By uid, from the start of a lifecycle to the removal of the pod.
+    stop_signals: HashMap<String, CancellationToken>,
+    unscheduled: BTreeSet<Key>,
+    lifecycles: JoinSet<()>,
+}
+
+impl Pods {
+    fn observe(&mut self, change: &Change) {
+        match &*change.storage {
+            "pods" => self.observe_pod(change),
+            "nodes" => {
+                for key in std::mem::take(&mut self.unscheduled) {
+                    let pod = self
+                        .api
+                        .store
+                        .read(|state| state.get("pods", &key).map(Arc::clone));
+                    if let Some(pod) = pod.filter(|pod| needs_node(pod)) {
+                        self.schedule(&pod);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_pod(&mut self, change: &Change) {
+        let pod = &change.object;
+        let uid = object::uid(pod);
+        if change.kind == ChangeKind::Deleted {
+            self.unscheduled.remove(&change.key);
+            if let Some(stop) = self.stop_signals.remove(uid) {
+                stop.cancel();
+            }
+        } else if object::is_terminating(pod) {
+            match self.stop_signals.get(uid) {
+                Some(stop) => stop.cancel(),
+                None => remove(&self.api, pod),
+            }
+        } else if needs_node(pod) {
+            if change.kind == ChangeKind::Added || self.unscheduled.contains(&change.key) {
+                self.schedule(pod);
+            }
+        } else if !self.stop_signals.contains_key(uid) {
+            let stop = CancellationToken::new();
+            self.stop_signals.insert(uid.to_owned(), stop.clone());
+            let (api, kubelet) = (Arc::clone(&self.api), Arc::clone(&self.kubelet));
+            self.lifecycles
+                .spawn(lifecycle::run(api, kubelet, Arc::clone(pod), stop));
+        }
+    }
+
+    fn schedule(&mut self, pod: &Value) {
+        let (nodes, pods) = self.api.store.read(|state| {
+            let nodes: Vec<_> = state
+                .scan("nodes", None)
+                .map(|(_, node)| Arc::clone(node))
+                .collect();
+            let pods: Vec<_> = state.scan("pods", None).map(|(_, pod)| Arc::clone(pod)).collect();
+            (nodes, pods)
+        });
+        let key = Key::new(object::namespace(pod), object::name(pod));
+        match scheduling::choose(pod, &nodes, &pods) {
+            Ok(node) => {
+                self.unscheduled.remove(&key);
+                if set_node(&self.api, pod, &node).is_ok() {
+                    let message = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
+                    record(
+                        &self.api,
+                        pod,
+                        Component::Scheduler,
+                        (Severity::Normal, "Scheduled"),
+                        &message,
+                    );
+                }
+            }
+            Err(refusal) => {
+                let message = refusal.to_string();
+                if self.unscheduled.insert(key) && report_unschedulable(&self.api, pod, &message).is_ok() {
+                    let what = (Severity::Warning, "FailedScheduling");
+                    record(&self.api, pod, Component::Scheduler, what, &message);
+                }
+            }
+        }
+    }
+}
+
+fn needs_node(pod: &Value) -> bool {
+    object::text(pod, "/spec/nodeName").is_empty() && !object::is_terminating(pod)
+}
+
+fn target(api: &Api, pod: &Value) -> Result<Target, Status> {
+    let resource = api.resources.at_path("", "v1", "pods")?;
+    Ok(Target::new(resource, object::namespace(pod), object::name(pod)))
+}
+
+/// Takes the pod out of the API for good; one that is gone already is as wanted.
+pub(super) fn remove(api: &Api, pod: &Value) {
+    if let Ok(target) = target(api, pod) {
+        let _gone = api.delete(&target, &DeleteOptions::now(object::uid(pod)), Effect::Persist);
+    }
+}
+
+/// Changes the pod, unless its name belongs to a successor by now.
+pub(super) fn modify(
+    api: &Api,
+    pod: &Value,
+    part: Part,
+    change: impl FnOnce(&mut Value) -> Result<(), Status>,
+) -> Result<Arc<Value>, Status> {
+    let target = target(api, pod)?;
+    api.modify(&target, part, Effect::Persist, |current| {
+        if object::uid(current) != object::uid(pod) {
+            return Err(Status::not_found(&target.resource.subject(object::name(pod))));
+        }
+        let mut next = (**current).clone();
+        change(&mut next)?;
+        Ok(next)
+    })
+}
+
+fn set_node(api: &Api, pod: &Value, node: &str) -> Result<Arc<Value>, Status> {
+    modify(api, pod, Part::Binding, |pod| {
+        pod["spec"]["nodeName"] = json!(node);
+        let status = object::map_mut(pod, "status")?;
+        object::set_condition(status, json!({"type": "PodScheduled", "status": "True"}));
+        Ok(())
+    })
+}
+
+fn report_unschedulable(api: &Api, pod: &Value, message: &str) -> Result<Arc<Value>, Status> {
+    modify(api, pod, Part::Status, |pod| {
+        let condition = json!({
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+        });
+        object::set_condition(object::map_mut(pod, "status")?, condition);
+        Ok(())
+    })
+}

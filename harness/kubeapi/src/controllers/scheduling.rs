@@ -1,0 +1,227 @@
+//! Chooses a node for a pod.
+//!
+//! Owns the filters (ready, schedulable, tolerated taints, node selector, required node affinity) and the one
+//! score: fewest pods, then the first name. Pure; resources requests, topology and preferences are not looked at.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::object;
+use crate::selector::{LabelSelector, LabelTest};
+
+/// Why no node will do, worded as the scheduler's event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("0/{nodes} nodes are available{}", reasons(.refusals))]
+pub(super) struct Unschedulable {
+    nodes: usize,
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Refusal {
+    NotReady,
+    Unschedulable,
+    UntoleratedTaint,
+    SelectorMismatch,
+}
+
+/// The name of the node to run the pod on. `pods` are the pods that count as load.
+pub(super) fn choose(
+    pod: &Value,
+    nodes: &[Arc<Value>],
+    pods: &[Arc<Value>],
+) -> Result<String, Unschedulable> {
+    let mut load: HashMap<&str, usize> = HashMap::new();
+    for other in pods {
+        *load.entry(object::text(other, "/spec/nodeName")).or_default() += 1;
+    }
+    let mut refusals = Vec::new();
+    let mut fitting = Vec::new();
+    for node in nodes {
+        match refusal(pod, node) {
+            Some(refusal) => refusals.push(refusal),
+            None => fitting.push(object::name(node)),
+        }
+    }
+    let least = fitting
+        .into_iter()
+        .min_by_key(|name| (load.get(name).copied().unwrap_or(0), *name));
+    least.map(str::to_owned).ok_or(Unschedulable {
+        nodes: nodes.len(),
+        refusals,
+    })
+}
+
+fn refusal(pod: &Value, node: &Value) -> Option<Refusal> {
+    if !object::condition_is_true(node, "Ready") {
+        return Some(Refusal::NotReady);
+    }
+    if node["spec"]["unschedulable"] == true {
+        return Some(Refusal::Unschedulable);
+    }
+    let tolerations = object::items(pod, "/spec/tolerations");
+    let repels = |taint: &&Value| matches!(object::text(taint, "/effect"), "NoSchedule" | "NoExecute");
+    let mut taints = object::items(node, "/spec/taints").iter().filter(repels);
+    if taints.any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
+        return Some(Refusal::UntoleratedTaint);
+    }
+    let selected = LabelSelector::from_pairs(object::entries(pod, "/spec/nodeSelector")).matches(node);
+    (!selected || !affine(pod, node)).then_some(Refusal::SelectorMismatch)
+}
+
+fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let exists = toleration["operator"] == "Exists";
+    let key = object::text(toleration, "/key");
+    let effect = object::text(toleration, "/effect");
+    let key_fits = if key.is_empty() {
+        exists
+    } else {
+        key == object::text(taint, "/key")
+    };
+    let value_fits = exists || object::text(toleration, "/value") == object::text(taint, "/value");
+    key_fits && value_fits && (effect.is_empty() || effect == object::text(taint, "/effect"))
+}
+
+fn affine(pod: &Value, node: &Value) -> bool {
+    let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    if pod.pointer(required).is_none() {
+        return true;
+    }
+    let terms = object::items(pod, &format!("{required}/nodeSelectorTerms"));
+    terms.iter().any(|term| {
+        let labels = object::items(term, "/matchExpressions");
+        let fields = object::items(term, "/matchFields");
+        labels
+            .iter()
+            .all(|test| holds(test, object::label(node, object::text(test, "/key"))))
+            && fields
+                .iter()
+                .all(|test| test["key"] == "metadata.name" && holds(test, Some(object::name(node))))
+    })
+}
+
+fn holds(expression: &Value, value: Option<&str>) -> bool {
+    let values: BTreeSet<String> = object::items(expression, "/values")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+    let bound = number(values.first().map(String::as_str));
+    match object::text(expression, "/operator") {
+        "In" => LabelTest::In(values).holds(value),
+        "NotIn" => LabelTest::NotIn(values).holds(value),
+        "Exists" => LabelTest::Exists.holds(value),
+        "DoesNotExist" => LabelTest::Absent.holds(value),
+        "Gt" => number(value)
+            .zip(bound)
+            .is_some_and(|(value, bound)| value > bound),
+        "Lt" => number(value)
+            .zip(bound)
+            .is_some_and(|(value, bound)| value < bound),
+        _ => false,
+    }
+}
+
+fn reasons(refusals: &[Refusal]) -> String {
+    let mut sorted = refusals.to_vec();
+    sorted.sort_unstable();
+    let groups = sorted
+        .chunk_by(|a, b| a == b)
+        .map(|same| format!("{} {}", same.len(), same[0].text()));
+    let text: Vec<String> = groups.collect();
+    if text.is_empty() {
+        ".".to_owned()
+    } else {
+        format!(": {}.", text.join(", "))
+    }
+}
+
+impl Refusal {
+    fn text(self) -> &'static str {
+        match self {
+            Refusal::NotReady => "node(s) were not ready",
+            Refusal::Unschedulable => "node(s) were unschedulable",
+            Refusal::UntoleratedTaint => "node(s) had untolerated taint(s)",
+            Refusal::SelectorMismatch => "node(s) didn't match Pod's node affinity/selector",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(name: &str, spec: Value) -> Arc<Value> {
+        Arc::new(json!({
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "rank": "5"}},
+            "spec": spec, "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }))
+    }
+
+    fn on(name: &str) -> Arc<Value> {
+        Arc::new(json!({"spec": {"nodeName": name}}))
+    }
+
+    #[test]
+    fn the_least_loaded_node_wins_and_a_tie_goes_to_the_first_name() {
+        let nodes = [node("b", json!({})), node("a", json!({}))];
+        let pod = json!({"spec": {}});
+        assert_eq!(choose(&pod, &nodes, &[]).as_deref(), Ok("a"));
+        assert_eq!(choose(&pod, &nodes, &[on("a")]).as_deref(), Ok("b"));
+    }
+
+    #[test]
+    fn a_node_selector_pins_the_pod() {
+        let nodes = [node("a", json!({})), node("b", json!({}))];
+        let pod = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "b"}}});
+        assert_eq!(choose(&pod, &nodes, &[on("b"), on("b")]).as_deref(), Ok("b"));
+    }
+
+    #[test]
+    fn required_affinity_pins_the_pod() {
+        let term = |expression: Value| {
+            json!({"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}}}})
+        };
+        let nodes = [node("a", json!({}))];
+        for (expression, fits) in [
+            (json!({"key": "rank", "operator": "Gt", "values": ["4"]}), true),
+            (json!({"key": "rank", "operator": "Lt", "values": ["4"]}), false),
+            (json!({"key": "rank", "operator": "In", "values": ["5"]}), true),
+            (json!({"key": "zone", "operator": "Exists"}), false),
+            (json!({"key": "zone", "operator": "DoesNotExist"}), true),
+        ] {
+            assert_eq!(
+                choose(&term(expression.clone()), &nodes, &[]).is_ok(),
+                fits,
+                "{expression}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_that_fits_nowhere_is_told_why() {
+        let taint = json!({"taints": [{"key": "k", "effect": "NoSchedule"}]});
+        let nodes = [
+            node("a", json!({"unschedulable": true})),
+            node("b", taint),
+            node("c", json!({})),
+        ];
+        let pod = json!({"spec": {"nodeSelector": {"zone": "x"}}});
+        let refused = choose(&pod, &nodes, &[]).expect_err("no node fits");
+        assert_eq!(
+            refused.to_string(),
+            "0/3 nodes are available: 1 node(s) were unschedulable, 1 node(s) had untolerated taint(s), \
+             1 node(s) didn't match Pod's node affinity/selector."
+        );
+        assert_eq!(
+            choose(&pod, &[], &[]).expect_err("none").to_string(),
+            "0/0 nodes are available."
+        );
+    }
+}

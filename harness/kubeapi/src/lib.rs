@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+//!
+//! # Modules
+//! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `store`
+//! keeps them and their history; `controllers` react to changes; `resources` is the table of what is served,
+//! from which `discovery` and `table` are computed. Arrows point down that list, never up.
+
+mod api;
+mod controllers;
+mod discovery;
+mod events_api;
+mod kubelet;
+mod local;
+mod object;
+mod patch;
+mod resources;
+mod selector;
+mod serve;
+mod server;
+mod status;
+mod store;
+mod strategy;
+mod table;
+
+pub use kubelet::{Kubelet, KubeletError, PodAddress};
+pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};
+pub use server::{Config, IdentityError, Server, StartError};
+pub use status::{Reason, Status};
+pub use store::ChangeKind;
+
+/// The Kubernetes release whose behaviour is served.
+pub(crate) const VERSION: &str = "v1.34.0+pathproof";
+/// Major and minor of [`VERSION`].
+pub(crate) const VERSION_PARTS: [&str; 2] = ["1", "34"];

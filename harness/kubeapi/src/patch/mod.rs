@@ -1,0 +1,102 @@
+//! The patch formats of `PATCH`.
+//!
+//! Owns turning a media type and a body into a [`Patch`] and applying it to one object. Knows nothing of
+//! versions or storage; the result is treated by `api` like any other proposed object.
+
+mod strategic;
+
+use json_patch::PatchOperation;
+use json_patch::jsonptr::Pointer;
+use serde_json::Value;
+
+use crate::status::{Reason, Status};
+
+/// A parsed patch.
+#[derive(Debug, Clone)]
+pub(crate) enum Patch {
+    /// RFC 6902, with the null test of kube-apiserver.
+    Json(Vec<PatchOperation>),
+    /// RFC 7386.
+    Merge(Value),
+    /// Kubernetes' merge by list keys, for built-in kinds.
+    Strategic(Value),
+}
+
+/// The media types that are read, in the order of the 415 message.
+pub(crate) const MEDIA_TYPES: [&str; 3] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+/// As kube-apiserver: longer patches are refused before they are applied.
+const MAX_OPERATIONS: usize = 10_000;
+
+impl Patch {
+    pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<Patch, Status> {
+        match media_type {
+            "application/json-patch+json" => {
+                let operations: Vec<PatchOperation> = parse_json(body)?;
+                if operations.len() > MAX_OPERATIONS {
+                    let message = format!(
+                        "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                        operations.len()
+                    );
+                    return Err(Status::new(Reason::RequestEntityTooLarge, message));
+                }
+                Ok(Patch::Json(operations))
+            }
+            "application/merge-patch+json" => parse_json(body).map(Patch::Merge),
+            "application/strategic-merge-patch+json" => parse_json(body).map(Patch::Strategic),
+            "application/apply-patch+yaml" => Err(unsupported("server-side apply is not served")),
+            other => Err(unsupported(&format!("the media type \"{other}\" is not served"))),
+        }
+    }
+
+    /// Changes `object`, which is of `kind`. On failure it may be half changed.
+    pub(crate) fn apply(&self, kind: &str, object: &mut Value) -> Result<(), Status> {
+        match self {
+            Patch::Json(operations) => operations
+                .iter()
+                .try_for_each(|operation| apply_operation(object, operation)),
+            Patch::Merge(patch) => {
+                json_patch::merge(object, patch);
+                Ok(())
+            }
+            Patch::Strategic(patch) => strategic::merge(kind, object, patch),
+        }
+    }
+}
+
+/// kube-apiserver lets a `test` for null pass on a path that does not exist, and kube-rs's finalizer relies on it.
+fn apply_operation(object: &mut Value, operation: &PatchOperation) -> Result<(), Status> {
+    if let PatchOperation::Test(test) = operation
+        && test.value.is_null()
+        && is_absent(object, &test.path)
+    {
+        return Ok(());
+    }
+    json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
+        Status::new(
+            Reason::Invalid,
+            format!("the server rejected our request: {error}"),
+        )
+    })
+}
+
+fn is_absent(object: &Value, path: &Pointer) -> bool {
+    object.pointer(path.as_str()).is_none()
+}
+
+fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
+    serde_json::from_slice(body)
+        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+}
+
+fn unsupported(why: &str) -> Status {
+    let message = format!("{why}; accepted media types include: {}", MEDIA_TYPES.join(", "));
+    Status::new(Reason::UnsupportedMediaType, message)
+}
+
+#[cfg(test)]
+mod tests;

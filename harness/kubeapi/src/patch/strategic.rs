@@ -1,0 +1,215 @@
+//! Strategic merge patch: JSON merge patch whose lists merge by key where the built-in types say so.
+//!
+//! Owns the table of those lists and the directives `$patch`, `$retainKeys`, `$setElementOrder/F` and
+//! `$deleteFromPrimitiveList/F`. A list that is not in the table is replaced, as for `atomic` lists upstream.
+
+use serde_json::{Map, Value};
+
+use crate::status::Status;
+
+/// How the list in a field merges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ListMerge {
+    ByKey(&'static str),
+    Set,
+    Replace,
+}
+
+/// Merges `patch` into `object`, which is of `kind`.
+pub(super) fn merge(kind: &str, object: &mut Value, patch: &Value) -> Result<(), Status> {
+    let Some(patch) = patch.as_object() else {
+        return Err(Status::bad_request(
+            "a strategic merge patch must be a JSON object",
+        ));
+    };
+    merge_map(kind, "", object, patch)
+}
+
+/// The `patchMergeKey` tags of the built-in types, by the field and what it is in.
+fn list_merge(kind: &str, parent: &str, field: &str) -> ListMerge {
+    match (parent, field) {
+        ("containers" | "initContainers" | "ephemeralContainers", "ports") => {
+            ListMerge::ByKey("containerPort")
+        }
+        ("spec", "ports") if kind == "Service" => ListMerge::ByKey("port"),
+        (
+            "spec",
+            "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "imagePullSecrets",
+        )
+        | ("containers" | "initContainers" | "ephemeralContainers", "env")
+        | ("spec", "resourceClaims") => ListMerge::ByKey("name"),
+        ("containers" | "initContainers" | "ephemeralContainers", "volumeMounts") => {
+            ListMerge::ByKey("mountPath")
+        }
+        ("containers" | "initContainers" | "ephemeralContainers", "volumeDevices") => {
+            ListMerge::ByKey("devicePath")
+        }
+        ("spec", "hostAliases") => ListMerge::ByKey("ip"),
+        ("spec", "topologySpreadConstraints") => ListMerge::ByKey("topologyKey"),
+        ("status", "conditions" | "addresses") => ListMerge::ByKey("type"),
+        ("status", "podIPs") => ListMerge::ByKey("ip"),
+        ("metadata", "ownerReferences") => ListMerge::ByKey("uid"),
+        ("metadata", "finalizers") | ("spec", "podCIDRs") => ListMerge::Set,
+        ("", "secrets" | "imagePullSecrets") if kind == "ServiceAccount" => ListMerge::ByKey("name"),
+        _ => ListMerge::Replace,
+    }
+}
+
+fn merge_map(kind: &str, field: &str, target: &mut Value, patch: &Map<String, Value>) -> Result<(), Status> {
+    match patch.get("$patch").and_then(Value::as_str) {
+        None | Some("merge") => {}
+        Some("replace") => {
+            let fields = patch.iter().filter(|(key, _)| !key.starts_with('$'));
+            *target = Value::Object(fields.map(|(key, value)| (key.clone(), value.clone())).collect());
+            return Ok(());
+        }
+        Some("delete") => {
+            *target = Value::Object(Map::new());
+            return Ok(());
+        }
+        Some(other) => return Err(unknown_directive("$patch", other)),
+    }
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = target else {
+        return Ok(());
+    };
+    retain_keys(fields, patch.get("$retainKeys"));
+    for (key, value) in patch {
+        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            delete_from_set(fields.get_mut(list), value);
+        } else if !key.starts_with('$') {
+            merge_field(kind, field, fields, key, value)?;
+        }
+    }
+    for (key, order) in patch {
+        if let Some(list) = key.strip_prefix("$setElementOrder/") {
+            reorder(list_merge(kind, field, list), fields.get_mut(list), order);
+        }
+    }
+    Ok(())
+}
+
+fn merge_field(
+    kind: &str,
+    parent: &str,
+    fields: &mut Map<String, Value>,
+    key: &str,
+    value: &Value,
+) -> Result<(), Status> {
+    match value {
+        Value::Null => {
+            fields.remove(key);
+        }
+        Value::Object(patch) if patch.get("$patch").is_some_and(|directive| directive == "delete") => {
+            fields.remove(key);
+        }
+        Value::Object(patch) => {
+            let target = fields.entry(key).or_insert_with(|| Value::Object(Map::new()));
+            merge_map(kind, key, target, patch)?;
+        }
+        Value::Array(patch) => {
+            let target = fields.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+            merge_list(kind, key, list_merge(kind, parent, key), target, patch)?;
+        }
+        scalar => {
+            fields.insert(key.to_owned(), scalar.clone());
+        }
+    }
+    Ok(())
+}
+
+fn merge_list(
+    kind: &str,
+    field: &str,
+    how: ListMerge,
+    target: &mut Value,
+    patch: &[Value],
+) -> Result<(), Status> {
+    let replaces = patch.iter().any(|element| element["$patch"] == "replace");
+    let Value::Array(elements) = target else {
+        *target = Value::Array(patch.to_vec());
+        return Ok(());
+    };
+    match how {
+        ListMerge::Set if !replaces => {
+            for element in patch {
+                if !elements.contains(element) {
+                    elements.push(element.clone());
+                }
+            }
+            Ok(())
+        }
+        ListMerge::ByKey(key) if !replaces => patch
+            .iter()
+            .try_for_each(|element| merge_element(kind, field, key, elements, element)),
+        _ => {
+            *elements = patch
+                .iter()
+                .filter(|element| element.get("$patch").is_none())
+                .cloned()
+                .collect();
+            Ok(())
+        }
+    }
+}
+
+fn merge_element(
+    kind: &str,
+    field: &str,
+    key: &str,
+    elements: &mut Vec<Value>,
+    patch: &Value,
+) -> Result<(), Status> {
+    let (Some(fields), Some(wanted)) = (patch.as_object(), patch.get(key)) else {
+        return Err(Status::bad_request(format!(
+            "an element of \"{field}\" in a strategic merge patch has no merge key \"{key}\": {patch}"
+        )));
+    };
+    let at = elements.iter().position(|element| &element[key] == wanted);
+    if patch["$patch"] == "delete" {
+        if let Some(at) = at {
+            elements.remove(at);
+        }
+        return Ok(());
+    }
+    let at = at.unwrap_or_else(|| {
+        elements.push(Value::Object(Map::new()));
+        elements.len() - 1
+    });
+    merge_map(kind, field, &mut elements[at], fields)
+}
+
+fn retain_keys(fields: &mut Map<String, Value>, retained: Option<&Value>) {
+    if let Some(Value::Array(retained)) = retained {
+        fields.retain(|key, _| retained.iter().any(|name| name == key));
+    }
+}
+
+fn delete_from_set(list: Option<&mut Value>, deleted: &Value) {
+    if let (Some(Value::Array(elements)), Some(deleted)) = (list, deleted.as_array()) {
+        elements.retain(|element| !deleted.contains(element));
+    }
+}
+
+/// Elements that the order names come in that order; the others keep theirs, after them.
+fn reorder(how: ListMerge, list: Option<&mut Value>, order: &Value) {
+    let (Some(Value::Array(elements)), Some(order)) = (list, order.as_array()) else {
+        return;
+    };
+    let place = |element: &Value| {
+        let found = order.iter().position(|named| match how {
+            ListMerge::ByKey(key) => named[key] == element[key],
+            ListMerge::Set | ListMerge::Replace => named == element,
+        });
+        found.unwrap_or(order.len())
+    };
+    elements.sort_by_key(place);
+}
+
+fn unknown_directive(directive: &str, value: &str) -> Status {
+    Status::bad_request(format!(
+        "unknown value \"{value}\" of {directive}: expected merge, replace or delete"
+    ))
+}

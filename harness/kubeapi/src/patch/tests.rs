@@ -1,0 +1,106 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn patched(media_type: &str, patch: Value, mut object: Value) -> Result<Value, Status> {
+    let kind = object["kind"].as_str().unwrap_or("Pod").to_owned();
+    Patch::parse(media_type, patch.to_string().as_bytes())?.apply(&kind, &mut object)?;
+    Ok(object)
+}
+
+fn strategic(patch: Value, object: Value) -> Value {
+    patched("application/strategic-merge-patch+json", patch, object).expect("patch applies")
+}
+
+#[test]
+fn a_json_patch_test_for_null_passes_where_nothing_is() {
+    let patch = json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": null},
+        {"op": "add", "path": "/metadata/finalizers", "value": ["f"]},
+    ]);
+    let result = patched("application/json-patch+json", patch, json!({"metadata": {}}));
+    assert_eq!(
+        result.expect("applies"),
+        json!({"metadata": {"finalizers": ["f"]}})
+    );
+}
+
+#[test]
+fn a_json_patch_that_fails_is_unprocessable() {
+    let patch = json!([{"op": "test", "path": "/metadata/name", "value": "other"}]);
+    let refused = patched(
+        "application/json-patch+json",
+        patch,
+        json!({"metadata": {"name": "n"}}),
+    );
+    assert_eq!(refused.expect_err("test fails").code(), 422);
+}
+
+#[test]
+fn a_merge_patch_removes_what_is_null() {
+    let patch = json!({"metadata": {"annotations": {"a": null, "b": "2"}}});
+    let object = json!({"metadata": {"annotations": {"a": "1", "c": "3"}}});
+    let result = patched("application/merge-patch+json", patch, object).expect("applies");
+    assert_eq!(result, json!({"metadata": {"annotations": {"b": "2", "c": "3"}}}));
+}
+
+#[test]
+fn server_side_apply_and_unknown_types_are_unsupported_and_say_what_is_not() {
+    for media_type in ["application/apply-patch+yaml", "text/plain"] {
+        let refused = Patch::parse(media_type, b"{}").expect_err(media_type);
+        assert_eq!(refused.code(), 415);
+        assert!(
+            refused.message.contains("application/merge-patch+json"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_strategic_patch_merges_containers_and_service_ports_by_key() {
+    let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}});
+    let patch = json!({"spec": {"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}});
+    assert_eq!(
+        strategic(patch, pod)["spec"]["containers"],
+        json!([{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}])
+    );
+    let service =
+        json!({"kind": "Service", "spec": {"ports": [{"port": 80, "name": "a"}, {"port": 81, "name": "b"}]}});
+    let patch =
+        json!({"spec": {"ports": [{"port": 81, "$patch": "delete"}, {"port": 80, "targetPort": 8080}]}});
+    assert_eq!(
+        strategic(patch, service)["spec"]["ports"],
+        json!([{"port": 80, "name": "a", "targetPort": 8080}])
+    );
+}
+
+#[test]
+fn strategic_directives_replace_order_and_delete() {
+    let pod = json!({"kind": "Pod", "metadata": {"finalizers": ["x", "y"]}, "spec": {
+        "containers": [{"name": "a"}, {"name": "b"}], "nodeSelector": {"k": "v"}, "tolerations": [{"key": "t"}],
+    }});
+    let patch = json!({
+        "metadata": {"$deleteFromPrimitiveList/finalizers": ["x"], "finalizers": ["z"]},
+        "spec": {
+            "$setElementOrder/containers": [{"name": "b"}, {"name": "a"}],
+            "nodeSelector": {"$patch": "replace", "other": "w"},
+            "tolerations": [{"key": "u"}],
+        },
+    });
+    let result = strategic(patch, pod);
+    assert_eq!(result["metadata"]["finalizers"], json!(["y", "z"]));
+    assert_eq!(
+        result["spec"]["containers"],
+        json!([{"name": "b"}, {"name": "a"}])
+    );
+    assert_eq!(result["spec"]["nodeSelector"], json!({"other": "w"}));
+    assert_eq!(result["spec"]["tolerations"], json!([{"key": "u"}]));
+}
+
+#[test]
+fn a_list_element_without_its_merge_key_is_refused() {
+    let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a"}]}});
+    let patch = json!({"spec": {"containers": [{"image": "x"}]}});
+    let refused = patched("application/strategic-merge-patch+json", patch, pod).expect_err("no key");
+    assert_eq!(refused.code(), 400);
+}

@@ -1,0 +1,153 @@
+//! HTTP over TLS: listeners, authentication, routes.
+//!
+//! Owns everything between a socket and an operation of `api`. The invariant: every answer that is not the
+//! asked-for object is a `v1.Status` with its HTTP code.
+
+mod discovery_routes;
+mod negotiation;
+mod parameters;
+mod presentation;
+mod resource_routes;
+pub(crate) mod tls;
+mod watch_body;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::api::Api;
+use crate::status::{Reason, Status};
+
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two tries to accept when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the routes share.
+pub(crate) struct Shared {
+    pub(crate) api: Arc<Api>,
+    pub(crate) token: String,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Without the token: it must not end up in a log.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("api", &self.api)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every path of the API, behind authentication.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    discovery_routes::routes()
+        .merge(resource_routes::routes())
+        .fallback(|| async { Status::no_such_path() })
+        .method_not_allowed_fallback(|| async { method_not_allowed() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), authenticate))
+        .with_state(shared)
+}
+
+/// Serves connections until `shutdown`, then lets the open ones finish.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    router: Router,
+    shutdown: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_closed) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let connection = serve(stream, tls.clone(), router.clone(), shutdown.clone());
+                    connections.spawn(connection);
+                }
+                Err(error) => {
+                    debug!(%error, "accept connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, shutdown: CancellationToken) {
+    // Watch events are small and must not wait for more (RFC 896).
+    let _best_effort = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%error, "tls handshake"),
+        Err(elapsed) => return debug!(%elapsed, "tls handshake"),
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "serve connection");
+    }
+}
+
+async fn authenticate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let given =
+        text(request.headers(), header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    if given == Some(&shared.token) {
+        return next.run(request).await;
+    }
+    Status::new(Reason::Unauthorized, "Unauthorized").into_response()
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        json(code, &self.to_json())
+    }
+}
+
+fn method_not_allowed() -> Status {
+    Status::new(
+        Reason::MethodNotAllowed,
+        "the server does not allow this method on the requested resource",
+    )
+}
+
+fn json(code: StatusCode, body: &impl Serialize) -> Response {
+    json_as("application/json", code, body)
+}
+
+fn json_as(media_type: &'static str, code: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (code, [(header::CONTENT_TYPE, media_type)], bytes).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,269 @@
+//! Reading the query: options of lists, watches and writes, with upstream's rules on what goes together.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::extract::Query;
+use axum::http::Uri;
+
+use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
+use crate::resources::Resource;
+use crate::selector::{FieldSelector, LabelSelector, Selector};
+use crate::status::{FieldError, FieldRule, Status};
+use crate::table::IncludeObject;
+
+/// A client that names no deadline gets one between half an hour and a whole one, so that they do not all
+/// reconnect at once.
+const DEFAULT_WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+/// The query of one request.
+#[derive(Debug)]
+pub(super) struct Parameters(HashMap<String, String>);
+
+/// What a watch request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WatchRequest {
+    pub(super) start: WatchStart,
+    pub(super) bookmarks: Bookmarks,
+    pub(super) timeout: Duration,
+}
+
+/// Which bookmarks the client understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bookmarks {
+    None,
+    Periodic,
+    /// Also one that marks the end of the existing objects.
+    PeriodicAndInitial,
+}
+
+impl Parameters {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Status> {
+        let Query(pairs) =
+            Query::try_from_uri(uri).map_err(|error| Status::bad_request(error.body_text()))?;
+        Ok(Parameters(pairs))
+    }
+
+    pub(super) fn is_watch(&self) -> bool {
+        self.flag("watch").unwrap_or(false)
+    }
+
+    pub(super) fn effect(&self) -> Result<Effect, Status> {
+        match self.text("dryRun") {
+            None => Ok(Effect::Persist),
+            Some("All") => Ok(Effect::DryRun),
+            Some(other) => Err(invalid_option("dryRun", other, "supported values: \"All\"")),
+        }
+    }
+
+    pub(super) fn include_object(&self) -> Result<IncludeObject, Status> {
+        match self.text("includeObject") {
+            None | Some("Metadata") => Ok(IncludeObject::Metadata),
+            Some("None") => Ok(IncludeObject::None),
+            Some("Object") => Ok(IncludeObject::Object),
+            Some(other) => Err(invalid_option(
+                "includeObject",
+                other,
+                "supported values: \"None\", \"Metadata\", \"Object\"",
+            )),
+        }
+    }
+
+    pub(super) fn grace_period_seconds(&self) -> Result<Option<i64>, Status> {
+        self.number("gracePeriodSeconds")
+    }
+
+    pub(super) fn selector(&self, resource: &Resource) -> Result<Selector, Status> {
+        let labels = LabelSelector::parse(self.text("labelSelector").unwrap_or_default())?;
+        let fields = self.text("fieldSelector").unwrap_or_default();
+        let fields = FieldSelector::parse(fields, &resource.selectable)?;
+        Ok(Selector { labels, fields })
+    }
+
+    pub(super) fn list(&self, resource: &Resource, namespace: Option<&str>) -> Result<ListRequest, Status> {
+        if self.text("sendInitialEvents").is_some() {
+            return Err(forbidden_option(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            ));
+        }
+        Ok(ListRequest {
+            namespace: namespace.map(str::to_owned),
+            selector: self.selector(resource)?,
+            limit: self.number::<usize>("limit")?.unwrap_or(0),
+            continue_token: self.text("continue").map(str::to_owned),
+            version: self.version_match()?,
+        })
+    }
+
+    pub(super) fn watch(&self) -> Result<WatchRequest, Status> {
+        let initial = self.flag("sendInitialEvents");
+        let matching = self.text("resourceVersionMatch");
+        match (initial, matching) {
+            (None, None) | (Some(_), Some("NotOlderThan")) => {}
+            (None, Some(_)) => {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                return Err(forbidden_option("resourceVersionMatch", why));
+            }
+            (Some(_), _) => {
+                let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                return Err(forbidden_option("resourceVersionMatch", why));
+            }
+        }
+        let revision = self.number::<u64>("resourceVersion")?;
+        let start = match (initial, revision) {
+            (Some(true), _) | (None, None | Some(0)) => WatchStart::Existing,
+            (Some(false), None | Some(0)) => WatchStart::Newest,
+            (_, Some(revision)) => WatchStart::After(revision),
+        };
+        let bookmarks = match (self.flag("allowWatchBookmarks"), initial) {
+            (Some(true), Some(true)) => Bookmarks::PeriodicAndInitial,
+            (Some(true), _) => Bookmarks::Periodic,
+            _ => Bookmarks::None,
+        };
+        let seconds = match self.number::<u64>("timeoutSeconds")? {
+            None | Some(0) => rand::random_range(DEFAULT_WATCH_SECONDS),
+            Some(seconds) => seconds,
+        };
+        Ok(WatchRequest {
+            start,
+            bookmarks,
+            timeout: Duration::from_secs(seconds),
+        })
+    }
+
+    fn version_match(&self) -> Result<VersionMatch, Status> {
+        let revision = self.number::<u64>("resourceVersion")?;
+        let Some(matching) = self.text("resourceVersionMatch") else {
+            return Ok(revision.map_or(VersionMatch::Newest, VersionMatch::NotOlderThan));
+        };
+        if self.text("continue").is_some() {
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            return Err(forbidden_option("resourceVersionMatch", why));
+        }
+        match (matching, revision) {
+            (_, None) => {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                Err(forbidden_option("resourceVersionMatch", why))
+            }
+            ("NotOlderThan", Some(revision)) => Ok(VersionMatch::NotOlderThan(revision)),
+            ("Exact", Some(0)) => {
+                let why = "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+                Err(forbidden_option("resourceVersionMatch", why))
+            }
+            ("Exact", Some(revision)) => Ok(VersionMatch::Exact(revision)),
+            (other, _) => Err(invalid_option(
+                "resourceVersionMatch",
+                other,
+                "supported values: \"Exact\", \"NotOlderThan\"",
+            )),
+        }
+    }
+
+    /// The value, unless it is empty.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// As upstream: a bare `?watch` and anything that is not a false value mean yes.
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.0
+            .get(name)
+            .map(|value| !matches!(value.to_lowercase().as_str(), "false" | "0"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| Status::bad_request(format!("{name}={text}: expected a whole number")))
+        };
+        self.text(name).map(parse).transpose()
+    }
+}
+
+fn invalid_option(field: &str, value: &str, expected: &'static str) -> Status {
+    Status::unprocessable(
+        "ListOptions",
+        "meta.k8s.io",
+        "",
+        &[FieldError::invalid(field, value, expected)],
+    )
+}
+
+fn forbidden_option(field: &str, why: &'static str) -> Status {
+    let error = FieldError::new(field, FieldRule::Forbidden { why });
+    Status::unprocessable("ListOptions", "meta.k8s.io", "", &[error])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(query: &str) -> Parameters {
+        let uri: Uri = format!("/?{query}").parse().expect("a uri");
+        Parameters::of(&uri).expect("a query")
+    }
+
+    #[test]
+    fn list_versions_follow_upstream_validation() {
+        for (query, expected) in [
+            ("", Ok(VersionMatch::Newest)),
+            ("resourceVersion=", Ok(VersionMatch::Newest)),
+            ("resourceVersion=0", Ok(VersionMatch::NotOlderThan(0))),
+            (
+                "resourceVersion=7&resourceVersionMatch=Exact",
+                Ok(VersionMatch::Exact(7)),
+            ),
+            ("resourceVersion=0&resourceVersionMatch=Exact", Err(422)),
+            ("resourceVersionMatch=NotOlderThan", Err(422)),
+            ("resourceVersion=7&resourceVersionMatch=Newest", Err(422)),
+            (
+                "resourceVersion=7&resourceVersionMatch=Exact&continue=x",
+                Err(422),
+            ),
+            ("resourceVersion=seven", Err(400)),
+        ] {
+            let found = parameters(query).version_match().map_err(|status| status.code());
+            assert_eq!(found, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn watch_starts_follow_upstream_validation() {
+        for (query, expected) in [
+            ("watch", Ok(WatchStart::Existing)),
+            ("watch=1&resourceVersion=0", Ok(WatchStart::Existing)),
+            ("watch=1&resourceVersion=5", Ok(WatchStart::After(5))),
+            ("watch=1&sendInitialEvents=true", Err(422)),
+            ("watch=1&resourceVersionMatch=NotOlderThan", Err(422)),
+            (
+                "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=5",
+                Ok(WatchStart::Existing),
+            ),
+            (
+                "sendInitialEvents=false&resourceVersionMatch=NotOlderThan",
+                Ok(WatchStart::Newest),
+            ),
+        ] {
+            let found = parameters(query)
+                .watch()
+                .map(|watch| watch.start)
+                .map_err(|status| status.code());
+            assert_eq!(found, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_watch_without_a_deadline_gets_one() {
+        let timeout = parameters("watch=1").watch().expect("valid").timeout;
+        assert!((1800..3600).contains(&timeout.as_secs()));
+        let timeout = parameters("watch=1&timeoutSeconds=5")
+            .watch()
+            .expect("valid")
+            .timeout;
+        assert_eq!(timeout.as_secs(), 5);
+    }
+}

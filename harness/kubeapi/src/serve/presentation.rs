@@ -1,0 +1,149 @@
+//! Rendering objects, lists and watch events in the representation the client asked for.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::negotiation::Representation;
+use crate::api::Page;
+use crate::resources::Resource;
+use crate::status::Status;
+use crate::store::{ChangeKind, WatchEvent};
+use crate::table;
+
+/// How the objects of one resource are shown to one client.
+#[derive(Debug, Clone)]
+pub(super) struct Presentation {
+    pub(super) resource: Arc<Resource>,
+    pub(super) representation: Representation,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListBody<'a> {
+    kind: String,
+    api_version: String,
+    metadata: Value,
+    items: Vec<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct EventLine<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    object: &'a Value,
+}
+
+impl Presentation {
+    pub(super) fn one(&self, code: StatusCode, object: &Value) -> Response {
+        match self.representation {
+            Representation::Object => super::json(code, object),
+            Representation::Metadata => super::json(code, &table::partial(object)),
+            Representation::Table(_) => super::json(code, &self.table_of_one(object)),
+        }
+    }
+
+    pub(super) fn list(&self, page: &Page) -> Response {
+        let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+        if let Some(token) = &page.continue_token {
+            metadata["continue"] = json!(token);
+        }
+        if let Some(remaining) = page.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        let items = page.items.iter().map(AsRef::as_ref);
+        match self.representation {
+            Representation::Object => {
+                let kind = format!("{}List", self.resource.kind);
+                let api_version = self.resource.api_version();
+                super::json(
+                    StatusCode::OK,
+                    &ListBody {
+                        kind,
+                        api_version,
+                        metadata,
+                        items: items.collect(),
+                    },
+                )
+            }
+            Representation::Metadata => {
+                let items: Vec<Value> = items.map(table::partial).collect();
+                let list = json!({
+                    "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                    "metadata": metadata, "items": items,
+                });
+                super::json(StatusCode::OK, &list)
+            }
+            Representation::Table(include) => super::json(
+                StatusCode::OK,
+                &table::table(&self.resource, items, include, metadata),
+            ),
+        }
+    }
+
+    pub(super) fn event(&self, event: &WatchEvent) -> Bytes {
+        let kind = match event.kind {
+            ChangeKind::Added => "ADDED",
+            ChangeKind::Modified => "MODIFIED",
+            ChangeKind::Deleted => "DELETED",
+        };
+        self.line(kind, &self.resource.encode(&event.object))
+    }
+
+    pub(super) fn bookmark(&self, revision: u64) -> Bytes {
+        self.bookmark_with(revision, json!({}))
+    }
+
+    /// The bookmark between the existing objects and the changes of a streaming list.
+    pub(super) fn end_of_initial_events(&self, revision: u64) -> Bytes {
+        self.bookmark_with(
+            revision,
+            json!({"annotations": {"k8s.io/initial-events-end": "true"}}),
+        )
+    }
+
+    fn bookmark_with(&self, revision: u64, mut metadata: Value) -> Bytes {
+        metadata["resourceVersion"] = json!(revision.to_string());
+        metadata["creationTimestamp"] = Value::Null;
+        let kind = &self.resource.kind;
+        let object = json!({"kind": kind, "apiVersion": self.resource.api_version(), "metadata": metadata});
+        self.line("BOOKMARK", &object)
+    }
+
+    fn line(&self, kind: &str, object: &Value) -> Bytes {
+        match self.representation {
+            Representation::Object => event_line(kind, object),
+            Representation::Metadata => event_line(kind, &table::partial(object)),
+            Representation::Table(_) => event_line(kind, &self.table_of_one(object)),
+        }
+    }
+
+    fn table_of_one(&self, object: &Value) -> Value {
+        let include = match self.representation {
+            Representation::Table(include) => include,
+            Representation::Object | Representation::Metadata => table::IncludeObject::default(),
+        };
+        table::table(
+            &self.resource,
+            std::iter::once(object),
+            include,
+            table::metadata_of_one(object),
+        )
+    }
+}
+
+/// The last line of a watch that cannot go on.
+pub(super) fn error_line(status: &Status) -> Bytes {
+    event_line("ERROR", &status.to_json())
+}
+
+fn event_line(kind: &str, object: &Value) -> Bytes {
+    // Serialising a `Value` with string keys to memory cannot fail.
+    let mut line = serde_json::to_vec(&EventLine { kind, object }).unwrap_or_default();
+    line.push(b'\n');
+    Bytes::from(line)
+}

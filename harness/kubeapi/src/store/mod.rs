@@ -1,0 +1,220 @@
+//! The objects, their one revision counter, and the history that watches are served from.
+//!
+//! Owns atomicity and order: every change happens under one lock, gets the next revision, and is visible to
+//! every reader and watcher in that order. Knows collections and keys, not kinds.
+
+mod history;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch as tokio_watch};
+
+use crate::object;
+pub use history::ChangeKind;
+use history::History;
+pub(crate) use history::{Change, Expired};
+pub use watch::WatchEvent;
+pub(crate) use watch::{Scope, Watch};
+
+/// The place of an object in its collection. The namespace of a cluster-scoped object is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Key {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn of(object: &Value) -> Self {
+        Key::new(object::namespace(object), object::name(object))
+    }
+}
+
+type Collection = BTreeMap<Key, Arc<Value>>;
+
+/// The shared store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    state: Mutex<State>,
+    /// Carries the newest revision; every change wakes its receivers.
+    newest: tokio_watch::Sender<u64>,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+pub(crate) struct State {
+    revision: u64,
+    collections: HashMap<Arc<str>, Collection>,
+    history: History,
+    subscribers: Vec<mpsc::UnboundedSender<Arc<Change>>>,
+}
+
+impl Store {
+    /// A store that keeps the last `history` changes for watches and paged lists.
+    pub(crate) fn new(history: usize) -> Self {
+        let state = State {
+            revision: 1,
+            collections: HashMap::new(),
+            history: History::new(history, 1),
+            subscribers: Vec::new(),
+        };
+        Store {
+            state: Mutex::new(state),
+            newest: tokio_watch::Sender::new(1),
+        }
+    }
+
+    /// Runs `transaction` with nothing else reading or writing, then wakes the watchers.
+    ///
+    /// There is no rollback: a transaction checks everything before its first change.
+    pub(crate) fn write<T>(&self, transaction: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = transaction(&mut state);
+        let revision = state.revision;
+        self.newest
+            .send_if_modified(|newest| std::mem::replace(newest, revision) != revision);
+        result
+    }
+
+    pub(crate) fn read<T>(&self, query: impl FnOnce(&State) -> T) -> T {
+        query(&self.lock())
+    }
+
+    /// Every change from now on, without loss. For consumers inside this process only: a slow one costs memory.
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Arc<Change>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().subscribers.push(sender);
+        receiver
+    }
+
+    /// A panic inside a transaction can only come from its checks, before the first change, so the state is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(crate) fn get(&self, storage: &str, key: &Key) -> Option<&Arc<Value>> {
+        self.collections.get(storage)?.get(key)
+    }
+
+    /// The objects of a collection in key order, of one namespace if one is given.
+    pub(crate) fn scan<'a>(
+        &'a self,
+        storage: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+        let first = Key::new(namespace.unwrap_or_default(), "");
+        self.collections
+            .get(storage)
+            .into_iter()
+            .flat_map(move |collection| collection.range(first.clone()..))
+            .take_while(move |(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace))
+    }
+
+    /// The objects as they were at `revision`.
+    pub(crate) fn scan_at(
+        &self,
+        storage: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Collection, Expired> {
+        let mut snapshot: Collection = self
+            .scan(storage, namespace)
+            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .collect();
+        for change in self.history.after(revision)?.rev() {
+            if *change.storage != *storage || namespace.is_some_and(|wanted| change.key.namespace != wanted) {
+                continue;
+            }
+            match &change.previous {
+                Some(previous) => snapshot.insert(change.key.clone(), Arc::clone(previous)),
+                None => snapshot.remove(&change.key),
+            };
+        }
+        Ok(snapshot)
+    }
+
+    /// Whether any collection has an object in the namespace.
+    pub(crate) fn namespace_is_empty(&self, namespace: &str) -> bool {
+        self.collections
+            .keys()
+            .all(|storage| self.scan(storage, Some(namespace)).next().is_none())
+    }
+
+    /// Stores the object under its own name, at the next revision.
+    pub(crate) fn put(&mut self, storage: &Arc<str>, object: Value) -> Arc<Value> {
+        let object = self.at_next_revision(object);
+        let key = Key::of(&object);
+        let collection = self.collections.entry(Arc::clone(storage)).or_default();
+        let previous = collection.insert(key.clone(), Arc::clone(&object));
+        let kind = if previous.is_some() {
+            ChangeKind::Modified
+        } else {
+            ChangeKind::Added
+        };
+        self.record(storage, key, kind, Arc::clone(&object), previous);
+        object
+    }
+
+    /// Removes the object and returns its last state, which carries the revision of the removal.
+    pub(crate) fn remove(&mut self, storage: &Arc<str>, key: &Key) -> Option<Arc<Value>> {
+        let previous = self.collections.get_mut(storage)?.remove(key)?;
+        let last = self.at_next_revision((*previous).clone());
+        self.record(
+            storage,
+            key.clone(),
+            ChangeKind::Deleted,
+            Arc::clone(&last),
+            Some(previous),
+        );
+        Some(last)
+    }
+
+    fn at_next_revision(&mut self, mut object: Value) -> Arc<Value> {
+        self.revision += 1;
+        object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        Arc::new(object)
+    }
+
+    fn record(
+        &mut self,
+        storage: &Arc<str>,
+        key: Key,
+        kind: ChangeKind,
+        object: Arc<Value>,
+        previous: Option<Arc<Value>>,
+    ) {
+        let storage = Arc::clone(storage);
+        let time = Timestamp::now();
+        let change = Arc::new(Change {
+            revision: self.revision,
+            time,
+            storage,
+            key,
+            kind,
+            object,
+            previous,
+        });
+        self.history.push(Arc::clone(&change));
+        self.subscribers
+            .retain(|subscriber| subscriber.send(Arc::clone(&change)).is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The rules of each kind: defaults, validation, what an update may touch, how long a deletion waits.
+//!
+//! Owns nothing but the rules; storing is the business of `api`. Every rule sees the stored form of an object.
+
+mod namespace;
+mod node;
+mod pod;
+mod service;
+mod validation;
+
+use serde_json::{Map, Value, json};
+
+use crate::object::{self, default_to};
+use crate::status::{FieldError, Status};
+pub(crate) use service::ClusterIps;
+
+/// Which rules a resource follows beyond those of every object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    Plain,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    Secret,
+    Event,
+    EndpointSlice,
+}
+
+/// The part of an object a write is about; the rest is taken from the stored object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but the status.
+    Main,
+    /// The status alone.
+    Status,
+    /// The node of a pod, with the condition that tells of it.
+    Binding,
+}
+
+impl Strategy {
+    /// Fills in what the client left open in a new object.
+    pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
+        match self {
+            Strategy::Plain => {}
+            Strategy::Namespace => namespace::default_new(object)?,
+            Strategy::Node => node::default_new(object)?,
+            Strategy::Pod => pod::default_new(object)?,
+            Strategy::Service => service::default_new(object)?,
+            Strategy::Secret => default_secret(object)?,
+            Strategy::Event => default_event(object)?,
+            Strategy::EndpointSlice => default_endpoint_slice(object)?,
+        }
+        Ok(())
+    }
+
+    /// Carries over what a replacement may leave out, before it is compared and checked.
+    pub(crate) fn default_replacement(self, current: &Value, object: &mut Value) -> Result<(), Status> {
+        match self {
+            Strategy::Namespace => namespace::default_replacement(current, object),
+            Strategy::Pod => pod::default_replacement(current, object),
+            Strategy::Service => service::default_replacement(current, object),
+            Strategy::Secret => default_secret(object),
+            Strategy::EndpointSlice => default_endpoint_slice(object),
+            Strategy::Plain | Strategy::Node | Strategy::Event => Ok(()),
+        }
+    }
+
+    /// The rules the object breaks.
+    pub(crate) fn validate(self, object: &Value) -> Vec<FieldError> {
+        let mut errors = validation::metadata(object, self.name_rule());
+        errors.extend(match self {
+            Strategy::Pod => pod::validate(object),
+            Strategy::Service => service::validate(object),
+            Strategy::EndpointSlice => validate_endpoint_slice(object),
+            _ => Vec::new(),
+        });
+        errors
+    }
+
+    /// The rules the step from one state to the next breaks.
+    pub(crate) fn validate_change(self, current: &Value, object: &Value) -> Vec<FieldError> {
+        match self {
+            Strategy::Pod => pod::validate_change(current, object),
+            Strategy::Service => service::validate_change(current, object),
+            Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The seconds between the request to delete and the removal.
+    pub(crate) fn grace_seconds(self, object: &Value, requested: Option<i64>) -> i64 {
+        match self {
+            Strategy::Pod => pod::grace_seconds(object, requested),
+            _ => 0,
+        }
+    }
+
+    fn name_rule(self) -> validation::NameRule {
+        match self {
+            Strategy::Namespace => validation::NameRule::Label,
+            Strategy::Service => validation::NameRule::ServiceLabel,
+            _ => validation::NameRule::Subdomain,
+        }
+    }
+}
+
+/// `stringData` is write-only: it becomes `data`.
+fn default_secret(secret: &mut Value) -> Result<(), Status> {
+    use base64::Engine;
+    let Some(fields) = secret.as_object_mut() else {
+        return Ok(());
+    };
+    default_to(fields, "type", "Opaque");
+    let Some(Value::Object(plain)) = fields.remove("stringData") else {
+        return Ok(());
+    };
+    let data = object::map_mut(secret, "data")?;
+    for (key, value) in plain {
+        let text = value.as_str().unwrap_or_default();
+        data.insert(key, json!(base64::engine::general_purpose::STANDARD.encode(text)));
+    }
+    Ok(())
+}
+
+/// An Event of the old kind counts its repeats and their times, which `kubectl` sorts by.
+fn default_event(event: &mut Value) -> Result<(), Status> {
+    let Some(fields) = event.as_object_mut() else {
+        return Ok(());
+    };
+    default_to(fields, "type", "Normal");
+    if fields.get("eventTime").is_none_or(Value::is_null) {
+        default_to(fields, "firstTimestamp", object::now());
+        default_to(fields, "lastTimestamp", object::now());
+        default_to(fields, "count", 1);
+    }
+    Ok(())
+}
+
+fn default_endpoint_slice(slice: &mut Value) -> Result<(), Status> {
+    let Some(fields) = slice.as_object_mut() else {
+        return Ok(());
+    };
+    default_to(fields, "endpoints", json!([]));
+    let Some(Value::Array(ports)) = fields.get_mut("ports") else {
+        return Ok(());
+    };
+    for port in ports.iter_mut().filter_map(Value::as_object_mut) {
+        default_to(port, "name", "");
+        default_to(port, "protocol", "TCP");
+    }
+    Ok(())
+}
+
+fn validate_endpoint_slice(slice: &Value) -> Vec<FieldError> {
+    match object::text(slice, "/addressType") {
+        "IPv4" | "IPv6" | "FQDN" => Vec::new(),
+        "" => vec![FieldError::required("addressType")],
+        other => vec![FieldError::invalid(
+            "addressType",
+            other,
+            "supported values: \"FQDN\", \"IPv4\", \"IPv6\"",
+        )],
+    }
+}
+
+/// Defaults the ports of a container or a Service.
+fn default_protocols(owner: &mut Map<String, Value>) {
+    let ports = owner.get_mut("ports").and_then(Value::as_array_mut);
+    for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
+        default_to(port, "protocol", "TCP");
+    }
+}

@@ -1,0 +1,141 @@
+//! The printer columns of each kind, as upstream's printers define them.
+//!
+//! A column of priority 1 is only shown with `-o wide`.
+
+mod events;
+mod machines;
+mod network;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::age;
+use crate::object::{self, items, text};
+use crate::resources::Resource;
+use events::{CORE_EVENT, EVENTS_API};
+use machines::{NODE, POD};
+use network::{ENDPOINT_SLICE, SERVICE};
+
+/// One column.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    name: &'static str,
+    format: Format,
+    priority: u8,
+    pub(super) cell: fn(&Value) -> Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Name,
+    Text,
+    Number,
+}
+
+impl Column {
+    pub(super) fn definition(&self) -> Value {
+        let (kind, format) = match self.format {
+            Format::Name => ("string", "name"),
+            Format::Text => ("string", ""),
+            Format::Number => ("integer", ""),
+        };
+        json!({"name": self.name, "type": kind, "format": format, "description": self.name, "priority": self.priority})
+    }
+
+    const fn new(name: &'static str, cell: fn(&Value) -> Value) -> Self {
+        Column {
+            name,
+            format: Format::Text,
+            priority: 0,
+            cell,
+        }
+    }
+
+    const fn number(name: &'static str, cell: fn(&Value) -> Value) -> Self {
+        Column {
+            format: Format::Number,
+            ..Column::new(name, cell)
+        }
+    }
+
+    const fn wide(self) -> Self {
+        Column { priority: 1, ..self }
+    }
+}
+
+const NAME: Column = Column {
+    format: Format::Name,
+    ..Column::new("Name", |object| json!(object::name(object)))
+};
+const AGE: Column = Column::new("Age", |object| {
+    json!(age_at(object, "/metadata/creationTimestamp"))
+});
+
+pub(super) fn of(resource: &Resource) -> &'static [Column] {
+    match resource.kind.as_str() {
+        "Pod" => POD,
+        "Service" => SERVICE,
+        "EndpointSlice" => ENDPOINT_SLICE,
+        "Node" => NODE,
+        "Namespace" => NAMESPACE,
+        "Event" if resource.group.is_empty() => CORE_EVENT,
+        "Event" => EVENTS_API,
+        "Lease" => LEASE,
+        "ConfigMap" => CONFIG_MAP,
+        "Secret" => SECRET,
+        "ServiceAccount" => SERVICE_ACCOUNT,
+        _ => OTHER,
+    }
+}
+
+const OTHER: &[Column] = &[NAME, AGE];
+
+const NAMESPACE: &[Column] = &[
+    NAME,
+    Column::new("Status", |namespace| json!(text(namespace, "/status/phase"))),
+    AGE,
+];
+
+const LEASE: &[Column] = &[
+    NAME,
+    Column::new("Holder", |lease| json!(text(lease, "/spec/holderIdentity"))),
+    AGE,
+];
+
+const CONFIG_MAP: &[Column] = &[
+    NAME,
+    Column::number("Data", |map| json!(size(map, &["/data", "/binaryData"]))),
+    AGE,
+];
+
+const SECRET: &[Column] = &[
+    NAME,
+    Column::new("Type", |secret| json!(text(secret, "/type"))),
+    Column::number("Data", |secret| json!(size(secret, &["/data"]))),
+    AGE,
+];
+
+const SERVICE_ACCOUNT: &[Column] = &[
+    NAME,
+    Column::number("Secrets", |account| json!(items(account, "/secrets").len())),
+    AGE,
+];
+
+fn size(object: &Value, pointers: &[&str]) -> usize {
+    pointers
+        .iter()
+        .map(|pointer| object::entries(object, pointer).count())
+        .sum()
+}
+
+fn age_at(object: &Value, pointer: &str) -> String {
+    age::since(text(object, pointer), Timestamp::now())
+}
+
+fn or_none(value: &str) -> Value {
+    json!(if value.is_empty() { "<none>" } else { value })
+}
+
+fn or_unknown(value: &str) -> Value {
+    json!(if value.is_empty() { "<unknown>" } else { value })
+}

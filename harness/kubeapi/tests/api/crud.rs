@@ -1,0 +1,253 @@
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Service};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event as Notice, EventType, Recorder, Reporter};
+use kube::runtime::finalizer::{self, finalizer};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use crate::lab::{Lab, service, soon};
+
+fn config_map(name: &str) -> ConfigMap {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": {"app": "web"}}, "data": {"k": "v"},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn an_object_is_created_read_replaced_patched_listed_and_deleted() {
+    let lab = Lab::start().await;
+    let maps: Api<ConfigMap> = Api::namespaced(lab.client.clone(), "default");
+    let created = maps
+        .create(&PostParams::default(), &config_map("c"))
+        .await
+        .unwrap();
+    assert!(created.uid().is_some() && created.creation_timestamp().is_some());
+
+    let mut replacement = created.clone();
+    replacement.data = None;
+    let replaced = maps
+        .replace("c", &PostParams::default(), &replacement)
+        .await
+        .unwrap();
+    assert_ne!(replaced.resource_version(), created.resource_version());
+    let stale = maps
+        .replace("c", &PostParams::default(), &created)
+        .await
+        .unwrap_err();
+    assert!(matches!(stale, kube::Error::Api(status) if status.reason == "Conflict" && status.code == 409));
+
+    let patch = Patch::Merge(json!({"data": {"k": "w"}}));
+    let patched = maps.patch("c", &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(patched.data.unwrap()["k"], "w");
+
+    let listed = maps
+        .list(&ListParams::default().labels("app in (web)"))
+        .await
+        .unwrap();
+    assert_eq!(listed.items.len(), 1);
+    assert!(listed.metadata.resource_version.is_some());
+    let metadata = maps.get_metadata("c").await.unwrap();
+    assert_eq!(metadata.name_any(), "c");
+
+    maps.delete("c", &DeleteParams::default()).await.unwrap();
+    assert!(maps.get_opt("c").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_objects_of_a_new_cluster_are_there() {
+    let lab = Lab::start().await;
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let names: Vec<String> = namespaces
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
+    assert_eq!(
+        names,
+        ["default", "kube-node-lease", "kube-public", "kube-system"]
+    );
+    let services: Api<Service> = Api::namespaced(lab.client.clone(), "default");
+    let kubernetes = services.get("kubernetes").await.unwrap().spec.unwrap();
+    assert_eq!(kubernetes.cluster_ip.as_deref(), Some("10.96.0.1"));
+    let nodes: Api<Node> = Api::all(lab.client.clone());
+    let conditions = nodes.get("a").await.unwrap().status.unwrap().conditions.unwrap();
+    assert!(
+        conditions
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    );
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_and_by_field() {
+    let lab = Lab::start().await;
+    let maps: Api<ConfigMap> = Api::namespaced(lab.client.clone(), "default");
+    for name in ["a", "b", "c"] {
+        maps.create(&PostParams::default(), &config_map(name))
+            .await
+            .unwrap();
+    }
+    let first = maps.list(&ListParams::default().limit(2)).await.unwrap();
+    assert_eq!(
+        (first.items.len(), first.metadata.remaining_item_count),
+        (2, Some(1))
+    );
+    let token = first.metadata.continue_.unwrap();
+    let second = maps
+        .list(&ListParams::default().limit(2).continue_token(&token))
+        .await
+        .unwrap();
+    assert_eq!((second.items.len(), second.metadata.continue_), (1, None));
+    let one = maps
+        .list(&ListParams::default().fields("metadata.name=b"))
+        .await
+        .unwrap();
+    assert_eq!(one.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["b"]);
+    let refused = maps
+        .list(&ListParams::default().fields("data.k=v"))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, kube::Error::Api(status) if status.reason == "BadRequest"));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("never")]
+struct Never;
+
+#[tokio::test]
+async fn the_finalizer_helper_of_kube_rs_adds_cleans_up_and_lets_go() {
+    let lab = Lab::start().await;
+    let services: Api<Service> = Api::namespaced(lab.client.clone(), "default");
+    let body: Service = serde_json::from_value(service("web", "web")).unwrap();
+    let created = services.create(&PostParams::default(), &body).await.unwrap();
+    let reconcile = |event: finalizer::Event<Service>| async move {
+        let cleanup = matches!(event, finalizer::Event::Cleanup(_));
+        Ok::<_, Never>(if cleanup {
+            Action::requeue(std::time::Duration::ZERO)
+        } else {
+            Action::await_change()
+        })
+    };
+    finalizer(&services, "example.com/hold", Arc::new(created), reconcile)
+        .await
+        .unwrap();
+    let held = services.get("web").await.unwrap();
+    assert_eq!(held.finalizers(), ["example.com/hold"]);
+
+    services.delete("web", &DeleteParams::default()).await.unwrap();
+    let terminating = services.get("web").await.unwrap();
+    assert!(terminating.meta().deletion_timestamp.is_some());
+    let action = finalizer(&services, "example.com/hold", Arc::new(terminating), reconcile)
+        .await
+        .unwrap();
+    assert_eq!(action, Action::requeue(std::time::Duration::ZERO));
+    assert!(services.get_opt("web").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_recorder_of_kube_rs_counts_repeats_in_what_describe_reads() {
+    let lab = Lab::start().await;
+    let services: Api<Service> = Api::namespaced(lab.client.clone(), "default");
+    let subject = services.get("kubernetes").await.unwrap().object_ref(&());
+    let recorder = Recorder::new(
+        lab.client.clone(),
+        Reporter {
+            controller: "c".into(),
+            instance: None,
+        },
+    );
+    let notice = Notice {
+        type_: EventType::Warning,
+        reason: "IntentRejected".into(),
+        note: Some("unknown color".into()),
+        action: "Reconcile".into(),
+        secondary: None,
+    };
+    recorder.publish(&notice, &subject).await.unwrap();
+    recorder.publish(&notice, &subject).await.unwrap();
+    let core: Api<Event> = Api::namespaced(lab.client.clone(), "default");
+    let about = ListParams::default().fields("involvedObject.name=kubernetes,involvedObject.kind=Service");
+    let found = core.list(&about).await.unwrap().items;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].message.as_deref(), Some("unknown color"));
+    assert_eq!(found[0].series.as_ref().and_then(|series| series.count), Some(2));
+}
+
+#[tokio::test]
+async fn of_two_candidates_for_a_lease_one_wins() {
+    let lab = Lab::start().await;
+    let leases: Api<Lease> = Api::namespaced(lab.client.clone(), "default");
+    let body = json!({"metadata": {"name": "leader"}, "spec": {"leaseDurationSeconds": 15}});
+    let free = leases
+        .create(&PostParams::default(), &serde_json::from_value(body).unwrap())
+        .await
+        .unwrap();
+    let claim = |holder: &str| {
+        let mut lease = free.clone();
+        lease.spec.get_or_insert_default().holder_identity = Some(holder.to_owned());
+        lease
+    };
+    let (first, second) = (claim("first"), claim("second"));
+    let parameters = PostParams::default();
+    let (first, second) = tokio::join!(
+        leases.replace("leader", &parameters, &first),
+        leases.replace("leader", &parameters, &second),
+    );
+    let outcomes = [first, second];
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let lost = outcomes.into_iter().find_map(Result::err).unwrap();
+    assert!(matches!(lost, kube::Error::Api(status) if status.reason == "Conflict"));
+}
+
+#[tokio::test]
+async fn a_deleted_namespace_takes_its_contents_along() {
+    let lab = Lab::start().await;
+    let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+    let body = serde_json::from_value(json!({"metadata": {"name": "team"}})).unwrap();
+    let created = namespaces.create(&PostParams::default(), &body).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(lab.client.clone(), "team");
+    let mut pod = crate::lab::pod("p", "web", 80);
+    pod["metadata"]["namespace"] = json!("team");
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap())
+        .await
+        .unwrap();
+    let running = await_condition(pods.clone(), "p", conditions::is_pod_running());
+    soon("pod runs", running).await.unwrap();
+
+    let uid = created.uid().unwrap();
+    namespaces.delete("team", &DeleteParams::default()).await.unwrap();
+    let gone = await_condition(namespaces.clone(), "team", conditions::is_deleted(&uid));
+    soon("namespace is gone", gone).await.unwrap();
+    assert!(pods.list(&ListParams::default()).await.unwrap().items.is_empty());
+    assert_eq!(lab.kubelet.stopped(), ["p"]);
+}
+
+#[tokio::test]
+async fn every_write_is_told_to_the_log_in_order() {
+    let lab = Lab::start().await;
+    let local = lab.server.local();
+    let events = local.events();
+    let maps: Api<ConfigMap> = Api::namespaced(lab.client.clone(), "default");
+    maps.create(&PostParams::default(), &config_map("c"))
+        .await
+        .unwrap();
+    maps.delete("c", &DeleteParams::default()).await.unwrap();
+    let seen: Vec<_> = soon("two writes", events.take(2).collect()).await;
+    let told: Vec<_> = seen
+        .iter()
+        .map(|event| (event.resource.as_str(), event.kind, event.name.as_str()))
+        .collect();
+    use kubeapi::ChangeKind::{Added, Deleted};
+    assert_eq!(told, [("configmaps", Added, "c"), ("configmaps", Deleted, "c")]);
+    assert_eq!(seen[1].resource_version, seen[0].resource_version + 1);
+    assert!(seen[1].time >= seen[0].time);
+}

@@ -1,0 +1,324 @@
+//! The command line.
+//!
+//! Owns the words of commands and flags and what they mean together; the work is done elsewhere. stdout is the
+//! result, stderr the talk.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use netsim::capture::RingSize;
+use reports::Colour;
+use scenario::model::Scenario;
+use verdict::{ExitCode, RunRecord};
+
+use crate::implementation;
+use crate::lab::Lab;
+use crate::lab::sabotage::Sabotage;
+use crate::progress::Progress;
+use crate::repeat::Repeated;
+use crate::run::RunOptions;
+use crate::run::host::{self, Ended};
+use crate::select;
+
+/// Proves which SD-WAN tunnel every packet took.
+///
+/// Exit codes: 0 passed, 1 failed, 2 wrong command line or scenario, 3 inconclusive, 4 the lab broke, 5 nothing
+/// selected, 130 interrupted, 70 a bug in pathproof.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs scenarios and gives their verdicts.
+    Run {
+        /// Scenario files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        options: RunArgs,
+    },
+    /// Runs every scenario of a profile against the operator.
+    Conformance {
+        /// The profile.
+        #[arg(long, default_value = "core")]
+        profile: String,
+        /// Where the scenarios are.
+        #[arg(long, default_value = "scenarios")]
+        scenarios: PathBuf,
+        #[command(flatten)]
+        options: RunArgs,
+    },
+    /// Reads scenarios and says what is wrong with them; creates nothing.
+    Check {
+        /// Scenario files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Prints the plan of a run: names, addresses, streams and steps.
+    Plan {
+        /// The scenario file.
+        path: PathBuf,
+        /// What varies between runs.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Labs without a timeline.
+    Lab {
+        #[command(subcommand)]
+        command: LabCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Brings the lab of a scenario up and holds it until Ctrl-C.
+    Up {
+        /// The scenario file.
+        path: PathBuf,
+        #[command(flatten)]
+        options: LabArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LabArgs {
+    /// What varies between runs: the same seed gives the same plan.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where run folders go.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    out: PathBuf,
+    /// The operator under test; the bundled one unless given.
+    #[arg(long, value_name = "FILE")]
+    operator: Option<PathBuf>,
+    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction or leak=1/N.
+    #[arg(long, value_name = "HOW")]
+    sabotage: Option<Sabotage>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    lab: LabArgs,
+    /// Runs each scenario this often, with seeds counting up, and prints the spread of convergence.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Size of the ring that each capture point has, in bytes; a ring of 4096 loses packets.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=(1 << 30)))]
+    capture_ring: Option<u32>,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What went wrong that is neither a verdict nor a broken lab.
+pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Run { paths, options } => run(&select::files(&paths)?, &options),
+        Command::Conformance {
+            profile,
+            scenarios,
+            options,
+        } => {
+            let files = select::files(&[scenarios])?;
+            run(&select::of_profile(files, &profile), &options)
+        }
+        Command::Check { paths } => check(&select::files(&paths)?),
+        Command::Plan { path, seed } => plan(&path, seed),
+        Command::Lab {
+            command: LabCommand::Up { path, options },
+        } => lab_up(&path, &options),
+    }
+}
+
+fn run(files: &[PathBuf], arguments: &RunArgs) -> anyhow::Result<ExitCode> {
+    // Every file is read before the first lab: a broken one costs no run.
+    let Some(scenarios) = read_all(files) else {
+        return Ok(ExitCode::Usage);
+    };
+    if scenarios.is_empty() {
+        eprintln!("error: no scenario selected");
+        return Ok(ExitCode::NothingSelected);
+    }
+    let options = options(&arguments.lab, arguments.capture_ring)?;
+    let mut records = Vec::new();
+    for (file, scenario) in &scenarios {
+        let Some(mut of_scenario) = run_repeatedly(file, scenario, &options, arguments.repeat)? else {
+            eprintln!("interrupted; nothing is left of the run");
+            return Ok(ExitCode::Interrupted);
+        };
+        records.append(&mut of_scenario);
+    }
+    let mut out = std::io::stdout().lock();
+    if let ([record], 1) = (records.as_slice(), arguments.repeat) {
+        write!(out, "{}", reports::human(record, colour()))?;
+    } else {
+        write!(out, "{}", reports::summary(&records, colour()))?;
+    }
+    if arguments.repeat > 1 {
+        write!(out, "{}", Repeated::of(&records))?;
+    }
+    Ok(ExitCode::of_runs(&records))
+}
+
+/// The records of a scenario's runs; `None` when interrupted.
+fn run_repeatedly(
+    file: &Path,
+    scenario: &Scenario,
+    options: &RunOptions,
+    times: u32,
+) -> anyhow::Result<Option<Vec<RunRecord>>> {
+    let progress = if times > 1 {
+        Progress::Silent
+    } else {
+        Progress::Lines
+    };
+    let mut records: Vec<RunRecord> = Vec::new();
+    for number in 0..times {
+        let seed = options.seed.wrapping_add(u64::from(number));
+        let options = RunOptions {
+            seed,
+            ..options.clone()
+        };
+        match host::run(file, scenario, &options, progress)? {
+            Ended::Interrupted => return Ok(None),
+            Ended::Record(record, folder) => {
+                if times > 1 {
+                    eprint!(
+                        "{}",
+                        reports::summary(std::slice::from_ref(&record), Colour::Plain)
+                            .lines()
+                            .next()
+                            .unwrap_or_default()
+                    );
+                    eprintln!();
+                }
+                // Of many runs only the last and those that did not pass are worth their disk space.
+                let last = number + 1 == times;
+                if !last && ExitCode::of_runs(std::slice::from_ref(&record)) == ExitCode::Pass {
+                    std::fs::remove_dir_all(folder)?;
+                }
+                records.push(*record);
+            }
+        }
+    }
+    Ok(Some(records))
+}
+
+fn check(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let Some(scenarios) = read_all(files) else {
+        return Ok(ExitCode::Usage);
+    };
+    let mut out = std::io::stdout().lock();
+    for (file, scenario) in &scenarios {
+        let count = scenario.assertions.len();
+        writeln!(
+            out,
+            "{}: {}, {count} assertions, no problems",
+            file.display(),
+            scenario.name
+        )?;
+    }
+    Ok(if scenarios.is_empty() {
+        ExitCode::NothingSelected
+    } else {
+        ExitCode::Pass
+    })
+}
+
+fn plan(path: &Path, seed: u64) -> anyhow::Result<ExitCode> {
+    let Some(scenarios) = read_all(&[path.to_owned()]) else {
+        return Ok(ExitCode::Usage);
+    };
+    for (_, scenario) in &scenarios {
+        let plan = scenario::plan::plan(scenario, seed)?;
+        std::io::stdout()
+            .lock()
+            .write_all(host::to_yaml(&plan)?.as_bytes())?;
+    }
+    Ok(ExitCode::Pass)
+}
+
+fn lab_up(path: &Path, arguments: &LabArgs) -> anyhow::Result<ExitCode> {
+    let Some(scenarios) = read_all(&[path.to_owned()]) else {
+        return Ok(ExitCode::Usage);
+    };
+    let options = options(arguments, None)?;
+    for (file, scenario) in &scenarios {
+        let code = host::hold(file, scenario, &options, announce)?;
+        if code != ExitCode::Pass.code() {
+            return Ok(ExitCode::Lab);
+        }
+    }
+    Ok(ExitCode::Pass)
+}
+
+fn announce(lab: &Lab, folder: &Path) {
+    let access = &lab.access;
+    println!("the lab is up; Ctrl-C takes it down\n");
+    println!(
+        "  kubectl --kubeconfig {}/kubeconfig get svc,pods,endpointslices -A",
+        folder.display()
+    );
+    println!(
+        "  Manager {} user {} password {}",
+        access.url, access.username, access.password
+    );
+    println!("  Manager certificate authority {}", access.ca.display());
+    println!("  logs {0}/operator.log {0}/events.jsonl", folder.display());
+}
+
+/// Reads every file; prints all that is wrong and gives `None` if anything is.
+fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
+    let mut scenarios = Vec::new();
+    let mut broken = false;
+    for file in files {
+        match host::read(file) {
+            Ok(scenario) => scenarios.push((file.clone(), scenario)),
+            Err(diagnostics) => {
+                broken = true;
+                eprintln!("{diagnostics}");
+            }
+        }
+    }
+    (!broken).then_some(scenarios)
+}
+
+fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<RunOptions> {
+    let operator = implementation::find(arguments.operator.as_deref())?;
+    let mut repeat = format!("{} run --seed {}", itself(), arguments.seed);
+    if let Some(sabotage) = arguments.sabotage {
+        repeat += &format!(" --sabotage {sabotage}");
+    }
+    if let Some(bytes) = capture_ring {
+        repeat += &format!(" --capture-ring {bytes}");
+    }
+    Ok(RunOptions {
+        seed: arguments.seed,
+        out: arguments.out.clone(),
+        operator,
+        sabotage: arguments.sabotage,
+        ring: capture_ring.map_or_else(RingSize::default, RingSize::of_bytes),
+        repeat,
+    })
+}
+
+/// This program as it can be typed in the working directory.
+fn itself() -> String {
+    let words = std::env::args().next().unwrap_or_else(|| "pathproof".to_owned());
+    let relative = std::env::current_dir().ok().and_then(|here| {
+        let path = Path::new(&words).strip_prefix(here).ok()?;
+        Some(format!("./{}", path.display()))
+    });
+    relative.unwrap_or(words)
+}
+
+fn colour() -> Colour {
+    let wanted = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    if wanted { Colour::Ansi } else { Colour::Plain }
+}

@@ -1,0 +1,97 @@
+//! The WAN edges as the Manager programs them.
+//!
+//! Owns the way from the Manager to the fabric, the log of it, and the sabotage of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use netsim::fabric::Edge;
+use netsim::fabric::nft::{Chain, Expression, NftError, Socket, Table};
+use netsim::policy::{ApplyError, EdgePolicy, Edges};
+use serde_json::json;
+
+use super::sabotage::Sabotage;
+use crate::record::events::EventLog;
+
+/// Octets of the longest bare TCP acknowledgement: IPv4 and TCP headers with all options (RFC 9293 section 3.1).
+const ACKNOWLEDGEMENT_MAX: u16 = 20 + 60;
+/// After the steering, which has priority -150.
+const AFTER_STEERING: i32 = -140;
+
+/// All edges of a lab.
+#[derive(Debug)]
+pub struct LabEdges {
+    edges: Vec<Arc<Edge>>,
+    log: Arc<EventLog>,
+    deaf_site: Option<u32>,
+}
+
+impl LabEdges {
+    /// These edges, sabotaged or not.
+    ///
+    /// # Errors
+    /// When the nftables table of a leak is refused.
+    pub fn new(
+        edges: Vec<Arc<Edge>>,
+        log: Arc<EventLog>,
+        sabotage: Option<Sabotage>,
+    ) -> Result<Self, NftError> {
+        if let Some(Sabotage::Leak(one_in)) = sabotage {
+            for edge in &edges {
+                Socket::open(edge.host().netns())?.replace_table(&leak(one_in.get()))?;
+            }
+        }
+        let deaf_site = (sabotage == Some(Sabotage::OneDirection))
+            .then(|| edges.last().map(|edge| edge.site_id()))
+            .flatten();
+        Ok(Self {
+            edges,
+            log,
+            deaf_site,
+        })
+    }
+}
+
+/// A table that takes the mark from one in so many steered probes: they go where unsteered packets go.
+///
+/// Bare TCP acknowledgements do not count: they are no probes, so nobody could name one that leaked.
+fn leak(one_in: u32) -> Table {
+    let rule = vec![
+        Expression::Marked,
+        Expression::LongerThan(ACKNOWLEDGEMENT_MAX),
+        Expression::OneIn(one_in),
+        Expression::SetMark(0),
+    ];
+    let chain = Chain {
+        name: "leak".to_owned(),
+        prerouting: Some(AFTER_STEERING),
+        rules: vec![rule],
+    };
+    Table {
+        name: "sabotage",
+        sets: Vec::new(),
+        chains: vec![chain],
+    }
+}
+
+#[async_trait]
+impl Edges for LabEdges {
+    async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
+        let site_id = policy.site_id;
+        let edge = self.edges.iter().find(|edge| edge.site_id() == site_id);
+        let edge = edge.ok_or_else(|| ApplyError {
+            site_id,
+            reason: "no edge stands there".to_owned(),
+        })?;
+        if self.deaf_site == Some(site_id) {
+            self.log.note("edge", "ignored", json!({ "site": site_id }));
+            return Ok(());
+        }
+        let applied = edge.apply(policy).await;
+        let what = if applied.is_ok() { "applied" } else { "refused" };
+        let sequences: usize = policy.data.iter().map(|data| data.sequences.len()).sum();
+        self.log
+            .note("edge", what, json!({ "site": site_id, "sequences": sequences }));
+        applied
+    }
+}

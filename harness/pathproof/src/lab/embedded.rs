@@ -1,0 +1,388 @@
+//! One lab, from a plan to "ready for traffic".
+//!
+//! Owns the order in which things come up, and everything that is up. Nothing needs taking down one by one: the
+//! lab lives in the private namespaces of its process and ends with it.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kubeapi::{Local, ObjectRef};
+use netsim::fabric::{Edge, Host, HostError};
+use netsim::manager::{Device, Manager, SecretString};
+use netsim::netns::{Netns, NetnsError};
+use scenario::model::Scenario;
+use scenario::plan::{EdgePlan, Plan};
+use serde_json::{Value, json};
+
+use super::edges::LabEdges;
+use super::network::Network;
+use super::operator::{Operator, OperatorConfig, OperatorError};
+use super::pods::Pods;
+use super::sabotage::Sabotage;
+use crate::probe::identity::unix_ns;
+use crate::record::events::EventLog;
+use crate::record::folder::RunFolder;
+
+/// The Manager's one user.
+const MANAGER_USER: &str = "admin";
+/// How long the embedded API may take to run all pods of a scenario.
+const PODS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Sockets on the host's loopback interface, opened before the private namespaces are entered: through them
+/// `kubectl` and `curl` on the host reach a lab.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the Kubernetes API.
+    pub api: TcpListener,
+    /// For the Manager.
+    pub manager: TcpListener,
+}
+
+impl Listeners {
+    /// Opens both on free ports.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn open() -> io::Result<Self> {
+        let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        Ok(Self {
+            api: open()?,
+            manager: open()?,
+        })
+    }
+}
+
+/// How to bring a lab up.
+#[derive(Debug, Clone)]
+pub struct LabOptions {
+    /// The operator under test.
+    pub operator: PathBuf,
+    /// What to break, if anything.
+    pub sabotage: Option<Sabotage>,
+    /// Inode of the network namespace of the host, which the lab must not be in.
+    pub host_netns: u64,
+}
+
+/// Why a lab did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The lab's process is still in the host's network namespace.
+    #[error("isolate the lab: it is in the host's network namespace")]
+    NotIsolated,
+    /// The private network namespace could not be used.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The management network could not be set up.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The fabric could not be built.
+    #[error("build the fabric")]
+    Fabric(#[source] netsim::fabric::edge::EdgeError),
+    /// Sabotage could not be put in place.
+    #[error("sabotage the fabric")]
+    Sabotage(#[source] netsim::fabric::nft::NftError),
+    /// A listener inside the lab could not be opened.
+    #[error("open a listener on the lab's management network")]
+    Listener(#[source] io::Error),
+    /// The Kubernetes API did not start.
+    #[error("start the embedded Kubernetes API")]
+    Api(#[source] kubeapi::StartError),
+    /// The Manager did not start.
+    #[error("start the Manager emulation")]
+    Manager(#[source] netsim::manager::StartError),
+    /// An object of the lab or the scenario was refused.
+    #[error("create {kind} `{name}`")]
+    Manifest {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The API's answer.
+        #[source]
+        source: kubeapi::Status,
+    },
+    /// A pod did not become ready in time.
+    #[error("run the pods of the scenario")]
+    Pod(#[source] kubeapi::WaitError),
+    /// A file of the run folder could not be written.
+    #[error("write `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The file system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The operator does not run.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+}
+
+/// A lab that is up.
+pub struct Lab {
+    /// WAN edges, in the order of the plan.
+    pub edges: Vec<Arc<Edge>>,
+    /// Pods.
+    pub pods: Arc<Pods>,
+    /// The Kubernetes API, from inside.
+    pub api: Local,
+    /// The operator, unless sabotage keeps it from starting.
+    pub operator: Option<Operator>,
+    /// Where the Manager listens and how to log in there.
+    pub access: ManagerAccess,
+    /// Held: each ends what it runs when it is dropped.
+    _held: (kubeapi::Server, Manager, Network, Host),
+}
+
+/// Where the Manager listens and how to log in there.
+#[derive(Debug, Clone)]
+pub struct ManagerAccess {
+    /// `https://address:port`, the same on the host and in the lab.
+    pub url: String,
+    /// Its certificate authority, PEM.
+    pub ca: PathBuf,
+    /// The user.
+    pub username: String,
+    /// Their password, made for this run.
+    pub password: String,
+}
+
+impl Lab {
+    /// Brings a lab up: fabric, APIs, nodes, the scenario's objects and pods, then the operator.
+    ///
+    /// # Errors
+    /// [`LabError`].
+    pub async fn up(
+        scenario: &Scenario,
+        plan: &Plan,
+        listeners: Listeners,
+        folder: &RunFolder,
+        options: &LabOptions,
+        log: &Arc<EventLog>,
+    ) -> Result<Self, LabError> {
+        if netns_inode("/proc/self/ns/net").is_ok_and(|inode| inode == options.host_netns) {
+            return Err(LabError::NotIsolated);
+        }
+        // Inside, the APIs listen on the management network: the loopback interface of the private namespace.
+        let management = Host::adopt(Netns::current()?).await?;
+        let network = Network::build(plan, options.sabotage)
+            .await
+            .map_err(LabError::Fabric)?;
+        let nodes = plan
+            .nodes
+            .iter()
+            .cloned()
+            .zip(network.nodes.iter().cloned())
+            .collect();
+        let pods = Arc::new(Pods::new(nodes));
+        let server = start_api(plan, listeners.api, &pods).await?;
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        let edges = LabEdges::new(network.edges.clone(), Arc::clone(log), options.sabotage)
+            .map_err(LabError::Sabotage)?;
+        let manager = start_manager(plan, listeners.manager, &password, edges).await?;
+        let access = ManagerAccess {
+            url: format!("https://{}", manager.address()),
+            ca: write(folder, "manager-ca.pem", manager.ca_pem())?,
+            username: MANAGER_USER.to_owned(),
+            password,
+        };
+        let kubeconfig = write(folder, "kubeconfig", &server.kubeconfig())?;
+        let api = server.local();
+        follow(&api, &manager, log);
+        populate(&api, scenario, plan).await?;
+        let operator = match options.sabotage {
+            Some(Sabotage::NoOperator) => None,
+            _ => {
+                let config = operator_config(options, folder, kubeconfig, &access, plan);
+                Some(Operator::start(&config).await?)
+            }
+        };
+        let edges = network.edges.clone();
+        Ok(Self {
+            edges,
+            pods,
+            api,
+            operator,
+            access,
+            _held: (server, manager, network, management),
+        })
+    }
+}
+
+/// The inode that identifies a network namespace.
+///
+/// # Errors
+/// When /proc is not mounted.
+pub fn netns_inode(path: &str) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(path)?.ino())
+}
+
+/// The same port that a listener has on the host, on the loopback interface of the lab: one kubeconfig serves both.
+fn twin(listener: &TcpListener) -> io::Result<TcpListener> {
+    let port = listener.local_addr()?.port();
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+async fn start_api(plan: &Plan, host: TcpListener, pods: &Arc<Pods>) -> Result<kubeapi::Server, LabError> {
+    let inside = twin(&host).map_err(LabError::Listener)?;
+    let config = kubeapi::Config {
+        cluster: plan.cluster.clone(),
+        listeners: vec![host, inside],
+        service_cidr: plan.service_cidr,
+    };
+    kubeapi::Server::start(config, Arc::clone(pods) as Arc<dyn kubeapi::Kubelet>)
+        .await
+        .map_err(LabError::Api)
+}
+
+async fn start_manager(
+    plan: &Plan,
+    host: TcpListener,
+    password: &str,
+    edges: LabEdges,
+) -> Result<Manager, LabError> {
+    let inside = twin(&host).map_err(LabError::Listener)?;
+    let device = |edge: &EdgePlan| Device {
+        host_name: format!("edge-{}", edge.site),
+        system_ip: edge.system_ip,
+        site_id: edge.site_id,
+        service_vpns: vec![plan.service_vpn],
+        colors: plan
+            .transports
+            .iter()
+            .map(|transport| transport.color.clone())
+            .collect(),
+    };
+    let config = netsim::manager::Config {
+        listeners: vec![host, inside],
+        username: MANAGER_USER.to_owned(),
+        password: SecretString::from(password),
+        devices: plan.edges.iter().map(device).collect(),
+        push_delay: Duration::ZERO,
+    };
+    Manager::start(config, Arc::new(edges))
+        .await
+        .map_err(LabError::Manager)
+}
+
+fn operator_config(
+    options: &LabOptions,
+    folder: &RunFolder,
+    kubeconfig: PathBuf,
+    access: &ManagerAccess,
+    plan: &Plan,
+) -> OperatorConfig {
+    OperatorConfig {
+        binary: options.operator.clone(),
+        folder: folder.path().to_owned(),
+        kubeconfig,
+        manager_url: access.url.clone(),
+        manager_ca: access.ca.clone(),
+        username: access.username.clone(),
+        password: access.password.clone(),
+        service_vpn: plan.service_vpn,
+    }
+}
+
+/// Copies what happens at the Kubernetes API and at the Manager to the event log until both end.
+fn follow(api: &Local, manager: &Manager, log: &Arc<EventLog>) {
+    let kube_log = Arc::clone(log);
+    tokio::spawn(api.events().for_each(move |write| {
+        let what = format!("{:?} {}", write.kind, write.resource).to_lowercase();
+        let detail = json!({
+            "namespace": write.namespace,
+            "name": write.name,
+            "resourceVersion": write.resource_version,
+            "annotations": write.object.pointer("/metadata/annotations"),
+        });
+        kube_log.note_at(unix_ns(write.time), "kubernetes", &what, detail);
+        std::future::ready(())
+    }));
+    let (mut activities, manager_log) = (manager.activity(), Arc::clone(log));
+    tokio::spawn(async move {
+        while let Some(activity) = activities.next().await {
+            manager_log.note_at(activity.unix_ns(), "manager", "activity", json!(activity.event));
+        }
+    });
+}
+
+async fn populate(api: &Local, scenario: &Scenario, plan: &Plan) -> Result<(), LabError> {
+    for node in &plan.nodes {
+        create(api, &node_object(node))?;
+    }
+    for manifest in &scenario.manifests {
+        create(api, manifest)?;
+    }
+    let deadline = tokio::time::Instant::now() + PODS_DEADLINE;
+    for manifest in scenario
+        .manifests
+        .iter()
+        .filter(|manifest| manifest["kind"] == "Pod")
+    {
+        api.wait_for(&ObjectRef::of(manifest), deadline, is_ready)
+            .await
+            .map_err(LabError::Pod)?;
+    }
+    Ok(())
+}
+
+fn node_object(node: &scenario::plan::NodePlan) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": node.name, "labels": { "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux" } },
+        "spec": { "podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr] },
+        "status": {
+            "addresses": [
+                { "type": "InternalIP", "address": node.address.addr() },
+                { "type": "Hostname", "address": node.name },
+            ],
+            "conditions": [{ "type": "Ready", "status": "True", "reason": "LabNodeUp" }],
+        },
+    })
+}
+
+fn create(api: &Local, object: &Value) -> Result<(), LabError> {
+    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+    api.create(object).map(drop).map_err(|source| LabError::Manifest {
+        kind: text(&object["kind"]),
+        name: text(&object["metadata"]["name"]),
+        source,
+    })
+}
+
+fn is_ready(object: Option<&Value>) -> bool {
+    let conditions = object
+        .and_then(|object| object.pointer("/status/conditions"))
+        .and_then(Value::as_array);
+    conditions.is_some_and(|conditions| {
+        conditions
+            .iter()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    })
+}
+
+fn write(folder: &RunFolder, name: &str, text: &str) -> Result<PathBuf, LabError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = folder.join(name);
+    // The kubeconfig holds a token: for the user's eyes only.
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path);
+    let written = opened.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|source| LabError::File {
+        path: path.clone(),
+        source,
+    })?;
+    // The operator does not run in the folder that the path may be relative to.
+    std::path::absolute(&path).map_err(|source| LabError::File { path, source })
+}

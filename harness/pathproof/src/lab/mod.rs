@@ -1,0 +1,13 @@
+//! The embedded lab: namespaces, fabric, Kubernetes API and Manager of one run.
+//!
+//! [`network`] builds the wires of a plan; [`pods`] runs pods as namespaces for the embedded API; [`edges`] is
+//! what the Manager programs; [`operator`] runs the implementation under test; [`embedded`] puts them together.
+
+pub mod edges;
+pub mod embedded;
+pub mod network;
+pub mod operator;
+pub mod pods;
+pub mod sabotage;
+
+pub use embedded::{Lab, LabError, LabOptions, Listeners};

@@ -1,0 +1,6 @@
+//! Probe traffic: identified packets, the agents that send and answer them, and what the taps saw of them.
+
+pub mod agent;
+pub mod identity;
+pub mod ledger;
+pub mod sightings;

@@ -1,0 +1,159 @@
+//! From captured frames to sightings of probes.
+//!
+//! Owns the recognition of probes in frames: a UDP probe by its payload, a TCP probe by its octets' place in the
+//! stream, because segments do not have to begin where records begin (RFC 9293 section 3.8). It keeps the
+//! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any first octet of is sighted.
+
+use std::collections::HashMap;
+use std::net::SocketAddrV4;
+
+use netsim::capture::decode::{self, Packet, Segment};
+use netsim::capture::{Frame, Sink, Way};
+use verdict::evidence::{self, Direction};
+
+use super::identity::Identity;
+use crate::record::pcapng::PcapngFiles;
+
+/// A probe seen at a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Position of the stream in the plan.
+    pub stream: u16,
+    /// Which way the probe went.
+    pub direction: Direction,
+    /// Its number.
+    pub sequence: u64,
+    /// Where and when.
+    pub hop: evidence::Hop,
+}
+
+/// The sink of a run's capture.
+#[derive(Debug)]
+pub struct Sightings {
+    run: u64,
+    vxlan_ports: Vec<u16>,
+    connections: HashMap<(SocketAddrV4, SocketAddrV4), Connection>,
+    files: PcapngFiles,
+    /// What was seen, in order of reading.
+    pub seen: Vec<Sighting>,
+    /// Packets with a probe's mark that belong to another run, and records whose stream is unknown.
+    pub strays: u64,
+}
+
+/// One way of a TCP connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Connection {
+    /// Sequence number of the first octet of data.
+    first: Option<u32>,
+    /// The first record seen: from it, the identity of every other follows.
+    identity: Option<Identity>,
+}
+
+impl Sightings {
+    /// A sink for the probes of one run.
+    #[must_use]
+    pub fn new(run: u64, vxlan_ports: Vec<u16>, files: PcapngFiles) -> Self {
+        Self {
+            run,
+            vxlan_ports,
+            connections: HashMap::new(),
+            files,
+            seen: Vec::new(),
+            strays: 0,
+        }
+    }
+
+    /// Ends the pcapng files.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub fn close_files(&mut self) -> std::io::Result<()> {
+        self.files.close()
+    }
+
+    fn sight(&mut self, probe: &Identity, hop: evidence::Hop) {
+        if probe.run == self.run {
+            let Identity {
+                stream,
+                direction,
+                sequence,
+                ..
+            } = *probe;
+            self.seen.push(Sighting {
+                stream,
+                direction,
+                sequence,
+                hop,
+            });
+        } else {
+            self.strays += 1;
+        }
+    }
+
+    fn segment(&mut self, packet: &Packet<'_>, sequence: u32, payload: &[u8], hop: evidence::Hop) {
+        let connection = self
+            .connections
+            .entry((packet.source, packet.destination))
+            .or_default();
+        let Some(first) = connection.first else {
+            self.strays += u64::from(!payload.is_empty());
+            return;
+        };
+        let offset = usize::try_from(sequence.wrapping_sub(first)).expect("a usize holds a u32");
+        if connection.identity.is_none() && offset == 0 {
+            connection.identity = Identity::parse(payload);
+        }
+        let Some(base) = connection.identity else {
+            self.strays += u64::from(!payload.is_empty());
+            return;
+        };
+        let size = usize::from(base.size);
+        // Records number from 0 on each connection, and each is as long as the first.
+        let records = offset.div_ceil(size)..(offset + payload.len()).div_ceil(size);
+        for number in records {
+            let sequence = base.sequence + u64::try_from(number).expect("a u64 holds a usize");
+            self.sight(&Identity { sequence, ..base }, hop);
+        }
+    }
+}
+
+impl Sink for Sightings {
+    fn frame(&mut self, tap: usize, frame: Frame<'_>) {
+        self.files.write(tap, frame);
+        let Some(packet) = decode::packet(frame.data, &self.vxlan_ports) else {
+            return;
+        };
+        let hop = evidence::Hop {
+            point: u16::try_from(tap).expect("a lab has far fewer than 65536 taps"),
+            way: match frame.way {
+                Way::In => evidence::Way::In,
+                Way::Out => evidence::Way::Out,
+            },
+            at_ns: frame.at_ns,
+            encapsulated: packet.tunnel.is_some(),
+        };
+        match packet.segment {
+            Segment::Udp(payload) => {
+                if let Some(probe) = Identity::parse(payload) {
+                    self.sight(&probe, hop);
+                }
+            }
+            Segment::Tcp {
+                sequence, syn: true, ..
+            } => {
+                // The SYN itself takes one sequence number; data begins after it.
+                let connection = self
+                    .connections
+                    .entry((packet.source, packet.destination))
+                    .or_default();
+                connection.first = Some(sequence.wrapping_add(1));
+            }
+            Segment::Tcp {
+                sequence, payload, ..
+            } => self.segment(&packet, sequence, payload, hop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

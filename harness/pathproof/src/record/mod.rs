@@ -1,0 +1,5 @@
+//! The run folder: what is kept of a run.
+
+pub mod events;
+pub mod folder;
+pub mod pcapng;

@@ -1,0 +1,223 @@
+//! Inside the private namespaces: lab up, taps armed, timeline played, evidence judged.
+//!
+//! Owns the stages of a run and their times. It ends with the record in the run folder, whatever happened; only
+//! an interrupt leaves none.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use scenario::model::Scenario;
+use scenario::plan::Plan;
+use tokio::signal::unix::{SignalKind, signal};
+use verdict::{ExitCode, JudgeOptions, RunInfo, RunRecord, StageTime, judge};
+
+use super::RunOptions;
+use super::observe::Observer;
+use crate::lab::{Lab, LabOptions, Listeners};
+use crate::probe::ledger::Ledger;
+use crate::progress::Progress;
+use crate::record::events::EventLog;
+use crate::record::folder::RunFolder;
+
+/// What the inner process gets from the outer one.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// What to play.
+    pub scenario: &'a Scenario,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// Where everything goes.
+    pub folder: &'a RunFolder,
+    /// How.
+    pub options: &'a RunOptions,
+    /// Inode of the host's network namespace.
+    pub host_netns: u64,
+    /// What the record says about the run; its stages are empty yet.
+    pub info: RunInfo,
+    /// Where stages are reported to.
+    pub progress: Progress,
+}
+
+/// The name of the record in the run folder.
+pub const RECORD: &str = "verdict.json";
+
+/// Runs a scenario to its record. Returns the exit code of the inner process: pass when there is a record,
+/// whatever its verdict.
+#[must_use]
+pub fn run(job: Job<'_>, listeners: Listeners) -> u8 {
+    in_runtime(async move |interrupted| {
+        let folder = job.folder;
+        let mut stages = Stages {
+            times: Vec::new(),
+            progress: job.progress,
+        };
+        let info = job.info.clone();
+        let outcome = tokio::select! {
+            outcome = judged(&job, listeners, &mut stages) => outcome,
+            () = interrupted => return ExitCode::Interrupted.code(),
+        };
+        let info = RunInfo {
+            stages: stages.times,
+            ..info
+        };
+        let record = match outcome {
+            Ok((evidence, verdicts)) => RunRecord::judged(info, &evidence, verdicts),
+            Err(error) => RunRecord::broken(info, format!("{error:#}")),
+        };
+        match save(&folder.join(RECORD), &record) {
+            Ok(()) => ExitCode::Pass.code(),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::Bug.code()
+            }
+        }
+    })
+}
+
+/// Brings a lab up and holds it until interrupted.
+#[must_use]
+pub fn hold(job: Job<'_>, listeners: Listeners, announce: impl FnOnce(&Lab)) -> u8 {
+    in_runtime(async move |interrupted| {
+        let mut stages = Stages {
+            times: Vec::new(),
+            progress: job.progress,
+        };
+        match provision(&job, listeners, &mut stages).await {
+            Ok((lab, _log)) => {
+                announce(&lab);
+                interrupted.await;
+                ExitCode::Pass.code()
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::Lab.code()
+            }
+        }
+    })
+}
+
+type Judged = (verdict::evidence::Evidence, verdict::Verdicts);
+
+async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> anyhow::Result<Judged> {
+    let (mut lab, log) = provision(job, listeners, stages).await?;
+    let plan = job.plan;
+
+    let started = Instant::now();
+    let observer = Observer::arm(plan, &lab.edges, job.folder, job.options.ring).await?;
+    let (armed, points) = observer.armed();
+    stages.done("arm", started, &format!("{armed} of {points} capture points"));
+
+    let started = Instant::now();
+    let ledger = Arc::new(Ledger::default());
+    let played = super::play::play(job.scenario, plan, &mut lab, &log, &ledger).await?;
+    let (sent, received) = ledger.counts();
+    stages.done(
+        "play",
+        started,
+        &format!("{sent} probes sent, {received} received"),
+    );
+
+    let started = Instant::now();
+    let evidence = observer.finish(plan, &played, &ledger).await?;
+    played.end().await;
+    let packets: u64 = evidence.points.iter().map(|point| point.captured_packets).sum();
+    stages.done("observe", started, &format!("{packets} packets captured"));
+
+    let started = Instant::now();
+    let verdicts = judge(&job.scenario.assertions, &evidence, &JudgeOptions::default());
+    stages.done(
+        "judge",
+        started,
+        &format!("{} assertions", verdicts.assertions.len()),
+    );
+    save(&job.folder.join("evidence.json"), &evidence)?;
+    Ok((evidence, verdicts))
+}
+
+async fn provision(
+    job: &Job<'_>,
+    listeners: Listeners,
+    stages: &mut Stages,
+) -> anyhow::Result<(Lab, Arc<EventLog>)> {
+    let started = Instant::now();
+    let log = EventLog::create(&job.folder.join("events.jsonl")).context("create events.jsonl")?;
+    let log = Arc::new(log);
+    let options = LabOptions {
+        operator: job.options.operator.clone(),
+        sabotage: job.options.sabotage,
+        host_netns: job.host_netns,
+    };
+    let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
+    let size = format!(
+        "lab up: {} edges, {} nodes, {} tunnels, operator {}",
+        job.plan.edges.len(),
+        job.plan.nodes.len(),
+        job.plan.transports.len(),
+        if lab.operator.is_some() {
+            "ready"
+        } else {
+            "not started"
+        },
+    );
+    stages.done("provision", started, &size);
+    Ok((lab, log))
+}
+
+struct Stages {
+    times: Vec<StageTime>,
+    progress: Progress,
+}
+
+impl Stages {
+    fn done(&mut self, stage: &str, started: Instant, detail: &str) {
+        let took = started.elapsed();
+        self.progress.stage(stage, took, detail);
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.times.push(StageTime {
+            stage: stage.to_owned(),
+            took_ns,
+        });
+    }
+}
+
+/// Runs `work` on a runtime of its own; what it gets completes at SIGINT, SIGTERM or SIGHUP.
+fn in_runtime(work: impl AsyncFnOnce(futures::future::BoxFuture<'static, ()>) -> u8) -> u8 {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: start the runtime: {error}");
+            return ExitCode::Bug.code();
+        }
+    };
+    runtime.block_on(async {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        let signals: Result<Vec<_>, _> = kinds.into_iter().map(signal).collect();
+        match signals {
+            Ok(mut signals) => {
+                let interrupted = async move {
+                    let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+                    futures::future::select_all(waits).await;
+                };
+                work(Box::pin(interrupted)).await
+            }
+            Err(error) => {
+                eprintln!("error: watch for signals: {error}");
+                ExitCode::Bug.code()
+            }
+        }
+    })
+}
+
+fn save(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let name = path.display();
+    let file = std::fs::File::create(path).with_context(|| format!("create `{name}`"))?;
+    let mut writer = std::io::BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut writer, value).with_context(|| format!("write `{name}`"))?;
+    std::io::Write::flush(&mut writer).with_context(|| format!("write `{name}`"))
+}

@@ -1,0 +1,343 @@
+//! Playing a timeline: flows start, events fire, senders stop.
+//!
+//! Owns the moments. An event's mark is taken before its write is sent, so convergence is never measured too
+//! short, and a window that the event ends holds no packet sent after it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kubeapi::{Collection, ObjectRef};
+use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
+use scenario::plan::{Action, Plan, StreamPlan};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use verdict::evidence::{EventMark, StreamInfo};
+
+use crate::lab::Lab;
+use crate::probe::agent::{self, AgentError, Client, Context};
+use crate::probe::identity::now_ns;
+use crate::probe::ledger::Ledger;
+use crate::record::events::EventLog;
+
+/// How long a Service may take to have a ready endpoint.
+const ENDPOINT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a timeline could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// A Service has no ready endpoint to send to.
+    #[error("start flow `{flow}`: service `{service}` has no ready endpoint for port {port}/{protocol}")]
+    NoEndpoint {
+        /// The flow.
+        flow: String,
+        /// The Service.
+        service: String,
+        /// Its port.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+    },
+    /// A pod is not there.
+    #[error("start flow `{flow}`: pod `{pod}` does not run")]
+    NoPod {
+        /// The flow.
+        flow: String,
+        /// The pod.
+        pod: String,
+    },
+    /// An agent could not start.
+    #[error("start flow `{flow}`")]
+    Agent {
+        /// The flow.
+        flow: String,
+        /// The cause.
+        #[source]
+        source: AgentError,
+    },
+    /// The Kubernetes API refused an event's write.
+    #[error("fire event `{event}`")]
+    Event {
+        /// The event.
+        event: String,
+        /// The API's answer.
+        #[source]
+        source: kubeapi::Status,
+    },
+    /// The operator ended while it was needed.
+    #[error("keep the operator running: it ended with {status}; see operator.log in the run folder")]
+    OperatorEnded {
+        /// Its exit status.
+        status: String,
+    },
+}
+
+/// What a played timeline left; the sockets stay open until it is dropped, so that no connection closes on the
+/// wire before the counters are read.
+#[derive(Debug)]
+pub struct Played {
+    /// When the first flow began to start.
+    pub started_ns: u64,
+    /// When the senders had stopped.
+    pub stopped_ns: u64,
+    /// Events in the order they fired.
+    pub events: Vec<EventMark>,
+    /// Streams, in the order of the plan.
+    pub streams: Vec<StreamInfo>,
+    agents: JoinSet<()>,
+}
+
+impl Played {
+    /// Ends all agents and closes their sockets.
+    pub async fn end(mut self) {
+        self.agents.shutdown().await;
+    }
+}
+
+struct Player<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    lab: &'a Lab,
+    log: &'a EventLog,
+    context: Context,
+    servers: BTreeMap<(String, Protocol, u16), ()>,
+    played: Played,
+}
+
+/// Plays the timeline of a plan to its end, then waits until what is in flight has arrived.
+///
+/// # Errors
+/// [`PlayError`].
+pub async fn play(
+    scenario: &Scenario,
+    plan: &Plan,
+    lab: &mut Lab,
+    log: &EventLog,
+    ledger: &Arc<Ledger>,
+) -> Result<Played, PlayError> {
+    let (stop, stopped) = watch::channel(false);
+    let context = Context {
+        run: plan.run_id,
+        ledger: Arc::clone(ledger),
+        stop: stopped,
+    };
+    let streams = plan.streams.iter().map(unresolved).collect();
+    let played = Played {
+        started_ns: now_ns(),
+        stopped_ns: 0,
+        events: Vec::new(),
+        streams,
+        agents: JoinSet::new(),
+    };
+    let mut player = Player {
+        scenario,
+        plan,
+        lab,
+        log,
+        context,
+        servers: BTreeMap::new(),
+        played,
+    };
+    let start = tokio::time::Instant::now();
+    for step in &plan.steps {
+        tokio::time::sleep_until(start + Duration::from_millis(step.at_ms)).await;
+        match &step.action {
+            Action::Start(flows) => player.start(flows).await?,
+            Action::Fire(event) => player.fire(event)?,
+            Action::Stop => player.log_step("stop", &Value::Null),
+        }
+    }
+    // The receivers live in the agents of `player`.
+    stop.send(true).ok();
+    drain(ledger, plan.drain).await;
+    let mut played = player.played;
+    played.stopped_ns = now_ns();
+    if let Some(status) = lab
+        .operator
+        .as_mut()
+        .and_then(crate::lab::operator::Operator::ended)
+    {
+        return Err(PlayError::OperatorEnded { status });
+    }
+    Ok(played)
+}
+
+/// Waits until everything sent has arrived, or for `limit`.
+async fn drain(ledger: &Ledger, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    // Senders notice the stop within a tick; a reply follows its request within the round trip.
+    let mut quiet_since = Instant::now();
+    let mut last = ledger.counts();
+    while Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let now = ledger.counts();
+        if now != last {
+            (last, quiet_since) = (now, Instant::now());
+        }
+        let (sent, received) = now;
+        if sent == received && quiet_since.elapsed() > Duration::from_millis(20) {
+            return;
+        }
+    }
+}
+
+fn unresolved(stream: &StreamPlan) -> StreamInfo {
+    StreamInfo {
+        flow: stream.flow.clone(),
+        protocol: stream.protocol,
+        client: stream.from.name.clone(),
+        server: stream.to.name.clone(),
+    }
+}
+
+impl Player<'_> {
+    fn log_step(&self, what: &str, detail: &Value) {
+        self.log.note("timeline", what, detail.clone());
+    }
+
+    async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
+        self.log_step("start", &json!(flows));
+        let by_flow = self.plan.streams_by_flow();
+        let mut clients = Vec::new();
+        for flow in flows {
+            for position in by_flow.get(flow.as_str()).into_iter().flatten() {
+                clients.push(self.connect(*position).await?);
+            }
+        }
+        // All are connected before any sends, so that the flows start together.
+        for client in clients {
+            self.played.agents.spawn(client.run());
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, position: usize) -> Result<Client, PlayError> {
+        let stream = self.plan.streams[position].clone();
+        let failed = |source| PlayError::Agent {
+            flow: stream.flow.clone(),
+            source,
+        };
+        let backend = self.resolve(&stream).await?;
+        let server = self.pod(&stream.flow, &backend.pod)?;
+        let key = (backend.pod.name.clone(), stream.protocol, backend.address.port());
+        if self.servers.insert(key, ()).is_none() {
+            let port = backend.address.port();
+            let serving = agent::serve(server.netns(), stream.protocol, port, self.context.clone());
+            self.played.agents.spawn(serving.map_err(failed)?);
+        }
+        let pod = self.pod(&stream.flow, &stream.from)?;
+        let number = u16::try_from(position).expect("a plan has far fewer than 65536 streams");
+        let client = Client::connect(
+            pod.netns(),
+            number,
+            stream.clone(),
+            backend.address,
+            self.context.clone(),
+        );
+        let client = client.await.map_err(failed)?;
+        let info = &mut self.played.streams[position];
+        info.client = client.local.to_string();
+        info.server = client.remote.to_string();
+        Ok(client)
+    }
+
+    fn pod(&self, flow: &str, pod: &PodRef) -> Result<Arc<netsim::fabric::Host>, PlayError> {
+        let host = self.lab.pods.host(&pod.kube_namespace, &pod.name);
+        host.ok_or_else(|| PlayError::NoPod {
+            flow: flow.to_owned(),
+            pod: pod.name.clone(),
+        })
+    }
+
+    /// Translates a Service port to a backend, as Cilium's socket load balancing does at connect(2): only pod
+    /// addresses are ever on a wire.
+    async fn resolve(&self, stream: &StreamPlan) -> Result<Backend, PlayError> {
+        let deadline = Instant::now() + ENDPOINT_DEADLINE;
+        loop {
+            let service = self.lab.api.get(&object_of(&stream.to)).ok();
+            let slices = Collection::all("discovery.k8s.io/v1", "EndpointSlice")
+                .in_namespace(&stream.to.kube_namespace)
+                .labelled(&format!("kubernetes.io/service-name={}", stream.to.name));
+            let slices = self.lab.api.list(&slices).unwrap_or_default();
+            if let Some(backend) = service.and_then(|service| backend(&service, &slices, stream)) {
+                return Ok(backend);
+            }
+            if Instant::now() > deadline {
+                return Err(PlayError::NoEndpoint {
+                    flow: stream.flow.clone(),
+                    service: stream.to.name.clone(),
+                    port: stream.service_port,
+                    protocol: stream.protocol,
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn fire(&mut self, name: &str) -> Result<(), PlayError> {
+        let at_ns = self.log.note("timeline", "fire", json!(name));
+        self.played.events.push(EventMark {
+            name: name.to_owned(),
+            at_ns,
+        });
+        let written = match &self.scenario.events[name] {
+            Event::Annotate { service, annotations } => {
+                let patch = json!({ "metadata": { "annotations": annotations } });
+                self.lab.api.merge_patch(&object_of(service), patch).map(drop)
+            }
+            Event::DeleteService { service } => self.lab.api.delete(&object_of(service)).map(drop),
+        };
+        written.map_err(|source| PlayError::Event {
+            event: name.to_owned(),
+            source,
+        })
+    }
+}
+
+struct Backend {
+    pod: PodRef,
+    address: SocketAddr,
+}
+
+fn object_of(service: &ServiceRef) -> ObjectRef {
+    ObjectRef::namespaced("v1", "Service", &service.kube_namespace, &service.name)
+}
+
+/// The first ready endpoint of a Service port.
+fn backend(service: &Value, slices: &[Arc<Value>], stream: &StreamPlan) -> Option<Backend> {
+    let protocol = match stream.protocol {
+        Protocol::Udp => "UDP",
+        Protocol::Tcp => "TCP",
+    };
+    let ports = service.pointer("/spec/ports")?.as_array()?;
+    let port = ports
+        .iter()
+        .find(|port| port["port"] == stream.service_port && port["protocol"] == protocol)?;
+    for slice in slices {
+        let slice_port = slice["ports"]
+            .as_array()?
+            .iter()
+            .find(|candidate| candidate["name"] == port["name"] && candidate["protocol"] == protocol)
+            .and_then(|candidate| candidate["port"].as_u64())
+            .and_then(|number| u16::try_from(number).ok());
+        let ready = slice["endpoints"]
+            .as_array()?
+            .iter()
+            .find(|endpoint| endpoint.pointer("/conditions/ready") == Some(&Value::Bool(true)));
+        let (Some(number), Some(endpoint)) = (slice_port, ready) else {
+            continue;
+        };
+        let address = endpoint.pointer("/addresses/0")?.as_str()?.parse().ok()?;
+        let pod = endpoint.pointer("/targetRef/name")?.as_str()?.to_owned();
+        return Some(Backend {
+            pod: PodRef {
+                kube_namespace: stream.to.kube_namespace.clone(),
+                name: pod,
+            },
+            address: SocketAddr::new(address, number),
+        });
+    }
+    None
+}

@@ -1,0 +1,104 @@
+//! The capture points of a plan: the tunnels, uplinks and node links of every edge.
+
+use std::sync::Arc;
+
+use netsim::capture::Tap;
+use netsim::fabric::Edge;
+use scenario::assertion::PointKind;
+use scenario::plan::Plan;
+use verdict::evidence::CapturePoint;
+
+use crate::lab::network;
+
+/// A capture point before anything was captured.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// Position of the edge.
+    pub edge: usize,
+    /// What is there.
+    pub kind: PointKind,
+    /// Transport or node name.
+    pub name: String,
+    /// The edge's interface.
+    pub interface: String,
+    /// A neighbour there, for sentinels.
+    neighbour: netsim::fabric::Mac,
+}
+
+/// All capture points of a plan, edge by edge.
+#[must_use]
+pub fn points(plan: &Plan) -> Vec<Point> {
+    let mut points = Vec::new();
+    for (edge, spec) in plan.edges.iter().enumerate() {
+        for (transport, (named, tloc)) in plan.transports.iter().zip(&spec.tlocs).enumerate() {
+            let other = (0..plan.edges.len()).find(|other| *other != edge).unwrap_or(edge);
+            points.push(Point {
+                edge,
+                kind: PointKind::Tunnel,
+                name: named.name.clone(),
+                interface: tloc.tunnel.clone(),
+                neighbour: network::tunnel_mac(other, transport),
+            });
+            points.push(Point {
+                edge,
+                kind: PointKind::Underlay,
+                name: named.name.clone(),
+                interface: tloc.uplink.clone(),
+                neighbour: network::router_mac(edge, transport),
+            });
+        }
+        for (position, node) in plan
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.edge == edge)
+        {
+            points.push(Point {
+                edge,
+                kind: PointKind::Node,
+                name: node.name.clone(),
+                interface: node.edge_interface.clone(),
+                neighbour: network::node_mac(position),
+            });
+        }
+    }
+    points
+}
+
+impl Point {
+    /// Its name among all points, `near:tunnel/bizinternet`.
+    #[must_use]
+    pub fn title(&self, plan: &Plan) -> String {
+        let kind = match self.kind {
+            PointKind::Tunnel => "tunnel",
+            PointKind::Underlay => "underlay",
+            PointKind::Node => "node",
+        };
+        format!("{}:{kind}/{}", plan.edges[self.edge].site, self.name)
+    }
+
+    /// Its tap.
+    #[must_use]
+    pub fn tap<'a>(&'a self, edges: &'a [Arc<Edge>]) -> Tap<'a> {
+        Tap {
+            host: edges[self.edge].host(),
+            interface: &self.interface,
+            neighbour: self.neighbour,
+        }
+    }
+
+    /// Its part of the evidence, with nothing captured.
+    #[must_use]
+    pub fn evidence(&self, plan: &Plan) -> CapturePoint {
+        CapturePoint {
+            site: plan.edges[self.edge].site.clone(),
+            kind: self.kind,
+            name: self.name.clone(),
+            interface: self.interface.clone(),
+            armed: false,
+            kernel_drops: 0,
+            captured_packets: 0,
+            interface_packets: 0,
+        }
+    }
+}

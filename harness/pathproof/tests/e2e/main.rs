@@ -1,0 +1,79 @@
+//! The program as its users have it: real labs, a real operator process, real packets.
+#![allow(clippy::unwrap_used)]
+
+mod demo;
+mod kill;
+mod kubectl;
+mod support;
+mod usage;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    libtest_mimic::run(&arguments, trials()).exit_code()
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("demo_passes_and_prints_its_figures", demo::passes),
+        trial("demo_needs_no_network_tools_on_the_path", demo::needs_no_tools),
+        trial("demo_fails_with_swapped_tunnels", || {
+            demo::fails_with("swap-tunnels", "tunnel/default")
+        }),
+        trial("demo_fails_without_the_operator", || {
+            demo::fails_with("no-operator", "tunnel/default")
+        }),
+        trial("demo_fails_when_one_packet_in_a_thousand_leaks", || {
+            demo::fails_with("leak=1/1000", "tunnel/default")
+        }),
+        trial("demo_fails_when_one_direction_is_not_steered", || {
+            demo::fails_with("one-direction", "tunnel/default")
+        }),
+        trial(
+            "demo_is_inconclusive_when_a_ring_overflows",
+            demo::inconclusive_with_a_tiny_ring,
+        ),
+        trial(
+            "an_operator_that_dies_is_a_broken_lab",
+            demo::dead_operator_is_an_error,
+        ),
+        trial(
+            "a_broken_scenario_creates_nothing",
+            usage::broken_scenario_creates_nothing,
+        ),
+        trial(
+            "check_accepts_every_scenario_of_the_repository",
+            usage::check_accepts_the_repository,
+        ),
+        trial(
+            "a_profile_without_scenarios_selects_nothing",
+            usage::empty_profile,
+        ),
+        trial("the_same_seed_gives_the_same_plan", usage::same_seed_same_plan),
+        trial(
+            "an_interrupt_tears_down_and_leaves_nothing",
+            kill::interrupt_leaves_nothing,
+        ),
+        trial("kill_at_random_times_leaves_nothing", kill::kill_leaves_nothing),
+    ];
+    trials.push(
+        trial("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user)
+            .with_ignored_flag(!support::is_root()),
+    );
+    let without_kubectl = support::kubectl().is_none();
+    if without_kubectl {
+        eprintln!("skipped: kubectl_works_on_a_held_lab: there is no kubectl on the PATH");
+    }
+    trials.push(
+        trial("kubectl_works_on_a_held_lab", kubectl::works_on_a_held_lab).with_ignored_flag(without_kubectl),
+    );
+    trials
+}
+
+fn trial(name: &'static str, test: impl Fn() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok::<(), Failed>(())
+    })
+}

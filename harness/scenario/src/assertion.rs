@@ -1,0 +1,206 @@
+//! The assertion grammar: what a scenario claims about the paths of packets.
+//!
+//! ```text
+//! assertion = quant flow clause { clause } [ "unless" clause ] [ "when" window ]
+//! quant     = "all" | "no" | "some" | ("at least" | "at most") (INT | PERCENT)
+//! flow      = IDENT [ ".reply" | ".both" ] | "!" IDENT | "any"
+//! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "delivered"
+//! pset      = point { "|" point }        point = ("tunnel" | "underlay" | "node") "/" GLOB
+//! window    = "always"
+//!           | "within" DUR "of" EVENT [ "until" EVENT ]
+//!           | "from" EVENT [ "+" DUR ] [ "until" EVENT [ "-" DUR ] ]
+//! ```
+//!
+//! A name is a DNS label that begins with a letter; a hyphen belongs to the name that it stands in, so the minus
+//! of `until EVENT - DUR` needs a space before it. No `when` means `when always`.
+//!
+//! Owns the syntax tree, the parser and the printer; `parse(print(x)) == x`. What a clause means for a
+//! journey is decided in the `verdict` crate.
+
+mod lex;
+mod parse;
+mod print;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::glob_matches;
+
+pub use parse::ParseError;
+pub(crate) use parse::{Mention, Mentioned, parse_with_mentions};
+
+/// One named assertion of a scenario.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Assertion {
+    /// Its key under `assert:`.
+    pub name: String,
+    /// The file it stands in, as given to the reader, and its 1-based line and column there.
+    pub place: Place,
+    /// Its text as written.
+    pub text: String,
+    /// The parsed text.
+    pub formula: Formula,
+    /// Probes that the window must hold for a universal verdict to mean something; 20 unless set.
+    pub min_probes: u64,
+}
+
+/// A place in a source file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// File name as given to the reader.
+    pub file: String,
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+}
+
+/// The parsed text of an assertion.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Formula {
+    /// How many of the probes must satisfy the clauses.
+    pub quantifier: Quantifier,
+    /// Which probes are meant.
+    pub flow: FlowSelector,
+    /// What must hold; all of them (conjunction), at least one.
+    pub clauses: Vec<Clause>,
+    /// Probes that satisfy this are exempt.
+    pub unless: Option<Clause>,
+    /// Which send times are meant.
+    pub window: Window,
+}
+
+/// How many probes must satisfy the clauses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub enum Quantifier {
+    /// Every one.
+    All,
+    /// None.
+    No,
+    /// At least one.
+    Some,
+    /// This many or more.
+    AtLeast(Amount),
+    /// This many or fewer.
+    AtMost(Amount),
+}
+
+/// A count or a share of probes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub enum Amount {
+    /// An absolute number.
+    Count(u64),
+    /// Percent of the probes in the window, 0 to 100.
+    Percent(f64),
+}
+
+/// Which probes an assertion is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum FlowSelector {
+    /// One flow, in the given direction.
+    Flow(String, DirectionSelector),
+    /// Every flow but this one, both directions.
+    Except(String),
+    /// Every flow, both directions.
+    Any,
+}
+
+/// Which direction of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum DirectionSelector {
+    /// Client to server (no suffix).
+    Request,
+    /// Server to client (`.reply`).
+    Reply,
+    /// Each direction for itself (`.both`).
+    Both,
+}
+
+/// What a journey must look like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Clause {
+    /// Crossed a point of the set; with `only`, no tunnel or underlay outside the set saw it, and it was delivered.
+    Via {
+        /// The points.
+        points: PointSet,
+        /// Closed world.
+        only: bool,
+    },
+    /// Crossed no point of the set.
+    Avoiding(PointSet),
+    /// Was seen at a point of the set, on its way or not.
+    At(PointSet),
+    /// Reached its receiver.
+    Delivered,
+}
+
+/// A set of points: alternatives joined by `|`; never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PointSet(pub Vec<PointPattern>);
+
+/// One alternative of a point set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PointPattern {
+    /// The kind of point.
+    pub kind: PointKind,
+    /// Name with `*` for any run of characters and `?` for any one.
+    pub glob: String,
+}
+
+impl PointPattern {
+    /// Whether it means the point of this kind and name.
+    #[must_use]
+    pub fn matches(&self, kind: PointKind, name: &str) -> bool {
+        self.kind == kind && glob_matches(&self.glob, name)
+    }
+}
+
+impl PointSet {
+    /// Whether one of its patterns means the point of this kind and name.
+    #[must_use]
+    pub fn contains(&self, kind: PointKind, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(kind, name))
+    }
+}
+
+/// What kind of thing was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PointKind {
+    /// A tunnel device of a WAN edge; named by its transport.
+    Tunnel,
+    /// An uplink of a WAN edge, where packets are encapsulated; named by its transport.
+    Underlay,
+    /// The service side of a WAN edge; named by the node attached to it.
+    Node,
+}
+
+/// Which send times are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Window {
+    /// The whole run.
+    Always,
+    /// Converges no later than `limit` after `event`, then holds until `until` (or the end of the run).
+    Within {
+        /// Longest convergence.
+        limit: Duration,
+        /// The event that it is measured from.
+        event: String,
+        /// The event that ends the window.
+        until: Option<String>,
+    },
+    /// From `event + delay` until `until - margin` (or the end of the run).
+    From {
+        /// The event that opens it.
+        event: String,
+        /// Added to the event's time.
+        delay: Duration,
+        /// The event that ends the window.
+        until: Option<String>,
+        /// Subtracted from the time of `until`; zero without `until`.
+        margin: Duration,
+    },
+}

@@ -1,0 +1,134 @@
+//! The printer of assertions, in the one canonical spelling.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use super::{
+    Amount, Clause, DirectionSelector, FlowSelector, Formula, PointKind, PointPattern, PointSet, Quantifier,
+    Window,
+};
+use crate::quantity::format_duration;
+
+impl Display for Formula {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{} {}", self.quantifier, self.flow)?;
+        for clause in &self.clauses {
+            write!(f, " {clause}")?;
+        }
+        if let Some(clause) = &self.unless {
+            write!(f, " unless {clause}")?;
+        }
+        write!(f, " when {}", self.window)
+    }
+}
+
+impl Display for Quantifier {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::No => f.write_str("no"),
+            Self::Some => f.write_str("some"),
+            Self::AtLeast(amount) => write!(f, "at least {amount}"),
+            Self::AtMost(amount) => write!(f, "at most {amount}"),
+        }
+    }
+}
+
+impl Display for Amount {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(share) => write!(f, "{share}%"),
+        }
+    }
+}
+
+impl Display for FlowSelector {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Flow(name, DirectionSelector::Request) => f.write_str(name),
+            Self::Flow(name, DirectionSelector::Reply) => write!(f, "{name}.reply"),
+            Self::Flow(name, DirectionSelector::Both) => write!(f, "{name}.both"),
+            Self::Except(name) => write!(f, "!{name}"),
+            Self::Any => f.write_str("any"),
+        }
+    }
+}
+
+impl Display for Clause {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Via { points, only: false } => write!(f, "via {points}"),
+            Self::Via { points, only: true } => write!(f, "via {points} only"),
+            Self::Avoiding(points) => write!(f, "avoiding {points}"),
+            Self::At(points) => write!(f, "at {points}"),
+            Self::Delivered => f.write_str("delivered"),
+        }
+    }
+}
+
+impl Display for PointSet {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (index, point) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "|" };
+            write!(f, "{separator}{point}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for PointPattern {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{}/{}", self.kind, self.glob)
+    }
+}
+
+impl Display for PointKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Tunnel => "tunnel",
+            Self::Underlay => "underlay",
+            Self::Node => "node",
+        })
+    }
+}
+
+impl Display for Window {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let until = |f: &mut Formatter<'_>, event: &Option<String>, margin: Duration| match event {
+            Some(event) if margin.is_zero() => write!(f, " until {event}"),
+            // The spaces matter: a hyphen inside a word belongs to the name.
+            Some(event) => write!(f, " until {event} - {}", format_duration(margin)),
+            None => Ok(()),
+        };
+        match self {
+            Self::Always => f.write_str("always"),
+            Self::Within {
+                limit,
+                event,
+                until: end,
+            } => {
+                write!(f, "within {} of {event}", format_duration(*limit))?;
+                until(f, end, Duration::ZERO)
+            }
+            Self::From {
+                event,
+                delay,
+                until: end,
+                margin,
+            } => {
+                write!(f, "from {event}")?;
+                if !delay.is_zero() {
+                    write!(f, "+{}", format_duration(*delay))?;
+                }
+                until(f, end, *margin)
+            }
+        }
+    }
+}
+
+impl Display for super::Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

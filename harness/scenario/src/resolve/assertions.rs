@@ -1,0 +1,244 @@
+//! Assertions: the grammar is [`crate::assertion`]'s; here each name in them must be declared, and each window
+//! must hold some time.
+
+use std::time::Duration;
+
+use super::fields::{Fields, Kind, integer, mismatch, named};
+use super::timeline::{Moment, Timeline};
+use super::{Name, events, flows, topology, unknown};
+use crate::assertion::{
+    Assertion, Formula, Mention, Mentioned, Place, PointKind, PointPattern, Window, parse_with_mentions,
+};
+use crate::document::{Entry, Node, Notes, Source, Span, Value};
+use crate::model::Topology;
+use crate::names;
+use crate::quantity::{format_duration, parse_duration};
+
+const ASSERTION: Kind = Kind {
+    singular: "assertion",
+    plural: "assertions",
+    is_word: true,
+};
+
+/// Probes that a window must hold unless `min` says otherwise.
+const MIN_PROBES_DEFAULT: u64 = 20;
+
+/// What assertions may refer to; `None` where it could not be read.
+pub(super) struct Declared<'d> {
+    pub(super) flows: Option<&'d [Name]>,
+    pub(super) events: &'d [Name],
+    pub(super) topology: Option<&'d Topology>,
+    pub(super) timeline: Option<&'d Timeline>,
+}
+
+pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> Vec<Assertion> {
+    let mut assertions = Vec::new();
+    for entry in named(notes, entry, &ASSERTION) {
+        assertions.extend(assertion(notes, entry, declared));
+    }
+    assertions
+}
+
+fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> Option<Assertion> {
+    let name = &entry.key.text;
+    let (that, min_probes) = match &entry.value.value {
+        Value::Mapping(_) => {
+            let what = format!("assertion `{name}`");
+            let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &["that", "min"])?;
+            let min = match fields.optional("min") {
+                Some(entry) => integer(notes, &entry.value, "a number of probes", 1..=i64::from(u32::MAX)),
+                None => None,
+            };
+            let min = min
+                .and_then(|min| u64::try_from(min).ok())
+                .unwrap_or(MIN_PROBES_DEFAULT);
+            (&fields.required(notes, "that")?.value, min)
+        }
+        _ => (&entry.value, MIN_PROBES_DEFAULT),
+    };
+    let Some(text) = that.text() else {
+        return mismatch(
+            notes,
+            that,
+            "an assertion, or a mapping of `that` and `min`",
+            None,
+        );
+    };
+    let (formula, mentions) = match parse_with_mentions(text) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let span = locate(notes.source, that, text, error.offset, error.length);
+            notes.push(span, error.message, error.hint);
+            return None;
+        }
+    };
+    let check = Check { that, text, declared };
+    let unknown_names = mentions
+        .iter()
+        .filter(|mention| !check.mention(notes, mention))
+        .count();
+    if unknown_names == 0 {
+        check.window(notes, &formula, &mentions);
+    }
+    let place = Place {
+        file: notes.source.file.clone(),
+        line: entry.key.span.line,
+        column: entry.key.span.column,
+    };
+    Some(Assertion {
+        name: name.clone(),
+        place,
+        text: text.trim().to_owned(),
+        formula,
+        min_probes,
+    })
+}
+
+/// The checks of one assertion.
+struct Check<'c> {
+    that: &'c Node,
+    text: &'c str,
+    declared: &'c Declared<'c>,
+}
+
+impl Check<'_> {
+    /// Whether a name is declared; notes it when it is not.
+    fn mention(&self, notes: &mut Notes<'_>, mention: &Mention) -> bool {
+        let span = locate(notes.source, self.that, self.text, mention.offset, mention.length);
+        match &mention.what {
+            Mentioned::Flow(name) => {
+                let Some(flows) = self.declared.flows else {
+                    return true;
+                };
+                let known = flows.iter().any(|flow| flow.text == *name);
+                if !known {
+                    unknown(
+                        notes,
+                        span,
+                        name,
+                        &flows::FLOW,
+                        flows.iter().map(|flow| flow.text.as_str()),
+                    );
+                }
+                known
+            }
+            Mentioned::Event(name) => {
+                let events = self.declared.events.iter().map(|event| event.text.as_str());
+                let known = events.clone().any(|event| event == name);
+                match margin_in_name(name, events.clone()) {
+                    Some(hint) if !known => notes.error(span, format!("unknown event `{name}`"), hint),
+                    None if !known => unknown(notes, span, name, &events::EVENT, events),
+                    _ => {}
+                }
+                known
+            }
+            Mentioned::Points(pattern) => self.points(notes, span, pattern),
+        }
+    }
+
+    fn points(&self, notes: &mut Notes<'_>, span: Span, pattern: &PointPattern) -> bool {
+        let Some(topology) = self.declared.topology else {
+            return true;
+        };
+        let (kind, known): (&Kind, Vec<&str>) = match pattern.kind {
+            PointKind::Tunnel | PointKind::Underlay => (
+                &topology::TRANSPORT,
+                topology.transports.iter().map(|t| t.name.as_str()).collect(),
+            ),
+            PointKind::Node => {
+                let nodes = topology.clusters.iter().flat_map(|cluster| &cluster.nodes);
+                (&topology::NODE, nodes.map(|node| node.name.as_str()).collect())
+            }
+        };
+        let matches = known.iter().any(|name| names::glob_matches(&pattern.glob, name));
+        if !matches && pattern.glob.contains(['*', '?']) {
+            let hint = format!("known {}: {}", kind.plural, known.join(", "));
+            notes.error(
+                span,
+                format!("`{}` matches no {}", pattern.glob, kind.singular),
+                hint,
+            );
+        } else if !matches {
+            unknown(notes, span, &pattern.glob, kind, known.iter().copied());
+        }
+        matches
+    }
+
+    /// Notes a window that ends before it opens.
+    fn window(&self, notes: &mut Notes<'_>, formula: &Formula, mentions: &[Mention]) {
+        let Some(timeline) = self.declared.timeline.filter(|timeline| timeline.is_complete) else {
+            return;
+        };
+        let (event, delay, until, margin) = match &formula.window {
+            Window::Always => return,
+            Window::Within { limit, event, until } => (event, *limit, until, Duration::ZERO),
+            Window::From {
+                event,
+                delay,
+                until,
+                margin,
+            } => (event, *delay, until, *margin),
+        };
+        // An event that never fires is reported where it is declared.
+        let Some(opens) = timeline.moments.get(event) else {
+            return;
+        };
+        let closes = match until {
+            Some(until) => timeline.moments.get(until).copied(),
+            None => Some(Moment {
+                at: timeline.total,
+                step: usize::MAX,
+            }),
+        };
+        let Some(closes) = closes else { return };
+        let Some(last) = mentions.last() else { return };
+        let span = locate(notes.source, self.that, self.text, last.offset, last.length);
+        if let Some(until) = until.as_ref().filter(|_| closes <= *opens) {
+            let hint = format!("the timeline fires `{until}` first; a window ends with a later event");
+            notes.error(
+                span,
+                format!("event `{until}` does not fire after `{event}`"),
+                hint,
+            );
+        } else if opens.at + delay >= closes.at.saturating_sub(margin) {
+            let end = closes.at.saturating_sub(margin);
+            let message = format!(
+                "the window is empty: it opens {} into the timeline and ends at {}",
+                format_duration(opens.at + delay),
+                format_duration(end)
+            );
+            notes.error(
+                span,
+                message,
+                "let more time pass between the two in the timeline",
+            );
+        }
+    }
+}
+
+/// A hint for `until remove-100ms`, where the margin reads as part of the name.
+fn margin_in_name<'e>(name: &str, mut events: impl Iterator<Item = &'e str>) -> Option<String> {
+    let (event, margin) = name.rsplit_once('-')?;
+    parse_duration(margin).ok()?;
+    events
+        .any(|known| known == event)
+        .then(|| format!("did you mean `{event} - {margin}`, with spaces?"))
+}
+
+/// The place of a part of a scalar. Exact as far as the line holds the text letter for letter, which escapes and
+/// further lines of the scalar do not; else the whole scalar.
+fn locate(source: &Source, node: &Node, text: &str, offset: usize, length: usize) -> Span {
+    let line = source.slice(node.span);
+    let quotes = usize::from(line.starts_with(['"', '\'']));
+    let upto = text.get(..offset + length).unwrap_or(text);
+    if !line.get(quotes..).is_some_and(|line| line.starts_with(upto)) {
+        return node.span;
+    }
+    let characters = |text: &str| text.chars().count();
+    let before = characters(&text[..offset]);
+    Span {
+        line: node.span.line,
+        column: node.span.column + quotes + before,
+        width: characters(upto) - before,
+    }
+}

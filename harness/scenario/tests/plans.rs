@@ -1,0 +1,115 @@
+//! The plan of every scenario of the repository, as goldens: `BLESS=1 cargo test --package scenario` rewrites them.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use scenario::plan::{Action, plan};
+use scenario::{SourceError, Sources};
+
+struct Repository;
+
+impl Sources for Repository {
+    fn text(&self, path: &str) -> Result<String, SourceError> {
+        Ok(fs::read_to_string(root().join(path))?)
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_owned()
+}
+
+fn scenarios() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root().join("scenarios/core"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn plan_of_every_scenario_is_as_reviewed() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
+    let names = scenarios();
+    for name in &names {
+        let scenario = scenario::read(&Repository, &format!("scenarios/core/{name}")).unwrap();
+        let text = serde_saphyr::to_string(&plan(&scenario, 1).unwrap()).unwrap();
+        let golden = goldens.join(name);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&golden, &text).unwrap();
+        }
+        assert_eq!(
+            text,
+            fs::read_to_string(&golden).unwrap_or_default(),
+            "{}",
+            golden.display()
+        );
+    }
+    assert_eq!(
+        fs::read_dir(&goldens).unwrap().count(),
+        names.len(),
+        "a golden without a scenario"
+    );
+}
+
+#[test]
+fn plan_depends_on_the_seed_and_on_nothing_else() {
+    let scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
+    assert_eq!(plan(&scenario, 7).unwrap(), plan(&scenario, 7).unwrap());
+    let (a, b) = (plan(&scenario, 7).unwrap(), plan(&scenario, 8).unwrap());
+    assert_ne!(a.run_id, b.run_id);
+    assert_eq!(a.edges, b.edges);
+}
+
+#[test]
+fn plan_puts_steps_at_the_sums_of_the_waits_before_them() {
+    let scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
+    let plan = plan(&scenario, 1).unwrap();
+    let steps: Vec<_> = plan.steps.iter().map(|step| (step.at_ms, &step.action)).collect();
+    let fire = |name: &str| Action::Fire(name.to_owned());
+    let start = Action::Start(vec!["biz".to_owned(), "be".to_owned()]);
+    assert_eq!(
+        steps,
+        [
+            (0, &start),
+            (500, &fire("annotate")),
+            (1500, &fire("remove")),
+            (2000, &Action::Stop)
+        ]
+    );
+}
+
+#[test]
+fn plan_gives_no_address_twice() {
+    let scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
+    let plan = plan(&scenario, 1).unwrap();
+    let mut addresses = Vec::new();
+    for tloc in plan.edges.iter().flat_map(|edge| &edge.tlocs) {
+        addresses
+            .extend([tloc.uplink_address, tloc.router_address, tloc.tunnel_address].map(|net| net.addr()));
+    }
+    for node in &plan.nodes {
+        addresses.extend([node.edge_address.addr(), node.address.addr()]);
+    }
+    let count = addresses.len();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), count);
+}
+
+#[test]
+fn plan_refuses_a_second_cluster() {
+    let mut scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
+    let cluster = scenario.topology.clusters[0].clone();
+    scenario.topology.clusters.push(cluster);
+    let error = plan(&scenario, 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "plan topology `two-sites`: it has 2 clusters, the embedded lab takes one"
+    );
+}

@@ -1,0 +1,79 @@
+//! Tasks of the workspace that take more than one cargo command.
+//!
+//! `cargo e2e` is `cargo run --package xtask -- e2e`: it builds the harness and, as a program of its own, the
+//! operator that the harness tests, and runs the core conformance profile. More words are passed on.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: cargo xtask e2e [FLAGS OF pathproof conformance]
+       cargo xtask pathproof [WORDS OF pathproof]";
+
+fn main() -> ExitCode {
+    let mut words = env::args().skip(1);
+    let command = words.next();
+    let rest: Vec<String> = words.collect();
+    match command.as_deref() {
+        Some("e2e") => {
+            let scenarios = root().join("scenarios");
+            let scenarios = env::current_dir().map_or(scenarios.clone(), |here| {
+                scenarios
+                    .strip_prefix(&here)
+                    .map_or(scenarios.clone(), Path::to_path_buf)
+            });
+            let mut pathproof = vec![
+                "conformance".to_owned(),
+                "--profile".to_owned(),
+                "core".to_owned(),
+            ];
+            pathproof.extend(["--scenarios".to_owned(), scenarios.display().to_string()]);
+            pathproof.extend(rest);
+            build_and_run(&pathproof)
+        }
+        Some("pathproof") => build_and_run(&rest),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Builds both programs with the profile that this one was built with, and runs the harness.
+fn build_and_run(words: &[String]) -> ExitCode {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(root()).args(["build", "--workspace", "--bins"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    match build.status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => return ExitCode::FAILURE,
+        Err(error) => return failed("run cargo", &error),
+    }
+    let Ok(itself) = env::current_exe() else {
+        return ExitCode::FAILURE;
+    };
+    match Command::new(itself.with_file_name("pathproof"))
+        .args(words)
+        .status()
+    {
+        Ok(status) => status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, Into::into),
+        Err(error) => failed("run pathproof", &error),
+    }
+}
+
+fn failed(what: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("error: failed to {what}: {error}");
+    ExitCode::FAILURE
+}
+
+fn root() -> PathBuf {
+    // Two folders up from this crate's own.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}

@@ -1,0 +1,32 @@
+# Thin recipes; each works as the cargo command in it, too. `just` lists them.
+
+_default:
+    @just --list
+
+# The core conformance profile on the embedded lab.
+e2e *FLAGS:
+    cargo e2e {{ FLAGS }}
+
+# All tests.
+test *FLAGS:
+    cargo test {{ FLAGS }}
+
+# What CI runs.
+check:
+    bash .ci/run
+
+# One scenario, for instance: just run scenarios/core/demo.yaml --sabotage swap-tunnels
+run *WORDS:
+    cargo xtask pathproof run {{ WORDS }}
+
+# The demo N times in a row: how often it passed, and p50/p99 of convergence.
+repeat N="50":
+    cargo xtask pathproof run scenarios/core/demo.yaml --repeat {{ N }}
+
+# A lab that stays up until Ctrl-C, with a kubeconfig for kubectl.
+lab SCENARIO="scenarios/core/demo.yaml":
+    cargo xtask pathproof lab up {{ SCENARIO }}
+
+# Rewrites golden files; read the diff.
+bless:
+    BLESS=1 INSTA_UPDATE=always cargo test

@@ -1,0 +1,256 @@
+//! From an edge's policy to an nftables table.
+//!
+//! A pure function: each sequence becomes one rule, in order, so the first match wins; the prefixes of a
+//! sequence become one set, so no chain grows with the number of endpoints. Packets that come from the site
+//! meet the from-service policy, packets that come from a tunnel the from-tunnel policy.
+//!
+//! # Limits
+//! IPv4 only: IPv6 prefixes match nothing. A sequence may name one color.
+
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use super::nft::{Chain, Elements, Expression, Field, Set, Table, Value};
+use crate::policy::{Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, PolicyDirection, Sequence};
+
+/// The table that holds the steering of an edge.
+pub const TABLE: &str = "sdwan";
+/// NF_IP_PRI_MANGLE: before routing, after connection tracking.
+const PRIORITY_MANGLE: i32 = -150;
+
+/// The interfaces of one service VPN on an edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpnInterfaces {
+    /// The service VPN.
+    pub service_vpn: u16,
+    /// Towards the site.
+    pub service: Vec<String>,
+    /// Towards the WAN.
+    pub tunnel: Vec<String>,
+}
+
+/// The firewall marks that pin a packet to a tunnel; the routing table of the same number does the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelMark {
+    /// The color of the tunnel's local TLOC.
+    pub color: String,
+    /// Falls back to normal routing when the tunnel is down.
+    pub preferred: u32,
+    /// Drops when the tunnel is down.
+    pub strict: u32,
+}
+
+/// Why a policy cannot be put in force on an edge.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SteeringError {
+    /// The edge has no TLOC of that color.
+    #[error("sequence {sequence} names color `{color}`; this edge has {known}")]
+    UnknownColor {
+        /// The sequence.
+        sequence: u16,
+        /// The color asked for.
+        color: String,
+        /// The colors there are.
+        known: String,
+    },
+    /// Sharing load over several colors is not implemented.
+    #[error("sequence {sequence} names {count} colors; this fabric takes one")]
+    SeveralColors {
+        /// The sequence.
+        sequence: u16,
+        /// How many.
+        count: usize,
+    },
+    /// The edge has no such service VPN.
+    #[error("policy for service VPN {asked}; this edge has {known}")]
+    UnknownVpn {
+        /// The VPN asked for.
+        asked: u16,
+        /// The VPN there is.
+        known: u16,
+    },
+}
+
+/// The table that puts `policy` in force.
+///
+/// # Errors
+/// [`SteeringError`] when the policy asks for what the edge does not have.
+pub fn compile(
+    policy: &EdgePolicy,
+    interfaces: &VpnInterfaces,
+    marks: &[TunnelMark],
+) -> Result<Table, SteeringError> {
+    let mut table = Table {
+        name: TABLE,
+        sets: Vec::new(),
+        chains: Vec::new(),
+    };
+    let mut dispatch = Vec::new();
+    for data in &policy.data {
+        if data.service_vpn != interfaces.service_vpn {
+            return Err(SteeringError::UnknownVpn {
+                asked: data.service_vpn,
+                known: interfaces.service_vpn,
+            });
+        }
+        let name = format!("vpn{}-{}", data.service_vpn, table.chains.len());
+        let chain = compile_data(data, &name, marks, &mut table.sets)?;
+        table.chains.push(chain);
+        let entries: Vec<&String> = match data.direction {
+            PolicyDirection::FromService => interfaces.service.iter().collect(),
+            PolicyDirection::FromTunnel => interfaces.tunnel.iter().collect(),
+            PolicyDirection::All => interfaces.service.iter().chain(&interfaces.tunnel).collect(),
+        };
+        dispatch.extend(entries.into_iter().map(|interface| {
+            vec![
+                Expression::Is(Field::InputInterface, Value::Interface(interface.clone())),
+                Expression::Jump(name.clone()),
+            ]
+        }));
+    }
+    table.chains.push(Chain {
+        name: "prerouting".to_owned(),
+        prerouting: Some(PRIORITY_MANGLE),
+        rules: dispatch,
+    });
+    Ok(table)
+}
+
+fn compile_data(
+    data: &DataPolicy,
+    name: &str,
+    marks: &[TunnelMark],
+    sets: &mut Vec<Set>,
+) -> Result<Chain, SteeringError> {
+    let mut rules = Vec::new();
+    for sequence in &data.sequences {
+        // A rule compares the protocol with one value, so a sequence of several protocols becomes several rules.
+        let protocols: Vec<Option<u8>> = if sequence.matching.protocols.is_empty() {
+            vec![None]
+        } else {
+            sequence.matching.protocols.iter().copied().map(Some).collect()
+        };
+        let conditions = conditions(sequence, name, sets);
+        let action = action(sequence, marks)?;
+        for protocol in protocols {
+            let mut rule: Vec<Expression> = protocol
+                .map(|protocol| Expression::Is(Field::Protocol, Value::Protocol(protocol)))
+                .into_iter()
+                .collect();
+            rule.extend(conditions.iter().chain(&action).cloned());
+            rules.push(rule);
+        }
+    }
+    rules.push(vec![
+        Expression::Count,
+        match data.default_action {
+            DefaultAction::Accept => Expression::Accept,
+            DefaultAction::Drop => Expression::Drop,
+        },
+    ]);
+    Ok(Chain {
+        name: name.to_owned(),
+        prerouting: None,
+        rules,
+    })
+}
+
+fn conditions(sequence: &Sequence, chain: &str, sets: &mut Vec<Set>) -> Vec<Expression> {
+    let matching = &sequence.matching;
+    let mut conditions = Vec::new();
+    let mut add = |field, suffix: &str, elements| {
+        let name = format!("{chain}-{}-{suffix}", sequence.id);
+        conditions.push(Expression::In(field, name.clone()));
+        sets.push(Set { name, elements });
+    };
+    if let Some(prefixes) = &matching.source_prefixes {
+        add(
+            Field::SourceAddress,
+            "src",
+            Elements::Addresses(address_ranges(prefixes)),
+        );
+    }
+    if let Some(prefixes) = &matching.destination_prefixes {
+        add(
+            Field::DestinationAddress,
+            "dst",
+            Elements::Addresses(address_ranges(prefixes)),
+        );
+    }
+    if !matching.source_ports.is_empty() {
+        add(
+            Field::SourcePort,
+            "sport",
+            Elements::Ports(merge(matching.source_ports.clone())),
+        );
+    }
+    if !matching.destination_ports.is_empty() {
+        add(
+            Field::DestinationPort,
+            "dport",
+            Elements::Ports(merge(matching.destination_ports.clone())),
+        );
+    }
+    conditions
+}
+
+fn action(sequence: &Sequence, marks: &[TunnelMark]) -> Result<Vec<Expression>, SteeringError> {
+    let mut expressions = vec![Expression::Count];
+    match &sequence.action {
+        Action::Drop => expressions.push(Expression::Drop),
+        Action::Accept { local_tlocs, .. } => {
+            if let Some(tlocs) = local_tlocs {
+                expressions.push(Expression::SetMark(mark(sequence.id, tlocs, marks)?));
+            }
+            expressions.push(Expression::Accept);
+        }
+    }
+    Ok(expressions)
+}
+
+fn mark(sequence: u16, tlocs: &LocalTlocs, marks: &[TunnelMark]) -> Result<u32, SteeringError> {
+    let [color] = tlocs.colors.as_slice() else {
+        return Err(SteeringError::SeveralColors {
+            sequence,
+            count: tlocs.colors.len(),
+        });
+    };
+    let found = marks.iter().find(|mark| mark.color == *color).ok_or_else(|| {
+        let known: Vec<_> = marks.iter().map(|mark| mark.color.as_str()).collect();
+        SteeringError::UnknownColor {
+            sequence,
+            color: color.clone(),
+            known: known.join(", "),
+        }
+    })?;
+    Ok(if tlocs.restrict {
+        found.strict
+    } else {
+        found.preferred
+    })
+}
+
+fn address_ranges(prefixes: &[IpNet]) -> Vec<RangeInclusive<u32>> {
+    let ranges = prefixes.iter().filter_map(|prefix| match prefix {
+        IpNet::V4(prefix) => Some(u32::from(prefix.network())..=u32::from(prefix.broadcast())),
+        IpNet::V6(_) => None,
+    });
+    merge(ranges.collect())
+}
+
+/// Sorts ranges and joins those that overlap, which the kernel refuses. Neighbours stay apart: a set of single
+/// addresses is a hash table, a set with any range is a tree.
+fn merge<T: Copy + Ord>(mut ranges: Vec<RangeInclusive<T>>) -> Vec<RangeInclusive<T>> {
+    ranges.sort_by_key(|range| *range.start());
+    let mut merged: Vec<RangeInclusive<T>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start() <= last.end() => {
+                *last = *last.start()..=(*last.end()).max(*range.end());
+            }
+            _ => merged.push(range),
+        }
+    }
+    merged
+}

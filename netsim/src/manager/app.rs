@@ -1,0 +1,161 @@
+//! What all requests share.
+//!
+//! Owns the locks around the state and the wall clock; the rules are in `store` and `session`. Invariant: no lock is
+//! held across an await.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+
+use super::Device;
+use super::activity::{Event, Log};
+use super::caller::Caller;
+use super::compile::Place;
+use super::push;
+use super::session::{Session, SessionId, Sessions};
+use super::store::{Accepted, Store};
+use crate::policy::Edges;
+
+/// What all requests share.
+pub(super) struct App {
+    pub(super) username: String,
+    pub(super) password: SecretString,
+    pub(super) devices: Vec<Device>,
+    pub(super) push_delay: Duration,
+    pub(super) edges: Arc<dyn Edges>,
+    pub(super) activity: Log,
+    /// When this Manager came up, in milliseconds since the Unix epoch.
+    pub(super) started_ms: u64,
+    store: Mutex<Store>,
+    sessions: Mutex<Sessions>,
+    pushes: Mutex<JoinSet<()>>,
+}
+
+impl App {
+    /// A Manager without objects or sessions.
+    pub(super) fn new(
+        username: String,
+        password: SecretString,
+        devices: Vec<Device>,
+        push_delay: Duration,
+        edges: Arc<dyn Edges>,
+    ) -> Self {
+        Self {
+            username,
+            password,
+            devices,
+            push_delay,
+            edges,
+            activity: Log::default(),
+            started_ms: unix_ms(),
+            store: Mutex::default(),
+            sessions: Mutex::default(),
+            pushes: Mutex::default(),
+        }
+    }
+
+    /// The state.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        // Every change of the store is complete before anything in it could panic.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time, as the product's timestamps are.
+    pub(super) fn now_ms(&self) -> u64 {
+        unix_ms()
+    }
+
+    /// Opens a session, if name and password are right.
+    pub(super) fn log_in(&self, user: &str, password: &str) -> Option<SessionId> {
+        if user != self.username || password != self.password.expose_secret() {
+            self.activity.record(Event::LoginRefused {
+                user: user.to_owned(),
+            });
+            return None;
+        }
+        let id = self.sessions().open(user, Instant::now());
+        self.activity.record(Event::LoggedIn {
+            user: user.to_owned(),
+        });
+        Some(id)
+    }
+
+    /// The session behind a cookie and its caller.
+    pub(super) fn resume(&self, id: SessionId, address: IpAddr) -> Option<(Session, Caller)> {
+        let session = self.sessions().resume(&id, Instant::now())?;
+        let caller = Caller {
+            session: id,
+            user: session.user.clone(),
+            address,
+            at_ms: self.now_ms(),
+        };
+        Some((session, caller))
+    }
+
+    /// Ends a session.
+    pub(super) fn log_out(&self, id: &SessionId) {
+        self.sessions().close(id);
+    }
+
+    /// Where the edges are.
+    pub(super) fn places(&self) -> Vec<Place<'_>> {
+        let devices = self.devices.iter();
+        devices
+            .map(|device| Place {
+                site_id: device.site_id,
+                service_vpns: &device.service_vpns,
+            })
+            .collect()
+    }
+
+    /// Starts the push of an accepted activation, if it has one, and gives its task.
+    pub(super) fn start_push(self: &Arc<Self>, accepted: Accepted) -> String {
+        let Accepted { task, push } = accepted;
+        let Some(push) = push else {
+            let reason = "another operation is in progress".to_owned();
+            self.activity.record(Event::TaskFailed {
+                task: task.clone(),
+                reason,
+            });
+            return task;
+        };
+        self.activity.record(Event::PushStarted {
+            task: task.clone(),
+            policy: push.policy_name.clone(),
+            change: push.change,
+        });
+        let mut pushes = self.pushes();
+        while pushes.try_join_next().is_some() {}
+        pushes.spawn(push::run(self.clone(), push));
+        task
+    }
+
+    /// Stops every push under way.
+    pub(super) fn abort_pushes(&self) {
+        self.pushes().abort_all();
+    }
+
+    /// Stops every push under way and waits until none touches an edge any more.
+    pub(super) async fn stop_pushes(&self) {
+        let mut pushes = std::mem::take(&mut *self.pushes());
+        pushes.shutdown().await;
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pushes(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,220 @@
+//! An emulation of the Catalyst SD-WAN Manager's REST API, as far as classic centralized policy needs it.
+//!
+//! Owns sessions, policy objects, activation and tasks, and serves them over HTTPS; the exchanges in
+//! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
+//! and handed to [`Edges`]. Invariant: the edges follow what was activated last, never what was merely edited.
+//!
+//! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` and
+//! `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects` (references, names). An
+//! accepted activation has been through `compile`, and goes on in `push`.
+//!
+//! # Limits
+//! - Data definitions only. App-route, control, mesh, hub-and-spoke, VPN membership and cflowd definitions are refused
+//!   with `POLICY0004`; so are CLI policies, regions, and every match field, action and `set` field but those in
+//!   `sequence`. `dscp` matches and GRE-only TLOC lists are stored, but refused when activated, since the emulated edges
+//!   do not act on them. `log`, and `count` on a dropping sequence, have no effect.
+//! - Classic sessions only; no rate limit, and no limit on the number of sessions.
+//! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
+//! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
+//! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod activity;
+mod app;
+mod body;
+mod caller;
+mod compile;
+mod definition;
+#[cfg(test)]
+mod fixture;
+mod list;
+mod match_field;
+mod objects;
+mod preview;
+mod push;
+mod rest;
+mod sequence;
+mod serve;
+mod session;
+mod store;
+mod task;
+mod tls;
+mod value;
+mod vsmart_policy;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+pub use activity::{Activities, Activity, Change, Event, ObjectKind};
+pub use secrecy::SecretString;
+pub use tls::TlsError;
+
+use crate::policy::Edges;
+use app::App;
+
+/// What a Manager is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it serves, at least one; already bound, so they may belong to another network namespace.
+    pub listeners: Vec<TcpListener>,
+    /// The one user.
+    pub username: String,
+    /// Their password; never logged.
+    pub password: SecretString,
+    /// The WAN edges, one for each site.
+    pub devices: Vec<Device>,
+    /// From the acceptance of an activation to the programming of the edges.
+    pub push_delay: Duration,
+}
+
+/// A WAN edge that the Manager manages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub host_name: String,
+    /// The address that identifies it.
+    pub system_ip: Ipv4Addr,
+    /// Its site.
+    pub site_id: u32,
+    /// The service VPNs that it has.
+    pub service_vpns: Vec<u16>,
+    /// The colors of its TLOCs.
+    pub colors: Vec<String>,
+}
+
+/// Why a Manager did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nowhere to serve.
+    #[error("serve the Manager without a listener")]
+    NoListener,
+    /// Two devices have one site; policy could not tell them apart.
+    #[error("manage two WAN edges of site {0}")]
+    SiteTwice(u32),
+    /// A TLOC has a color that does not exist.
+    #[error("manage WAN edge `{host_name}` with color `{color}`, which is not one of the 22 colors")]
+    Color {
+        /// The device.
+        host_name: String,
+        /// The color.
+        color: String,
+    },
+    /// A listener cannot be used.
+    #[error("use a listener of the Manager")]
+    Listener(#[source] std::io::Error),
+    /// There is no certificate.
+    #[error("prepare TLS for the Manager")]
+    Tls(#[from] TlsError),
+}
+
+/// A running Manager; dropping it ends it, its connections and its pushes.
+pub struct Manager {
+    app: Arc<App>,
+    address: SocketAddr,
+    ca_pem: String,
+    accept_loops: JoinSet<()>,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Manager {
+    /// Starts serving, with no policy and no session. The edges are not touched before the first activation.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
+    pub async fn start(config: Config, edges: Arc<dyn Edges>) -> Result<Self, StartError> {
+        check(&config.devices)?;
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for listener in config.listeners {
+            listener.set_nonblocking(true).map_err(StartError::Listener)?;
+            listeners.push(tokio::net::TcpListener::from_std(listener).map_err(StartError::Listener)?);
+        }
+        let local = listeners
+            .iter()
+            .map(tokio::net::TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>();
+        let local = local.map_err(StartError::Listener)?;
+        let address = *local.first().ok_or(StartError::NoListener)?;
+        let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
+        let identity = tls::identity(&addresses)?;
+
+        let Config {
+            username,
+            password,
+            devices,
+            push_delay,
+            ..
+        } = config;
+        let app = Arc::new(App::new(username, password, devices, push_delay, edges));
+        let router = rest::router(app.clone());
+        let mut accept_loops = JoinSet::new();
+        for listener in listeners {
+            accept_loops.spawn(serve::serve(
+                listener,
+                identity.server.clone().into(),
+                router.clone(),
+            ));
+        }
+        Ok(Self {
+            app,
+            address,
+            ca_pem: identity.ca_pem,
+            accept_loops,
+        })
+    }
+
+    /// The address of the first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate authority that clients have to trust; made for this run.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// What happens from now on.
+    pub fn activity(&self) -> Activities {
+        self.app.activity.listen()
+    }
+
+    /// Ends the Manager and waits until its connections are closed and its pushes have stopped.
+    pub async fn shutdown(mut self) {
+        self.accept_loops.shutdown().await;
+        self.app.stop_pushes().await;
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        self.app.abort_pushes();
+    }
+}
+
+fn check(devices: &[Device]) -> Result<(), StartError> {
+    let mut sites = BTreeSet::new();
+    for device in devices {
+        if !sites.insert(device.site_id) {
+            return Err(StartError::SiteTwice(device.site_id));
+        }
+        if let Some(color) = device.colors.iter().find(|color| value::color(color).is_err()) {
+            return Err(StartError::Color {
+                host_name: device.host_name.clone(),
+                color: color.clone(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,391 @@
+//! Everything that clients create: lists, definitions, vSmart policies, and the references between them.
+//!
+//! Owns storage, unique names and reference integrity. Activation and locks are `store`. Invariant: every reference
+//! leads to an object of the right kind, so nothing that is referred to can be deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::compile::{self, CompileError};
+use super::definition::Definition;
+use super::list::{List, ListContent, ListKind};
+use super::match_field::MatchField;
+use super::sequence::{Addresses, Family};
+use super::vsmart_policy::VsmartPolicy;
+
+/// Who made an object and who changed it last.
+#[derive(Debug, Clone)]
+pub(super) struct Stamp {
+    pub(super) created_by: String,
+    pub(super) created_ms: u64,
+    pub(super) updated_by: String,
+    pub(super) updated_ms: u64,
+    /// The row number that the product shows as `@rid`.
+    pub(super) row: u64,
+}
+
+impl Stamp {
+    /// The stamp of a new version.
+    pub(super) fn updated(&self, caller: &Caller) -> Self {
+        Self {
+            updated_by: caller.user.clone(),
+            updated_ms: caller.at_ms,
+            ..self.clone()
+        }
+    }
+}
+
+/// The kinds of objects, for messages and the activity log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// A policy list of any kind.
+    List,
+    /// A policy definition.
+    Definition,
+    /// A vSmart policy.
+    VsmartPolicy,
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::List => "list",
+            Self::Definition => "definition",
+            Self::VsmartPolicy => "vSmart policy",
+        })
+    }
+}
+
+/// Somewhere that an object is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// The object that names it.
+    pub(super) from: Uuid,
+    /// Under which key.
+    pub(super) property: &'static str,
+}
+
+/// Which objects are named where.
+pub(super) type References = BTreeMap<Uuid, Vec<Reference>>;
+
+/// Why an object was not stored or not deleted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ObjectError {
+    /// No object has this id.
+    #[error("no {kind} has the id `{id}`")]
+    NotFound { kind: ObjectKind, id: String },
+    /// Another object of the kind has this name.
+    #[error("another {kind} has the name `{name}`")]
+    NameTaken { kind: ObjectKind, name: String },
+    /// A sequence names a list that does not exist or is of another kind.
+    #[error("SeqID {sequence}: field {field}: Invalid ref {id}")]
+    DanglingInSequence {
+        sequence: u16,
+        field: &'static str,
+        id: Uuid,
+    },
+    /// An assembly names a definition or list that does not exist or is of another kind.
+    #[error("assembly {place}: {field}: Invalid ref {id}")]
+    DanglingInAssembly {
+        place: usize,
+        field: &'static str,
+        id: Uuid,
+    },
+    /// The object is named by others.
+    #[error("{kind} {name} is referenced by {by}")]
+    InUse {
+        kind: ObjectKind,
+        name: String,
+        by: String,
+    },
+    /// The policy cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// All objects.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    lists: BTreeMap<Uuid, List>,
+    definitions: BTreeMap<Uuid, Definition>,
+    policies: BTreeMap<Uuid, VsmartPolicy>,
+    rows: u64,
+}
+
+impl Objects {
+    /// The stamp of a new object.
+    pub(super) fn stamp_new(&mut self, caller: &Caller) -> Stamp {
+        self.rows += 1;
+        Stamp {
+            created_by: caller.user.clone(),
+            created_ms: caller.at_ms,
+            updated_by: caller.user.clone(),
+            updated_ms: caller.at_ms,
+            row: self.rows,
+        }
+    }
+
+    /// All lists.
+    pub(super) fn lists(&self) -> impl Iterator<Item = &List> {
+        self.lists.values()
+    }
+
+    /// All definitions.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.values()
+    }
+
+    /// All vSmart policies.
+    pub(super) fn policies(&self) -> impl Iterator<Item = &VsmartPolicy> {
+        self.policies.values()
+    }
+
+    /// A list of one kind, by the text of its id.
+    pub(super) fn list(&self, kind: &ListKind, id: &str) -> Result<&List, ObjectError> {
+        find(&self.lists, id, ObjectKind::List).and_then(|list| match list.kind == kind {
+            true => Ok(list),
+            false => Err(ObjectError::NotFound {
+                kind: ObjectKind::List,
+                id: id.to_owned(),
+            }),
+        })
+    }
+
+    /// A definition, by the text of its id.
+    pub(super) fn definition(&self, id: &str) -> Result<&Definition, ObjectError> {
+        find(&self.definitions, id, ObjectKind::Definition)
+    }
+
+    /// A vSmart policy, by the text of its id.
+    pub(super) fn policy(&self, id: &str) -> Result<&VsmartPolicy, ObjectError> {
+        find(&self.policies, id, ObjectKind::VsmartPolicy)
+    }
+
+    /// A definition that an assembly names.
+    pub(super) fn definition_of(&self, id: Uuid) -> Option<&Definition> {
+        self.definitions.get(&id)
+    }
+
+    /// A list that a sequence or application names.
+    pub(super) fn list_of(&self, id: Uuid) -> Option<&List> {
+        self.lists.get(&id)
+    }
+
+    /// Stores a new list, or a new version of one.
+    pub(super) fn put_list(&mut self, list: List) -> Result<(), ObjectError> {
+        let taken = |other: &List| other.kind == list.kind && other.name == list.name && other.id != list.id;
+        if self.lists.values().any(taken) {
+            return Err(ObjectError::NameTaken {
+                kind: ObjectKind::List,
+                name: list.name,
+            });
+        }
+        self.lists.insert(list.id, list);
+        Ok(())
+    }
+
+    /// Stores a new definition, or a new version of one.
+    pub(super) fn put_definition(&mut self, definition: Definition) -> Result<(), ObjectError> {
+        let taken = |other: &Definition| other.name == definition.name && other.id != definition.id;
+        if self.definitions.values().any(taken) {
+            return Err(ObjectError::NameTaken {
+                kind: ObjectKind::Definition,
+                name: definition.name,
+            });
+        }
+        for sequence in &definition.data.sequences {
+            for (id, field) in listed([&sequence.source, &sequence.destination]) {
+                let expected = prefix_list_kind(field);
+                if self.list_of(id).is_none_or(|list| list.kind.path != expected) {
+                    return Err(ObjectError::DanglingInSequence {
+                        sequence: sequence.id,
+                        field: field.as_str(),
+                        id,
+                    });
+                }
+            }
+        }
+        self.definitions.insert(definition.id, definition);
+        Ok(())
+    }
+
+    /// Stores a new vSmart policy, or a new version of one.
+    pub(super) fn put_policy(&mut self, policy: VsmartPolicy) -> Result<(), ObjectError> {
+        let taken = |other: &VsmartPolicy| other.name == policy.name && other.id != policy.id;
+        if self.policies.values().any(taken) {
+            return Err(ObjectError::NameTaken {
+                kind: ObjectKind::VsmartPolicy,
+                name: policy.name,
+            });
+        }
+        self.check_policy(&policy)?;
+        self.policies.insert(policy.id, policy);
+        Ok(())
+    }
+
+    /// Checks what a policy refers to, and that its applications do not collide.
+    pub(super) fn check_policy(&self, policy: &VsmartPolicy) -> Result<(), ObjectError> {
+        for (assembly, place) in policy.assembly.iter().zip(1..) {
+            if self.definition_of(assembly.definition).is_none() {
+                let (field, id) = ("definitionId", assembly.definition);
+                return Err(ObjectError::DanglingInAssembly { place, field, id });
+            }
+            for application in &assembly.applications {
+                self.check_lists(&application.site_lists, place, "siteLists", |content| {
+                    matches!(content, ListContent::Sites(_))
+                })?;
+                self.check_lists(&application.vpn_lists, place, "vpnLists", |content| {
+                    matches!(content, ListContent::ServiceVpns(_))
+                })?;
+            }
+        }
+        Ok(compile::check_collisions(&policy.assembly, self)?)
+    }
+
+    fn check_lists(
+        &self,
+        ids: &[Uuid],
+        place: usize,
+        field: &'static str,
+        fits: impl Fn(&ListContent) -> bool,
+    ) -> Result<(), ObjectError> {
+        let dangling = |id: &&Uuid| self.list_of(**id).is_none_or(|list| !fits(&list.content));
+        match ids.iter().find(dangling) {
+            Some(&id) => Err(ObjectError::DanglingInAssembly { place, field, id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes a list that nothing refers to.
+    pub(super) fn delete_list(&mut self, kind: &ListKind, id: &str) -> Result<List, ObjectError> {
+        let list = self.list(kind, id)?;
+        self.check_unused(list.id, ObjectKind::List, &list.name)?;
+        let id = list.id;
+        Ok(self.lists.remove(&id).expect("the list was found above"))
+    }
+
+    /// Deletes a definition that nothing refers to.
+    pub(super) fn delete_definition(&mut self, id: &str) -> Result<Definition, ObjectError> {
+        let definition = self.definition(id)?;
+        self.check_unused(definition.id, ObjectKind::Definition, &definition.name)?;
+        let id = definition.id;
+        Ok(self
+            .definitions
+            .remove(&id)
+            .expect("the definition was found above"))
+    }
+
+    /// Deletes a vSmart policy; that it is not active is for the caller to check.
+    pub(super) fn delete_policy(&mut self, id: &str) -> Result<VsmartPolicy, ObjectError> {
+        let id = self.policy(id)?.id;
+        Ok(self.policies.remove(&id).expect("the policy was found above"))
+    }
+
+    fn check_unused(&self, id: Uuid, kind: ObjectKind, name: &str) -> Result<(), ObjectError> {
+        let references = self.references();
+        let Some(reference) = references.get(&id).and_then(|references| references.first()) else {
+            return Ok(());
+        };
+        let by = match self.definition_of(reference.from) {
+            Some(definition) => format!("definition {}", definition.name),
+            None => format!("vSmart policy {}", self.policies[&reference.from].name),
+        };
+        Err(ObjectError::InUse {
+            kind,
+            name: name.to_owned(),
+            by,
+        })
+    }
+
+    /// Who refers to whom, of all objects.
+    pub(super) fn references(&self) -> References {
+        let mut references = References::new();
+        let mut refer = |to: Uuid, from: Uuid, property: &'static str| {
+            let reference = Reference { from, property };
+            let known = references.entry(to).or_default();
+            if !known.contains(&reference) {
+                known.push(reference);
+            }
+        };
+        for definition in self.definitions.values() {
+            for (list, field) in definition_lists(definition) {
+                refer(list, definition.id, field.as_str());
+            }
+        }
+        for policy in self.policies.values() {
+            for assembly in &policy.assembly {
+                refer(assembly.definition, policy.id, "definitionId");
+                for application in &assembly.applications {
+                    application
+                        .site_lists
+                        .iter()
+                        .for_each(|&list| refer(list, policy.id, "siteLists"));
+                    application
+                        .vpn_lists
+                        .iter()
+                        .for_each(|&list| refer(list, policy.id, "vpnLists"));
+                }
+            }
+        }
+        references
+    }
+
+    /// A policy and everything that it is made of.
+    pub(super) fn parts_of(&self, policy: Uuid) -> BTreeSet<Uuid> {
+        let mut parts = BTreeSet::from([policy]);
+        for assembly in self
+            .policies
+            .get(&policy)
+            .iter()
+            .flat_map(|policy| &policy.assembly)
+        {
+            parts.insert(assembly.definition);
+            let definition = self.definition_of(assembly.definition);
+            parts.extend(
+                definition
+                    .into_iter()
+                    .flat_map(definition_lists)
+                    .map(|(list, _)| list),
+            );
+            for application in &assembly.applications {
+                parts.extend(application.site_lists.iter().chain(&application.vpn_lists));
+            }
+        }
+        parts
+    }
+}
+
+fn find<'a, T>(objects: &'a BTreeMap<Uuid, T>, id: &str, kind: ObjectKind) -> Result<&'a T, ObjectError> {
+    let found = Uuid::parse_str(id).ok().and_then(|id| objects.get(&id));
+    found.ok_or_else(|| ObjectError::NotFound {
+        kind,
+        id: id.to_owned(),
+    })
+}
+
+fn definition_lists(definition: &Definition) -> impl Iterator<Item = (Uuid, MatchField)> + '_ {
+    let sequences = definition.data.sequences.iter();
+    sequences.flat_map(|sequence| listed([&sequence.source, &sequence.destination]))
+}
+
+fn listed<'a>(sides: [&'a Addresses; 2]) -> impl Iterator<Item = (Uuid, MatchField)> + use<'a> {
+    sides.into_iter().filter_map(|side| match side {
+        Addresses::List { id, field } => Some((*id, *field)),
+        Addresses::Any | Addresses::Prefixes(_) => None,
+    })
+}
+
+fn prefix_list_kind(field: MatchField) -> &'static str {
+    match field.family() {
+        Some(Family::Ipv6) => "dataipv6prefix",
+        _ => "dataprefix",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The inventory: WAN edges, the Controller, the Manager.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::login::VERSION;
+use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
+
+/// What differs between rows.
+struct Row<'a> {
+    host_name: &'a str,
+    system_ip: &'a str,
+    site_id: u32,
+    uuid: &'a str,
+    personality: &'a str,
+    device_type: &'a str,
+    device_model: &'a str,
+}
+
+/// `GET /dataservice/device`.
+pub(super) async fn inventory(State(app): Shared) -> Json<Value> {
+    let mut rows = vec![
+        row(
+            app.started_ms,
+            &Row {
+                host_name: "vmanage",
+                system_ip: MANAGER_SYSTEM_IP,
+                site_id: 0,
+                uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
+                personality: "vmanage",
+                device_type: "vmanage",
+                device_model: "vmanage",
+            },
+        ),
+        row(
+            app.started_ms,
+            &Row {
+                host_name: CONTROLLER_HOST_NAME,
+                system_ip: CONTROLLER_SYSTEM_IP,
+                site_id: 0,
+                uuid: CONTROLLER_UUID,
+                personality: "vsmart",
+                device_type: "vsmart",
+                device_model: "vsmart",
+            },
+        ),
+    ];
+    for device in &app.devices {
+        let mut edge = row(
+            app.started_ms,
+            &Row {
+                host_name: &device.host_name,
+                system_ip: &device.system_ip.to_string(),
+                site_id: device.site_id,
+                uuid: &format!("C8K-{}", device.system_ip),
+                personality: "vedge",
+                device_type: "vedge",
+                device_model: "vedge-C8000V",
+            },
+        );
+        edge["controlConnections"] = json!("2");
+        edge["colors"] = json!(device.colors);
+        rows.push(edge);
+    }
+    Json(json!({ "data": rows }))
+}
+
+/// `GET /dataservice/template/policy/vsmart/connectivity/status`.
+pub(super) async fn controllers() -> Json<Value> {
+    Json(json!({ "data": [{
+        "deviceUUID": CONTROLLER_UUID,
+        "operationMode": "vmanage",
+        "deviceIp": CONTROLLER_SYSTEM_IP,
+        "local-system-ip": CONTROLLER_SYSTEM_IP,
+        "isOnline": true,
+    }]}))
+}
+
+fn row(started_ms: u64, row: &Row<'_>) -> Value {
+    json!({
+        "deviceId": row.system_ip,
+        "system-ip": row.system_ip,
+        "local-system-ip": row.system_ip,
+        "host-name": row.host_name,
+        "site-id": row.site_id.to_string(),
+        "uuid": row.uuid,
+        "personality": row.personality,
+        "device-type": row.device_type,
+        "device-model": row.device_model,
+        "reachability": "reachable",
+        "status": "normal",
+        "state": "green",
+        "validity": "valid",
+        "certificate-validity": "Valid",
+        "isDeviceGeoData": false,
+        "version": VERSION,
+        "lastupdated": started_ms,
+        "uptime-date": started_ms,
+    })
+}

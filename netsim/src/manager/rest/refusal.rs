@@ -1,0 +1,112 @@
+//! How refusals look to clients: status, and the product's error envelope.
+//!
+//! Invariant: every refusal of the API goes through here, so every one has the envelope.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::manager::body::BodyError;
+use crate::manager::definition::DefinitionError;
+use crate::manager::list::ListError;
+use crate::manager::objects::ObjectError;
+use crate::manager::store::StoreError;
+use crate::manager::vsmart_policy::PolicyError;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Nothing is at this path.
+    #[error("no resource at {0}")]
+    NoPath(String),
+    /// The path is right, the method is not.
+    #[error("method {method} is not allowed at {path}")]
+    Method { method: String, path: String },
+    /// A write without the session's XSRF token.
+    #[error("X-XSRF-TOKEN is missing or is not that of the session")]
+    Token,
+    /// The body did not arrive, or is too large.
+    #[error("read the body: {0}")]
+    Unreadable(axum::Error),
+    /// The body is not JSON.
+    #[error("malformed JSON: {0}")]
+    Malformed(serde_json::Error),
+    /// The body of an activation.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// A kind of definition that the emulation does not have.
+    #[error("definitions of type {0} are not emulated")]
+    DefinitionKind(String),
+    /// A list.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// A definition.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// A vSmart policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The state forbids it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ObjectError> for Refusal {
+    fn from(error: ObjectError) -> Self {
+        Self::Store(StoreError::Object(error))
+    }
+}
+
+impl Refusal {
+    /// Status, message and code; the details are the error's own text.
+    fn answer(&self) -> (StatusCode, &'static str, &'static str) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        match self {
+            Self::NoPath(_) => (StatusCode::NOT_FOUND, "Resource not found", "REST0001"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "REST0002"),
+            Self::Token => (StatusCode::FORBIDDEN, "Session token mismatch", "REST0003"),
+            Self::Unreadable(_) | Self::Malformed(_) | Self::Body(_) => {
+                (BAD, "Invalid JSON payload", "REST0004")
+            }
+            Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),
+            Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
+                (BAD, "Invalid policy", "POLICY0004")
+            }
+            Self::Store(error) => of_store(error),
+        }
+    }
+}
+
+fn of_store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        StoreError::Object(ObjectError::NotFound { .. }) | StoreError::NoTask(_) => (
+            StatusCode::NOT_FOUND,
+            "Failed to find specified resource",
+            "POLICY0003",
+        ),
+        StoreError::Object(ObjectError::NameTaken { .. }) => (BAD, "Duplicate policy name", "POLICY0001"),
+        StoreError::Object(ObjectError::InUse { .. }) | StoreError::Attached(_) => {
+            (BAD, "Policy delete failed", "POLICY0005")
+        }
+        StoreError::Object(
+            ObjectError::DanglingInSequence { .. }
+            | ObjectError::DanglingInAssembly { .. }
+            | ObjectError::Compile(_),
+        ) => (BAD, "Invalid policy", "POLICY0004"),
+        StoreError::Locked => (BAD, "Template locked in edit mode.", "TEMPLATE0001"),
+        StoreError::EditExpired(_) => (BAD, "Template edit request has expired", "TEMPLATE0002"),
+        StoreError::NotActive(_) => (BAD, "Policy is not activated", "POLICY0006"),
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, message, code) = self.answer();
+        let details = self.to_string();
+        tracing::debug!(%status, code, details, "refused");
+        let error = json!({ "message": message, "details": details, "type": "error", "code": code });
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}

@@ -1,0 +1,110 @@
+//! Objects as rows: what clients wrote, and what the product adds to it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::manager::definition::Definition;
+use crate::manager::list::List;
+use crate::manager::objects::{References, Stamp};
+use crate::manager::store::Store;
+use crate::manager::vsmart_policy::VsmartPolicy;
+
+/// Who refers to whom and what is in force, for as many rows as needed.
+pub(super) struct Uses {
+    references: References,
+    active: Option<Uuid>,
+    in_force: BTreeSet<Uuid>,
+}
+
+impl Uses {
+    /// Those of this moment.
+    pub(super) fn of(store: &Store) -> Self {
+        let active = store.active();
+        let in_force = active
+            .map(|policy| store.objects().parts_of(policy))
+            .unwrap_or_default();
+        Self {
+            references: store.objects().references(),
+            active,
+            in_force,
+        }
+    }
+}
+
+/// A list.
+pub(super) fn list_row(list: &List, uses: &Uses) -> Value {
+    let mut row = json!({
+        "listId": list.id,
+        "name": list.name,
+        "type": list.kind.type_name,
+        "description": list.description,
+        "entries": list.entries,
+        "readOnly": false,
+        "version": "0",
+    });
+    add_uses(&mut row, list.id, &list.stamp, uses);
+    row
+}
+
+/// A definition.
+pub(super) fn definition_row(definition: &Definition, uses: &Uses) -> Value {
+    let mut row = Value::Object(definition.as_written.clone());
+    row["definitionId"] = json!(definition.id);
+    row["mode"] = json!("created");
+    row["optimized"] = json!("false");
+    add_uses(&mut row, definition.id, &definition.stamp, uses);
+    row
+}
+
+/// A vSmart policy; its definition is text.
+pub(super) fn policy_row(policy: &VsmartPolicy, store: &Store) -> Value {
+    let mut row = policy_definition(policy, store);
+    row["policyDefinition"] = json!(json!(policy.as_written).to_string());
+    row
+}
+
+/// A vSmart policy; its definition is an object.
+pub(super) fn policy_definition(policy: &VsmartPolicy, store: &Store) -> Value {
+    json!({
+        "policyId": policy.id,
+        "policyName": policy.name,
+        "policyDescription": policy.description,
+        "policyType": "feature",
+        "policyDefinition": policy.as_written,
+        "policyVersion": version(&policy.stamp),
+        "isPolicyActivated": store.active() == Some(policy.id),
+        "createdBy": policy.stamp.created_by,
+        "createdOn": policy.stamp.created_ms,
+        "lastUpdatedBy": policy.stamp.updated_by,
+        "lastUpdatedOn": policy.stamp.updated_ms,
+        "@rid": policy.stamp.row,
+    })
+}
+
+fn add_uses(row: &mut Value, id: Uuid, stamp: &Stamp, uses: &Uses) {
+    let references = uses.references.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let in_force = uses.in_force.contains(&id);
+    row["referenceCount"] = json!(references.len());
+    row["references"] = references
+        .iter()
+        .map(|reference| json!({ "id": reference.from, "property": reference.property }))
+        .collect();
+    row["isActivatedByVsmart"] = json!(in_force);
+    row["activatedId"] = json!(uses.active.filter(|_| in_force).into_iter().collect::<Vec<_>>());
+    row["owner"] = json!(stamp.created_by);
+    row["createdOn"] = json!(stamp.created_ms);
+    row["lastUpdated"] = json!(stamp.updated_ms);
+    row["infoTag"] = json!("");
+    row["@rid"] = json!(stamp.row);
+}
+
+/// The product makes its version of a policy from the time of its last change.
+fn version(stamp: &Stamp) -> String {
+    let at = i64::try_from(stamp.updated_ms)
+        .ok()
+        .and_then(|at| Timestamp::from_millisecond(at).ok());
+    at.unwrap_or_default().strftime("%m%d%YT%H%M%S%3f").to_string()
+}

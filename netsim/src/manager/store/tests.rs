@@ -1,0 +1,220 @@
+use serde_json::json;
+
+use super::*;
+use crate::manager::fixture::{self, Ids, PLACES, parse_list};
+use crate::manager::list;
+
+fn done(store: &mut Store, accepted: Accepted) {
+    store.end_push(&accepted.push.expect("the push was accepted"), Ok(()), 0);
+}
+
+fn activate(store: &mut Store, caller: &Caller, id: Uuid, release: &Release) -> Result<Accepted, StoreError> {
+    store.activate(caller, &id.to_string(), release, &PLACES)
+}
+
+fn edit_servers(
+    store: &mut Store,
+    caller: &Caller,
+    ids: &Ids,
+    process_id: Option<&str>,
+) -> Result<Edited, StoreError> {
+    let entries = json!([{"ipPrefix": "10.1.0.6/32"}]);
+    let list = list::List {
+        id: ids.servers,
+        ..parse_list("dataprefix", "servers", entries).unwrap()
+    };
+    store.edit(caller, ids.servers, process_id, |objects| objects.put_list(list))
+}
+
+fn is_edited() -> Release {
+    Release {
+        is_edited: true,
+        process_id: None,
+    }
+}
+
+/// A store with an active policy, and two callers.
+fn active() -> (Store, Ids, [Caller; 2]) {
+    let mut store = Store::default();
+    let ids = fixture::policy(&mut store);
+    let callers = ["a", "b"].map(Caller::test);
+    let accepted = activate(&mut store, &callers[0], ids.policy, &Release::default()).unwrap();
+    done(&mut store, accepted);
+    assert_eq!(store.active(), Some(ids.policy));
+    (store, ids, callers)
+}
+
+#[test]
+fn edits_of_one_session_share_a_process_id() {
+    let (mut store, ids, [a, _]) = active();
+    let first = edit_servers(&mut store, &a, &ids, None).unwrap();
+    assert_eq!(first.master_templates_affected, [ids.policy]);
+    let id = first.process_id.clone().unwrap();
+    assert_eq!(edit_servers(&mut store, &a, &ids, None).unwrap(), first);
+    assert_eq!(edit_servers(&mut store, &a, &ids, Some(&id)).unwrap(), first);
+}
+
+#[test]
+fn a_locked_policy_is_edited_by_no_other_session() {
+    let (mut store, ids, [a, b]) = active();
+    let edited = edit_servers(&mut store, &a, &ids, None).unwrap();
+    assert!(matches!(
+        edit_servers(&mut store, &b, &ids, None),
+        Err(StoreError::Locked)
+    ));
+    assert!(matches!(
+        edit_servers(&mut store, &b, &ids, Some("x")),
+        Err(StoreError::EditExpired(_))
+    ));
+    edit_servers(&mut store, &b, &ids, edited.process_id.as_deref()).unwrap();
+}
+
+#[test]
+fn a_refused_edit_takes_no_lock() {
+    let (mut store, ids, [a, b]) = active();
+    let refused = store.edit(&a, ids.servers, None, |_| {
+        Err(ObjectError::NameTaken {
+            kind: crate::manager::ObjectKind::List,
+            name: "x".to_owned(),
+        })
+    });
+    assert!(refused.is_err());
+    edit_servers(&mut store, &b, &ids, None).unwrap();
+}
+
+#[test]
+fn an_edit_reaches_edges_with_the_next_activation_only() {
+    let (mut store, ids, [a, _]) = active();
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+    let accepted = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
+    let push = accepted.push.as_ref().unwrap();
+    let matching = &push.edges[0].data[0].sequences[0].matching;
+    assert_eq!(
+        matching.source_prefixes,
+        Some(vec!["10.1.0.6/32".parse().unwrap()])
+    );
+    assert!(push.edges[1].data.is_empty());
+}
+
+#[test]
+fn a_success_releases_the_lock_and_a_failure_keeps_it() {
+    let (mut store, ids, [a, b]) = active();
+    let process_id = edit_servers(&mut store, &a, &ids, None).unwrap().process_id;
+    let release = Release {
+        is_edited: true,
+        process_id,
+    };
+    let accepted = activate(&mut store, &a, ids.policy, &release).unwrap();
+    store.end_push(&accepted.push.unwrap(), Err("site 1: no".to_owned()), 0);
+    assert_eq!(store.active(), Some(ids.policy));
+    assert!(matches!(
+        edit_servers(&mut store, &b, &ids, None),
+        Err(StoreError::Locked)
+    ));
+    let accepted = activate(&mut store, &a, ids.policy, &release).unwrap();
+    done(&mut store, accepted);
+    edit_servers(&mut store, &b, &ids, None).unwrap();
+}
+
+#[test]
+fn a_bare_activation_does_not_end_an_edit() {
+    let (mut store, ids, [a, b]) = active();
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+    let bare = activate(&mut store, &a, ids.policy, &Release::default());
+    assert!(matches!(bare, Err(StoreError::Locked)));
+    let accepted = activate(&mut store, &b, ids.policy, &is_edited()).unwrap();
+    done(&mut store, accepted);
+}
+
+#[test]
+fn a_first_activation_that_fails_activates_nothing() {
+    let mut store = Store::default();
+    let ids = fixture::policy(&mut store);
+    let accepted = activate(&mut store, &Caller::test("a"), ids.policy, &Release::default()).unwrap();
+    store.end_push(&accepted.push.unwrap(), Err("site 2: no".to_owned()), 0);
+    assert_eq!(store.active(), None);
+    assert_eq!(
+        store.task(&accepted.task).unwrap().status()["data"][0]["statusId"],
+        "failure"
+    );
+}
+
+#[test]
+fn while_a_push_runs_nothing_of_it_changes() {
+    let (mut store, ids, [a, _]) = active();
+    let accepted = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
+    assert!(matches!(
+        edit_servers(&mut store, &a, &ids, None),
+        Err(StoreError::Locked)
+    ));
+    assert!(matches!(
+        store.edit_central(ids.policy, |_| Ok(())),
+        Err(StoreError::Locked)
+    ));
+    let second = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
+    assert!(second.push.is_none());
+    assert_ne!(second.task, accepted.task);
+    let status = store.task(&second.task).unwrap().status();
+    assert_eq!(status["validation"]["statusId"], "validation_failure");
+    assert!(
+        status["validation"]["activity"][0]
+            .as_str()
+            .unwrap()
+            .contains("operation is already in progress")
+    );
+    assert_eq!(store.running_tasks().count(), 1);
+    done(&mut store, accepted);
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+}
+
+#[test]
+fn lists_that_came_to_overlap_fail_the_activation() {
+    let mut store = Store::default();
+    let ids = fixture::policy(&mut store);
+    let objects = store.objects_for_creation();
+    let far = fixture::put_list(objects, "site", "far", json!([{"siteId": "7"}]));
+    let assembly = [ids.sites, far].map(|sites| fixture::assembly(ids.definition, "all", sites, ids.vpns));
+    let policy = fixture::put_policy(objects, "two", json!(assembly));
+    let near = parse_list("site", "far", json!([{"siteId": "1-7"}])).unwrap();
+    objects.put_list(list::List { id: far, ..near }).unwrap();
+    let error = activate(&mut store, &Caller::test("a"), policy, &Release::default()).unwrap_err();
+    let expected = "definitions steer and steer both apply to site 1, VPN 10 in one direction";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn deactivation_empties_every_edge() {
+    let (mut store, ids, [a, b]) = active();
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+    let id = ids.policy.to_string();
+    assert!(matches!(
+        store.deactivate(&b, &id, &PLACES),
+        Err(StoreError::Locked)
+    ));
+    assert!(matches!(store.delete_policy(&id), Err(StoreError::Attached(_))));
+    let accepted = store.deactivate(&a, &id, &PLACES).unwrap();
+    assert!(
+        accepted
+            .push
+            .as_ref()
+            .unwrap()
+            .edges
+            .iter()
+            .all(|edge| edge.data.is_empty())
+    );
+    done(&mut store, accepted);
+    assert_eq!(store.active(), None);
+    assert!(matches!(
+        store.deactivate(&a, &id, &PLACES),
+        Err(StoreError::NotActive(_))
+    ));
+    store.delete_policy(&id).unwrap();
+}
+
+#[test]
+fn task_ids_differ_within_a_millisecond() {
+    let (mut store, ids, [a, _]) = active();
+    let first = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
+    let second = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
+    assert_ne!(first.task, second.task);
+}

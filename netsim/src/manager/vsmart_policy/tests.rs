@@ -1,0 +1,54 @@
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::manager::fixture::{assembly, body, parse_policy, stamp};
+
+#[rstest]
+#[case("service", PolicyDirection::FromService)]
+#[case("tunnel", PolicyDirection::FromTunnel)]
+#[case("all", PolicyDirection::All)]
+fn directions_are_those_of_the_api(#[case] text: &str, #[case] expected: PolicyDirection) {
+    let [definition, sites, vpns] = [(); 3].map(|()| Uuid::new_v4());
+    let policy = parse_policy("p", json!([assembly(definition, text, sites, vpns)])).unwrap();
+    let application = Application {
+        direction: expected,
+        site_lists: vec![sites],
+        vpn_lists: vec![vpns],
+    };
+    assert_eq!(
+        policy.assembly,
+        [Assembly {
+            definition,
+            applications: vec![application]
+        }]
+    );
+}
+
+#[rstest]
+#[case::type_of_assembly("type", json!("appRoute"), "assembly 1: type `appRoute`: only `data` is emulated")]
+#[case::no_entry("entries", json!([]), "assembly 1: entries: at least one is needed")]
+#[case::not_an_id("definitionId", json!("x"), "assembly 1: `x` is not an id")]
+#[case::unknown_key("x", json!(1), "policyDefinition: unknown field `x`, expected one of `definitionId`, `type`, `entries`")]
+fn a_refused_assembly_is_named(#[case] key: &str, #[case] value: Value, #[case] message: &str) {
+    let mut assembly = assembly(Uuid::new_v4(), "all", Uuid::new_v4(), Uuid::new_v4());
+    assembly[key] = value;
+    assert_eq!(
+        parse_policy("p", json!([assembly])).unwrap_err().to_string(),
+        message
+    );
+}
+
+#[test]
+fn what_is_not_emulated_is_refused() {
+    let parse = |value| {
+        super::parse(Uuid::new_v4(), &body(value), stamp())
+            .unwrap_err()
+            .to_string()
+    };
+    let cli = json!({"policyName": "p", "policyType": "cli", "policyDefinition": {}});
+    assert_eq!(parse(cli), "policyType `cli`: only `feature` is emulated");
+    let regions = json!({"assembly": [], "regionRoleAssembly": [{}]});
+    let regions = json!({"policyName": "p", "policyType": "feature", "policyDefinition": regions});
+    assert_eq!(parse(regions), "regionRoleAssembly: regions are not emulated");
+}

@@ -1,0 +1,195 @@
+//! Network namespaces held by file descriptor, never by name.
+//!
+//! Owns creating, entering and leaving namespaces, and the private namespaces of a whole run ([`private`]).
+//! It does not configure links (see [`crate::fabric`]). Invariant: no thread that outlives a call here has
+//! changed its namespace; a namespace ends when its last descriptor and socket are closed.
+
+pub(crate) mod offload;
+pub mod private;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use rtnetlink::Handle;
+
+/// A network namespace, alive for as long as a clone of it (or a socket in it) is.
+#[derive(Debug, Clone)]
+pub struct Netns {
+    name: Arc<str>,
+    fd: Arc<OwnedFd>,
+}
+
+/// Why a namespace could not be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum NetnsError {
+    /// unshare(2) refused.
+    #[error("create netns `{name}`{}", limit_hint(source))]
+    Create {
+        /// Its name.
+        name: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// setns(2) refused, or no thread could be started.
+    #[error("enter netns `{name}`")]
+    Enter {
+        /// Its name.
+        name: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A sysctl of the namespace could not be written.
+    #[error("write sysctl `{key}` in netns `{name}`")]
+    Sysctl {
+        /// The namespace.
+        name: String,
+        /// Path below `/proc/sys`.
+        key: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn limit_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => " (limit /proc/sys/user/max_net_namespaces reached; raise it with sysctl)",
+        Some(libc::EMFILE) => " (limit on open files reached; raise it with `ulimit -n`)",
+        Some(libc::EPERM) => " (needs root or an own user namespace)",
+        _ => "",
+    }
+}
+
+impl Netns {
+    /// Makes a namespace with its loopback interface down and IPv6 off on every interface to come.
+    ///
+    /// IPv6 is switched off before any link exists, so that no router solicitation or MLD report ever mixes
+    /// with the probes.
+    ///
+    /// # Errors
+    /// [`NetnsError::Create`] without CAP_SYS_ADMIN or at a limit, [`NetnsError::Sysctl`] when /proc is read-only.
+    pub fn create(name: &str) -> Result<Self, NetnsError> {
+        let create = |source| NetnsError::Create {
+            name: name.to_owned(),
+            source,
+        };
+        let made = on_fresh_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            let fd = File::open("/proc/thread-self/ns/net")?;
+            Ok::<_, io::Error>(OwnedFd::from(fd))
+        });
+        let fd = made.and_then(|inner| inner).map_err(create)?;
+        let netns = Self {
+            name: name.into(),
+            fd: Arc::new(fd),
+        };
+        // A kernel without IPv6 has nothing to switch off.
+        if Path::new("/proc/sys/net/ipv6").exists() {
+            netns.sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
+            netns.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+        }
+        Ok(netns)
+    }
+
+    /// The namespace that the calling thread is in.
+    ///
+    /// # Errors
+    /// [`NetnsError::Enter`] when /proc is not mounted.
+    pub fn current() -> Result<Self, NetnsError> {
+        let name = "current";
+        let fd = File::open("/proc/thread-self/ns/net").map_err(|source| NetnsError::Enter {
+            name: name.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            name: name.into(),
+            fd: Arc::new(fd.into()),
+        })
+    }
+
+    /// The name given at creation; only for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `work` on a short-lived thread inside the namespace; sockets it opens stay in there.
+    ///
+    /// # Errors
+    /// [`NetnsError::Enter`].
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        let enter = |source| NetnsError::Enter {
+            name: self.name.to_string(),
+            source,
+        };
+        let result = on_fresh_thread(|| {
+            setns(self.fd.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            Ok::<_, io::Error>(work())
+        });
+        result.and_then(|inner| inner).map_err(enter)
+    }
+
+    /// Writes a sysctl below `net/`, as this namespace sees it.
+    ///
+    /// # Errors
+    /// [`NetnsError::Sysctl`].
+    pub fn sysctl(&self, key: &str, value: &str) -> Result<(), NetnsError> {
+        // /proc/sys/net shows the namespace of the task that opens it.
+        self.run(|| std::fs::write(Path::new("/proc/sys").join(key), value))?
+            .map_err(|source| NetnsError::Sysctl {
+                name: self.name.to_string(),
+                key: key.to_owned(),
+                source,
+            })
+    }
+
+    /// A route netlink connection into the namespace; its task runs on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`NetnsError::Enter`] when the socket cannot be opened.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn netlink(&self) -> Result<Handle, NetnsError> {
+        let runtime = tokio::runtime::Handle::current();
+        let opened = self.run(|| {
+            let _entered = runtime.enter();
+            rtnetlink::new_connection()
+        })?;
+        let (connection, handle, _) = opened.map_err(|source| NetnsError::Enter {
+            name: self.name.to_string(),
+            source,
+        })?;
+        runtime.spawn(connection);
+        Ok(handle)
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Netns {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+fn on_fresh_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("netns".into())
+            .spawn_scoped(scope, work)?;
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the thread inside the namespace panicked"))
+    })
+}

@@ -1,0 +1,172 @@
+//! Which tunnel packets take under which policy.
+
+use netsim::policy::{
+    Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
+};
+
+use super::two_sites::{BIZ, DEFAULT, TwoSites, VPN, host_address};
+
+fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePolicy {
+    let direction = PolicyDirection::FromService;
+    EdgePolicy {
+        site_id: 100,
+        data: vec![DataPolicy {
+            service_vpn: VPN,
+            direction,
+            default_action,
+            sequences,
+        }],
+    }
+}
+
+fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
+    Sequence {
+        id,
+        matching: Match {
+            destination_prefixes: Some(vec![format!("{}/32", host_address(1)).parse().unwrap()]),
+            destination_ports: vec![port..=port],
+            protocols: vec![17],
+            ..Match::default()
+        },
+        action: Action::Accept {
+            local_tlocs: Some(LocalTlocs {
+                colors: vec![color.into()],
+                restrict,
+            }),
+            counter: None,
+        },
+    }
+}
+
+pub async fn unmatched_traffic_takes_the_default_tunnel() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(
+            vec![sequence(1, 9999, "biz-internet", true)],
+            DefaultAction::Accept,
+        ))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await, [0, 20]);
+}
+
+pub async fn matched_traffic_takes_its_tunnel_alone() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(
+            vec![sequence(1, 8080, "biz-internet", true)],
+            DefaultAction::Accept,
+        ))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await, [20, 0]);
+}
+
+pub async fn the_first_matching_sequence_wins() {
+    let lab = TwoSites::build().await;
+    let mut broad = sequence(1, 8080, "default", true);
+    broad.matching.destination_ports = vec![1..=100, 8000..=9000];
+    broad.matching.destination_prefixes = Some(vec!["10.244.0.0/16".parse().unwrap()]);
+    let sequences = vec![broad, sequence(2, 8080, "biz-internet", true)];
+    lab.edges[0]
+        .apply(&policy(sequences, DefaultAction::Accept))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await, [0, 20]);
+}
+
+pub async fn strict_traffic_is_dropped_without_its_tunnel() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(
+            vec![sequence(1, 8080, "biz-internet", true)],
+            DefaultAction::Accept,
+        ))
+        .await
+        .unwrap();
+    lab.edges[0].host().set_down("tun0").await.unwrap();
+    assert_eq!(lab.send(20), 0);
+    assert_eq!(lab.sent_by_tunnel().await[DEFAULT], 0);
+}
+
+pub async fn preferred_traffic_falls_back_without_its_tunnel() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(
+            vec![sequence(1, 8080, "biz-internet", false)],
+            DefaultAction::Accept,
+        ))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(10), 10);
+    lab.edges[0].host().set_down("tun0").await.unwrap();
+    assert_eq!(lab.send(10), 10);
+    assert_eq!(lab.sent_by_tunnel().await, [10, 10]);
+}
+
+pub async fn default_action_drop_drops() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(vec![], DefaultAction::Drop))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 0);
+}
+
+pub async fn an_empty_policy_restores_normal_routing() {
+    let lab = TwoSites::build().await;
+    lab.edges[0]
+        .apply(&policy(vec![], DefaultAction::Drop))
+        .await
+        .unwrap();
+    lab.edges[0]
+        .apply(&EdgePolicy {
+            site_id: 100,
+            data: vec![],
+        })
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await, [0, 20]);
+}
+
+pub async fn an_unknown_color_is_refused() {
+    let lab = TwoSites::build().await;
+    let good = policy(
+        vec![sequence(1, 8080, "biz-internet", true)],
+        DefaultAction::Accept,
+    );
+    lab.edges[0].apply(&good).await.unwrap();
+    let bad = policy(vec![sequence(1, 8080, "mpls", true)], DefaultAction::Accept);
+    let error = lab.edges[0].apply(&bad).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "apply policy to the edge of site 100: sequence 1 names color `mpls`; this edge has biz-internet, default"
+    );
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await[BIZ], 20);
+}
+
+pub async fn prefixes_that_overlap() {
+    let lab = TwoSites::build().await;
+    let mut broad = sequence(1, 8080, "biz-internet", true);
+    let prefixes = [
+        "10.0.0.0/8",
+        "0.0.0.0/0",
+        "10.244.1.2/32",
+        "10.244.1.3/32",
+        "255.255.255.255/32",
+        "::/0",
+    ];
+    broad.matching.destination_prefixes = Some(prefixes.map(|prefix| prefix.parse().unwrap()).to_vec());
+    broad.matching.destination_ports = vec![0..=65535, 8080..=8080, 65535..=65535];
+    lab.edges[0]
+        .apply(&policy(vec![broad], DefaultAction::Accept))
+        .await
+        .unwrap();
+    assert_eq!(lab.send(20), 20);
+    assert_eq!(lab.sent_by_tunnel().await, [20, 0]);
+}

@@ -1,0 +1,233 @@
+//! What the Manager's tests share: a Manager on loopback, edges in memory, and clients that trust it.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use netsim::manager::{Config, Device, Manager, SecretString};
+use netsim::policy::{ApplyError, EdgePolicy, Edges};
+use reqwest::{Client, ClientBuilder};
+use serde_json::Value;
+
+/// The name and password of the one user.
+pub const USERNAME: &str = "admin";
+pub const PASSWORD: &str = "not a secret";
+/// No wait in a test is longer.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Edges that remember what they were told.
+#[derive(Default)]
+pub struct MemoryEdges {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    in_force: BTreeMap<u32, EdgePolicy>,
+    applied: Vec<(u32, Instant)>,
+    refusing: Option<u32>,
+    held: Option<Arc<tokio::sync::Notify>>,
+}
+
+impl MemoryEdges {
+    /// What the edge of a site follows.
+    pub fn in_force(&self, site_id: u32) -> Option<EdgePolicy> {
+        self.state.lock().unwrap().in_force.get(&site_id).cloned()
+    }
+
+    /// How many policies all edges have taken.
+    pub fn applied(&self) -> usize {
+        self.state.lock().unwrap().applied.len()
+    }
+
+    /// When the last of them was taken.
+    pub fn last_applied(&self) -> Instant {
+        self.state
+            .lock()
+            .unwrap()
+            .applied
+            .last()
+            .expect("nothing applied")
+            .1
+    }
+
+    /// The edge of this site refuses from now on; none does with `None`.
+    pub fn refuse(&self, site_id: Option<u32>) {
+        self.state.lock().unwrap().refusing = site_id;
+    }
+
+    /// Edges take no policy until the answer is notified.
+    pub fn hold(&self) -> Arc<tokio::sync::Notify> {
+        let gate = Arc::new(tokio::sync::Notify::new());
+        self.state.lock().unwrap().held = Some(gate.clone());
+        gate
+    }
+
+    /// Edges take policies again, including those that wait.
+    pub fn release(&self) {
+        if let Some(gate) = self.state.lock().unwrap().held.take() {
+            gate.notify_waiters();
+        }
+    }
+}
+
+#[async_trait]
+impl Edges for MemoryEdges {
+    async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
+        let gate = self.state.lock().unwrap().held.clone();
+        if let Some(gate) = gate {
+            let notified = gate.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.state.lock().unwrap().held.is_some() {
+                notified.await;
+            }
+        }
+        let mut state = self.state.lock().unwrap();
+        if state.refusing == Some(policy.site_id) {
+            return Err(ApplyError {
+                site_id: policy.site_id,
+                reason: "no space left".to_owned(),
+            });
+        }
+        state.in_force.insert(policy.site_id, policy.clone());
+        state.applied.push((policy.site_id, Instant::now()));
+        Ok(())
+    }
+}
+
+/// A Manager of two sites with service VPNs 10 and 20.
+pub async fn start(push_delay: Duration) -> (Manager, Arc<MemoryEdges>) {
+    let edges = Arc::new(MemoryEdges::default());
+    let config = Config {
+        push_delay,
+        ..config()
+    };
+    (Manager::start(config, edges.clone()).await.unwrap(), edges)
+}
+
+/// What [`start`] starts, without a push delay.
+pub fn config() -> Config {
+    Config {
+        listeners: vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()],
+        username: USERNAME.to_owned(),
+        password: SecretString::from(PASSWORD),
+        devices: vec![device(1), device(2)],
+        push_delay: Duration::ZERO,
+    }
+}
+
+/// The edge of a site.
+pub fn device(site_id: u8) -> Device {
+    Device {
+        host_name: format!("edge-{site_id}"),
+        system_ip: Ipv4Addr::new(10, 255, 0, site_id),
+        site_id: site_id.into(),
+        service_vpns: vec![10, 20],
+        colors: vec!["biz-internet".to_owned(), "default".to_owned()],
+    }
+}
+
+/// A client with its own cookies that trusts the Manager and follows no redirect.
+pub fn client(manager: &Manager) -> Client {
+    client_builder(manager).build().unwrap()
+}
+
+/// The same, to be changed.
+pub fn client_builder(manager: &Manager) -> ClientBuilder {
+    // Only the first call has an effect; tests of one binary share the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = reqwest::Certificate::from_pem(manager.ca_pem().as_bytes()).unwrap();
+    ClientBuilder::new()
+        .tls_certs_only([ca])
+        .cookie_store(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(DEADLINE)
+}
+
+/// The address of a path.
+pub fn url(manager: &Manager, path: &str) -> String {
+    format!("https://{}{path}", manager.address())
+}
+
+/// Logs a client in and gives its XSRF token.
+pub async fn log_in(manager: &Manager, client: &Client) -> String {
+    let form = [("j_username", USERNAME), ("j_password", PASSWORD)];
+    let answer = client
+        .post(url(manager, "/j_security_check"))
+        .form(&form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "", "the login was refused");
+    let token = client
+        .get(url(manager, "/dataservice/client/token"))
+        .send()
+        .await
+        .unwrap();
+    token.text().await.unwrap()
+}
+
+/// A logged-in client that speaks JSON.
+pub struct Session<'a> {
+    pub manager: &'a Manager,
+    pub client: Client,
+    pub token: String,
+}
+
+impl<'a> Session<'a> {
+    /// Logs in.
+    pub async fn new(manager: &'a Manager) -> Self {
+        let client = client(manager);
+        let token = log_in(manager, &client).await;
+        Self {
+            manager,
+            client,
+            token,
+        }
+    }
+
+    /// Sends a request and gives status and body; a body that is not JSON is `null`.
+    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self
+            .client
+            .request(method, url(self.manager, &format!("/dataservice{path}")));
+        request = request.header("X-XSRF-TOKEN", &self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (
+            status,
+            serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null),
+        )
+    }
+
+    /// Sends a request that has to succeed.
+    pub async fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = (!body.is_null()).then_some(body);
+        let (status, answer) = self.send(method, path, body).await;
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
+    /// Follows a task to its end and gives its last status.
+    pub async fn follow(&self, task: &Value) -> Value {
+        let path = format!("/device/action/status/{}", task["id"].as_str().unwrap());
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let status = self.ok("GET", &path, &Value::Null).await;
+            if status["summary"]["status"] == "done" {
+                return status;
+            }
+            assert!(Instant::now() < end, "the task does not end: {status}");
+            tokio::task::yield_now().await;
+        }
+    }
+}

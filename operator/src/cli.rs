@@ -1,0 +1,228 @@
+//! The command line.
+//!
+//! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
+//! a file or the environment, never from an argument that other users of the host could see.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Parser, ValueEnum};
+use jiff::SignedDuration;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use sdwan_operator::controller::{self, Settings};
+use sdwan_operator::core::{AnnotationPrefix, Owner, PolicyName};
+use sdwan_operator::manager::{Credentials, Identity, ManagerClient, Patience, Trust, Url};
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
+
+/// Steers annotated Kubernetes Services onto SD-WAN tunnels.
+///
+/// The Manager's password is read from --manager-password-file, or else from the environment variable
+/// SDWAN_MANAGER_PASSWORD. RUST_LOG sets the log level.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
+    #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+
+    #[command(flatten)]
+    manager: ManagerArgs,
+
+    /// Service VPN of the cluster's pods (1-65530)
+    #[arg(long, env = "SDWAN_SERVICE_VPN", value_name = "ID", default_value_t = 10,
+          value_parser = clap::value_parser!(u16).range(1..=65530))]
+    service_vpn: u16,
+
+    /// Prefix of the annotations that are read
+    #[arg(long, env = "SDWAN_ANNOTATION_PREFIX", value_name = "DOMAIN",
+          default_value_t = AnnotationPrefix::default())]
+    annotation_prefix: AnnotationPrefix,
+
+    /// Name of the centralized policy and its data definition on the Manager
+    #[arg(long, env = "SDWAN_POLICY_NAME", value_name = "NAME", default_value_t = PolicyName::default())]
+    policy_name: PolicyName,
+
+    /// Short name of this operator on the Manager: prefix of its lists, part of the mark of its objects
+    #[arg(long, env = "SDWAN_OWNER", value_name = "NAME", default_value_t = Owner::default())]
+    owner: Owner,
+
+    /// How often to look for changes that others made on the Manager
+    #[arg(long, env = "SDWAN_RESYNC", value_name = "DURATION", default_value = "30s",
+          value_parser = parse_duration)]
+    resync: Duration,
+
+    /// File to write once the watches are complete and the first round has succeeded
+    #[arg(long, env = "SDWAN_READY_FILE", value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+
+    /// Format of the log on stderr
+    #[arg(long, env = "SDWAN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct ManagerArgs {
+    /// URL of the Manager
+    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL")]
+    manager_url: Url,
+
+    /// User on the Manager
+    #[arg(
+        long,
+        env = "SDWAN_MANAGER_USERNAME",
+        value_name = "NAME",
+        default_value = "admin"
+    )]
+    manager_username: String,
+
+    /// File with the user's password
+    #[arg(long, env = "SDWAN_MANAGER_PASSWORD_FILE", value_name = "PATH")]
+    manager_password_file: Option<PathBuf>,
+
+    /// PEM file of the CA that signed the Manager's certificate [default: the system's CAs]
+    #[arg(long, env = "SDWAN_MANAGER_CA", value_name = "PATH")]
+    manager_ca: Option<PathBuf>,
+
+    /// Accept any certificate of the Manager
+    #[arg(long, env = "SDWAN_MANAGER_INSECURE", conflicts_with = "manager_ca")]
+    manager_insecure: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Cli {
+    /// Installs the subscriber that writes the log to stderr.
+    pub fn install_logging(&self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        match self.log_format {
+            LogFormat::Text => log.init(),
+            LogFormat::Json => log.json().init(),
+        }
+    }
+
+    /// Runs the operator until it is told to stop.
+    ///
+    /// # Errors
+    /// If it cannot be started: unreadable files, no cluster configuration, unusable Manager settings.
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        runtime.block_on(self.run_async())
+    }
+
+    async fn run_async(self) -> anyhow::Result<()> {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .map_err(|_| anyhow!("install the TLS crypto provider: another one is installed"))?;
+        let manager = self.manager.client()?;
+        let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
+        let settings = Settings {
+            annotation_prefix: self.annotation_prefix,
+            identity: Identity {
+                owner: self.owner,
+                policy_name: self.policy_name,
+            },
+            service_vpn: self.service_vpn,
+            resync: self.resync,
+            ready_file: self.ready_file,
+        };
+        let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+        let stop = async {
+            let name = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            info!(signal = name, "stopping");
+        };
+        controller::run(kubernetes, manager, settings, stop)
+            .await
+            .context("write the ready file")
+    }
+}
+
+impl ManagerArgs {
+    fn client(self) -> anyhow::Result<ManagerClient> {
+        let url = self.manager_url;
+        match url.scheme() {
+            "https" => {}
+            "http" => warn!(%url, "the password goes over the network in clear text"),
+            scheme => {
+                return Err(anyhow!(
+                    "use Manager URL `{url}`: scheme `{scheme}`; accepted: https, http"
+                ));
+            }
+        }
+        let trust = match &self.manager_ca {
+            _ if self.manager_insecure => {
+                warn!("any certificate of the Manager is accepted");
+                Trust::Anything
+            }
+            Some(path) => Trust::Ca(std::fs::read(path).with_context(|| read_failure("Manager CA", path))?),
+            None => Trust::System,
+        };
+        let password = match &self.manager_password_file {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).with_context(|| read_failure("password file", path))?;
+                SecretString::from(text.trim_end_matches(['\r', '\n']))
+            }
+            None => SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
+                anyhow!("find the Manager's password: give --manager-password-file or set {PASSWORD_ENV}")
+            })?),
+        };
+        let credentials = Credentials {
+            username: self.manager_username,
+            password,
+        };
+        Ok(ManagerClient::new(
+            &url,
+            credentials,
+            &trust,
+            Patience::default(),
+        )?)
+    }
+}
+
+async fn kubernetes_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Client> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).with_context(|| read_failure("kubeconfig", path))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("use kubeconfig `{}`", path.display()))?
+        }
+        None => kube::Config::infer()
+            .await
+            .context("find a cluster: give --kubeconfig")?,
+    };
+    kube::Client::try_from(config).context("set up the Kubernetes client")
+}
+
+fn read_failure(what: &str, path: &Path) -> String {
+    format!("read {what} `{}`", path.display())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let accepted = "accepted: a positive duration such as 30s, 500ms or 5m";
+    let duration: SignedDuration = text.parse().map_err(|_| accepted.to_owned())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(accepted.to_owned()),
+    }
+}

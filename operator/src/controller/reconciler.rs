@@ -1,0 +1,98 @@
+//! One round against the Manager: observe, render, diff, apply.
+//!
+//! Owns the observed state between rounds, so that a change does not have to wait for a fresh look. Invariant: after
+//! any failure, and after a round that was cut short, the next one observes afresh.
+
+use tracing::{info, warn};
+
+use crate::core::{ChangeSet, Scope, SteeringPolicy, diff, render};
+use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
+
+/// Keeps the operator's objects on one Manager as a policy says.
+#[derive(Debug)]
+pub struct Reconciler {
+    manager: ManagerClient,
+    identity: Identity,
+    service_vpn: u16,
+    observed: Option<Observed>,
+}
+
+impl Reconciler {
+    /// A reconciler that has observed nothing yet.
+    #[must_use]
+    pub fn new(manager: ManagerClient, identity: Identity, service_vpn: u16) -> Self {
+        Self {
+            manager,
+            identity,
+            service_vpn,
+            observed: None,
+        }
+    }
+
+    /// Makes the fabric do what `policy` says; writes nothing if it already does.
+    ///
+    /// # Errors
+    /// [`ManagerError`]; the same call can be made again.
+    pub async fn reconcile(&mut self, policy: &SteeringPolicy) -> Result<(), ManagerError> {
+        // Taken, so that an error or a cancelled round leaves no stale state behind.
+        let mut observed = match self.observed.take() {
+            Some(observed) => observed,
+            None => self.manager.observe(&self.identity).await?,
+        };
+        if !policy.rules.is_empty() && observed.sites.is_empty() {
+            return Err(ManagerError::NoWanEdges);
+        }
+        let resumed = self.manager.resume(&self.identity, &mut observed).await;
+        let scope = Scope {
+            sites: observed.sites.clone(),
+            service_vpn: self.service_vpn,
+        };
+        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        let change_set = diff(&desired, &observed.objects);
+        if change_set.activation.is_none() {
+            // Nothing else will bring an interrupted edit to the fabric.
+            resumed?;
+        } else if let Err(error) = resumed {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "interrupted edit not finished, a new one replaces it"
+            );
+        }
+        if !change_set.is_empty() {
+            announce(&change_set, policy);
+            self.manager
+                .apply(&self.identity, &mut observed, &change_set)
+                .await?;
+        }
+        self.observed = Some(observed);
+        Ok(())
+    }
+
+    /// Logs in and observes ahead of the first round; a failure is left for that round to meet.
+    pub async fn warm_up(&mut self) {
+        self.observed = self.manager.observe(&self.identity).await.ok();
+    }
+
+    /// Has the next round observe afresh.
+    pub fn forget(&mut self) {
+        self.observed = None;
+    }
+
+    /// Ends the session on the Manager.
+    pub async fn logout(&self) {
+        if let Err(error) = self.manager.logout().await {
+            warn!(error = &error as &dyn std::error::Error, "not logged out");
+        }
+    }
+}
+
+fn announce(change_set: &ChangeSet, policy: &SteeringPolicy) {
+    info!(
+        rules = policy.rules.len(),
+        create = change_set.create.len(),
+        repair = change_set.repair.len(),
+        remove = change_set.remove.len(),
+        activation = ?change_set.activation,
+        "fabric differs from the annotations"
+    );
+}

@@ -1,0 +1,149 @@
+//! What can go wrong between the operator and the Manager.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+
+/// A request as it appears in messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// The path with its query.
+    pub path: String,
+}
+
+/// Which object has the operator's name but not its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// A data definition.
+    Definition,
+    /// A centralized policy.
+    Policy,
+}
+
+/// A failed exchange with the Manager.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The HTTP client cannot be built, for example because of an unreadable CA certificate.
+    #[error("set up the Manager client")]
+    Setup(#[source] reqwest::Error),
+    /// The request did not get an answer.
+    #[error("send `{call}`")]
+    Transport {
+        /// The request.
+        call: Call,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The Manager does not accept the credentials.
+    #[error("log in to the Manager as `{username}`: user name or password not accepted")]
+    LoginRefused {
+        /// The user.
+        username: String,
+    },
+    /// The session was refused although it is fresh.
+    #[error("send `{call}`: status {status} with a fresh session; the user may lack the permission")]
+    SessionRefused {
+        /// The request.
+        call: Call,
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The Manager answered with an error.
+    #[error("send `{call}`: status {status}: {message}")]
+    Refused {
+        /// The request.
+        call: Call,
+        /// The status of the answer.
+        status: StatusCode,
+        /// Its error message and details.
+        message: String,
+    },
+    /// A lock, a rate limit or another operation outlasted the operator's patience.
+    #[error("send `{call}`: the Manager was still busy after {}: {reason}", Seconds(.patience))]
+    Busy {
+        /// The request.
+        call: Call,
+        /// How long it was tried.
+        patience: Duration,
+        /// The last answer.
+        reason: String,
+    },
+    /// An answer is not what the API promises.
+    #[error("read the answer to `{call}`")]
+    Decode {
+        /// The request.
+        call: Call,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The push to the Controllers failed.
+    #[error("activate the policy: task `{task}` failed on {device}: {reason}")]
+    TaskFailed {
+        /// The task.
+        task: String,
+        /// The Controller, or `validation`.
+        device: String,
+        /// What the Manager says.
+        reason: String,
+    },
+    /// The push to the Controllers did not end.
+    #[error("activate the policy: task `{task}` not done after {}", Seconds(.patience))]
+    TaskTimeout {
+        /// The task.
+        task: String,
+        /// How long it was awaited.
+        patience: Duration,
+    },
+    /// Somebody else's policy is active; a Manager has only one active policy.
+    #[error(
+        "activate policy `{own}`: policy `{active}` is active and not ours; it is left alone, \
+         deactivate it to let steering take effect"
+    )]
+    ForeignPolicyActive {
+        /// The active policy.
+        active: String,
+        /// The policy of this operator.
+        own: String,
+    },
+    /// An object of somebody else has the name that the operator needs.
+    #[error("write {what} `{name}`: the name belongs to an object without the mark `{mark}`")]
+    NameTaken {
+        /// The kind of object.
+        what: Taken,
+        /// The name.
+        name: String,
+        /// The mark that own objects carry.
+        mark: String,
+    },
+    /// There is no site to apply policy to.
+    #[error("find WAN edges: the Manager's inventory has none")]
+    NoWanEdges,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} /{}", self.method, self.path)
+    }
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Definition => "data definition",
+            Self::Policy => "centralized policy",
+        })
+    }
+}
+
+struct Seconds<'a>(&'a Duration);
+
+impl fmt::Display for Seconds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s", self.0.as_secs_f64())
+    }
+}

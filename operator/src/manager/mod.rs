@@ -1,0 +1,21 @@
+//! The client of the Cisco Catalyst SD-WAN Manager's REST API.
+//!
+//! Owns sessions, requests and their retries, the JSON of the API, reading the operator's objects
+//! ([`ManagerClient::observe`]) and writing a change set ([`ManagerClient::apply`]). Decides nothing: what to write
+//! comes from [`crate::core`].
+//!
+//! Invariants: every request and every wait has a deadline; only objects with the owner mark are written or
+//! deleted; no call deactivates a policy.
+
+mod apply;
+mod error;
+mod observe;
+mod session;
+mod task;
+mod transport;
+mod wire;
+
+pub use self::error::{Call, ManagerError, Taken};
+pub use self::observe::{Identity, Observed};
+pub use self::transport::{Credentials, ManagerClient, Patience, Trust};
+pub use reqwest::Url;

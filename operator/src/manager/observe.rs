@@ -1,0 +1,171 @@
+//! Observation: what is on the Manager.
+//!
+//! Owns telling own objects from foreign ones: own lists have the owner's prefix and mark, the own definition and
+//! policy have the configured name and the mark. Invariant: reads only.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+use serde_json::Value;
+
+use super::error::{ManagerError, Taken};
+use super::transport::ManagerClient;
+use super::wire::{self, DefinitionRow, DeviceRow, LIST_KINDS, ListIds, ListRow, PolicyRow, Rows};
+use crate::core::{CentralPolicy, List, ListName, Objects, Owner, PolicyName};
+
+/// Under which names the operator's objects are on the Manager.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// Prefix of lists and part of the mark.
+    pub owner: Owner,
+    /// Name of the centralized policy and of its data definition.
+    pub policy_name: PolicyName,
+}
+
+/// What was found on the Manager, and what is needed to write there.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// The operator's own objects.
+    pub objects: Objects,
+    /// The ids of all sites that have a WAN edge.
+    pub sites: BTreeSet<String>,
+    /// The name of the active policy, if it is somebody else's.
+    pub foreign_active: Option<String>,
+    pub(super) ids: Ids,
+}
+
+/// The Manager's ids for the operator's objects, and what else a write has to respect.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ids {
+    pub(super) lists: ListIds,
+    pub(super) edit_mark: Option<String>,
+    pub(super) definition: Option<String>,
+    pub(super) policy: Option<String>,
+    /// The content of the own policy, with what others added to it.
+    pub(super) policy_content: Value,
+    pub(super) taken: Option<Taken>,
+}
+
+impl ManagerClient {
+    /// Reads the operator's objects, the sites, and which policy is active.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be reached or does not answer as its API promises.
+    pub async fn observe(&self, identity: &Identity) -> Result<Observed, ManagerError> {
+        let lists = try_join_all(LIST_KINDS.map(|kind| async move {
+            let rows: Rows<ListRow> = self.get(&wire::list_path(kind)).await?;
+            Ok((kind, rows.data))
+        }));
+        let definition = self.own_definition(identity);
+        let (lists, definition, policies, devices) = tokio::try_join!(
+            lists,
+            definition,
+            self.get::<Rows<PolicyRow>>("template/policy/vsmart"),
+            self.get::<Rows<DeviceRow>>("device"),
+        )?;
+
+        let mut observed = Observed {
+            sites: sites(devices.data),
+            ..Observed::default()
+        };
+        for (kind, rows) in lists {
+            for row in rows {
+                observed.take_list(row, identity, |entries| wire::read_list(kind, entries));
+            }
+        }
+        match definition {
+            Found::Absent => {}
+            Found::Foreign => observed.ids.taken = Some(Taken::Definition),
+            Found::Own { id, content } => {
+                observed.objects.definition = Some(wire::read_definition(&content, &observed.ids.lists));
+                observed.ids.definition = Some(id);
+            }
+        }
+        for row in policies.data {
+            observed.take_policy(row, identity);
+        }
+        Ok(observed)
+    }
+
+    async fn own_definition(&self, identity: &Identity) -> Result<Found, ManagerError> {
+        let rows: Rows<DefinitionRow> = self.get("template/policy/definition/data").await?;
+        let Some(row) = rows
+            .data
+            .into_iter()
+            .find(|row| row.name == identity.policy_name.as_str())
+        else {
+            return Ok(Found::Absent);
+        };
+        if !identity.owns(row.description.as_deref()) {
+            return Ok(Found::Foreign);
+        }
+        let content = self
+            .get(&format!("template/policy/definition/data/{}", row.definition_id))
+            .await?;
+        Ok(Found::Own {
+            id: row.definition_id,
+            content,
+        })
+    }
+}
+
+enum Found {
+    Absent,
+    Foreign,
+    Own { id: String, content: Value },
+}
+
+fn sites(devices: Vec<DeviceRow>) -> BTreeSet<String> {
+    let edges = devices
+        .into_iter()
+        .filter(|device| device.personality.as_deref() == Some("vedge"));
+    edges.filter_map(|edge| edge.site_id).collect()
+}
+
+impl Identity {
+    fn owns(&self, description: Option<&str>) -> bool {
+        description.is_some_and(|description| description.contains(&self.owner.mark()))
+    }
+
+    fn own_list(&self, row: &ListRow) -> Option<ListName> {
+        self.owner
+            .own_list(&row.name)
+            .filter(|_| self.owns(row.description.as_deref()))
+    }
+}
+
+impl Observed {
+    fn take_list(&mut self, row: ListRow, identity: &Identity, read: impl Fn(&[Value]) -> List) {
+        let Some(name) = identity.own_list(&row) else {
+            return;
+        };
+        if name == identity.owner.edit_mark() {
+            self.objects.unconfirmed = true;
+            self.ids.edit_mark = Some(row.list_id);
+        } else {
+            self.objects.lists.insert(name.clone(), read(&row.entries));
+            self.ids.lists.insert(name, row.list_id);
+        }
+    }
+
+    fn take_policy(&mut self, row: PolicyRow, identity: &Identity) {
+        let named = row.policy_name == identity.policy_name.as_str();
+        let own = named && identity.owns(row.policy_description.as_deref());
+        if row.is_policy_activated && !own {
+            self.foreign_active = Some(row.policy_name.clone());
+        }
+        if own {
+            let content = wire::policy_content(&row);
+            let definition = self.ids.definition.as_deref().unwrap_or_default();
+            let assembly = wire::read_assembly(&content, definition, &self.ids.lists);
+            self.objects.policy = Some(CentralPolicy {
+                assembly,
+                active: row.is_policy_activated,
+            });
+            self.ids.policy_content = content;
+            self.ids.policy = Some(row.policy_id);
+        } else if named {
+            self.ids.taken = Some(Taken::Policy);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The JSON of the Manager's API.
+//!
+//! Owns the translation between [`core`](crate::core) objects and request and answer bodies. Invariant: answers are
+//! read leniently (unknown fields and any order are fine), but a sequence counts as ours only if it says exactly
+//! what the operator would write.
+
+mod assembly;
+mod definition;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::core::{List, ListKind, ListName};
+
+pub(super) use self::assembly::{policy_body, policy_content, read_assembly, write_assembly};
+pub(super) use self::definition::{definition_body, read_definition};
+
+/// The ids of lists by name.
+pub(super) type ListIds = HashMap<ListName, String>;
+
+/// A table of rows, as every list request answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Rows<T> {
+    pub(super) data: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListRow {
+    pub(super) list_id: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) description: Option<String>,
+    #[serde(default)]
+    pub(super) entries: Vec<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DefinitionRow {
+    pub(super) definition_id: String,
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) description: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PolicyRow {
+    pub(super) policy_id: String,
+    pub(super) policy_name: String,
+    #[serde(default)]
+    pub(super) policy_description: Option<String>,
+    #[serde(default)]
+    pub(super) policy_definition: Value,
+    #[serde(default)]
+    pub(super) is_policy_activated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeviceRow {
+    #[serde(default)]
+    pub(super) personality: Option<String>,
+    #[serde(default, rename = "site-id", deserialize_with = "text_or_number")]
+    pub(super) site_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListCreated {
+    pub(super) list_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DefinitionCreated {
+    pub(super) definition_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PolicyCreated {
+    pub(super) policy_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TaskStarted {
+    pub(super) id: String,
+}
+
+/// An error answer: the envelope if there is one, else the start of the body.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Refusal {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    details: String,
+    #[serde(default)]
+    code: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    error: Refusal,
+}
+
+impl Refusal {
+    const EXCERPT: usize = 200;
+
+    pub(super) fn read(body: &[u8]) -> Self {
+        serde_json::from_slice::<Envelope>(body)
+            .map(|envelope| envelope.error)
+            .unwrap_or_else(|_| {
+                let text = String::from_utf8_lossy(body);
+                Self {
+                    message: text.trim().chars().take(Self::EXCERPT).collect(),
+                    ..Self::default()
+                }
+            })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if !self.details.is_empty() {
+            write!(f, ": {}", self.details)?;
+        }
+        if !self.code.is_empty() {
+            write!(f, " ({})", self.code)?;
+        }
+        Ok(())
+    }
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+pub(super) const LIST_KINDS: [ListKind; 4] = [
+    ListKind::DataPrefix,
+    ListKind::DataIpv6Prefix,
+    ListKind::Site,
+    ListKind::Vpn,
+];
+
+/// The path segment, the `type`, and the key of an entry.
+fn spelling(kind: ListKind) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        ListKind::DataPrefix => ("dataprefix", "dataPrefix", "ipPrefix"),
+        ListKind::DataIpv6Prefix => ("dataipv6prefix", "dataIpv6Prefix", "ipv6Prefix"),
+        ListKind::Site => ("site", "site", "siteId"),
+        ListKind::Vpn => ("vpn", "vpn", "vpn"),
+    }
+}
+
+pub(super) fn list_path(kind: ListKind) -> String {
+    format!("template/policy/list/{}", spelling(kind).0)
+}
+
+pub(super) fn list_body(name: &ListName, list: &List, mark: &str) -> Value {
+    let (_, kind, key) = spelling(list.kind);
+    let entries: Vec<Value> = list.entries.iter().map(|entry| json!({ key: entry })).collect();
+    json!({ "name": name.as_str(), "description": mark, "type": kind, "entries": entries })
+}
+
+pub(super) fn read_list(kind: ListKind, entries: &[Value]) -> List {
+    let key = spelling(kind).2;
+    let read = |entry: &Value| match entry.as_object() {
+        Some(fields) if fields.len() == 1 => match fields.get(key) {
+            Some(Value::String(text)) => canonical(text),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => entry.to_string(),
+        },
+        _ => entry.to_string(),
+    };
+    List {
+        kind,
+        entries: entries.iter().map(read).collect::<BTreeSet<_>>(),
+    }
+}
+
+/// Brings a prefix into the form in which the operator writes it; other text stays as it is.
+fn canonical(text: &str) -> String {
+    match text
+        .split_once('/')
+        .map(|(host, length)| (host.parse::<IpAddr>(), length))
+    {
+        Some((Ok(host), length)) => format!("{host}/{length}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// The lock that an edit took; edits of what the active policy uses name it.
+pub(super) fn process_id(answer: &Value) -> Option<String> {
+    answer.get("processId").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Adds the lock that this change set already holds, so that a further edit is part of it.
+pub(super) fn with_process_id(mut body: Value, process_id: Option<&str>) -> Value {
+    if let (Some(id), Some(fields)) = (process_id, body.as_object_mut()) {
+        fields.insert("processId".to_owned(), id.into());
+    }
+    body
+}

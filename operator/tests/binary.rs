@@ -1,0 +1,61 @@
+//! The binary's behaviour before it has anything to talk to.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str], password: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sdwan-operator"));
+    command.args(arguments).env_clear();
+    if let Some(password) = password {
+        command.env("SDWAN_MANAGER_PASSWORD", password);
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn a_missing_kubeconfig_is_named_and_exits_1() {
+    let arguments = [
+        "--manager-url",
+        "https://127.0.0.1:1",
+        "--kubeconfig",
+        "/nonexistent/kubeconfig",
+    ];
+    let output = run(&arguments, Some("hunter2"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("failed to read kubeconfig `/nonexistent/kubeconfig`: "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("hunter2"));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_missing_password_says_where_to_put_it() {
+    let output = run(&["--manager-url", "https://127.0.0.1:1"], None);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("--manager-password-file or set SDWAN_MANAGER_PASSWORD"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_ca_that_is_not_there_is_named() {
+    let arguments = [
+        "--manager-url",
+        "https://127.0.0.1:1",
+        "--manager-ca",
+        "/nonexistent/ca.pem",
+    ];
+    let output = run(&arguments, Some("secret"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("failed to read Manager CA `/nonexistent/ca.pem`: "),
+        "{stderr}"
+    );
+}

@@ -1,0 +1,489 @@
+//! A stateful stand-in for the Manager, small enough to read: it stores what it is given, checks sessions, tokens,
+//! references and the edit lock, records every call, and can be told to misbehave once.
+
+#![allow(dead_code, reason = "each test binary uses its part of this module")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use sdwan_operator::manager::{Credentials, ManagerClient, Patience, Trust, Url};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+pub const MARK: &str = "managed by sdwan-operator/ppo";
+
+pub struct FakeManager {
+    pub url: Url,
+    state: Arc<Mutex<Shelf>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+pub struct Shelf {
+    /// Every request after login, as `METHOD path`.
+    pub calls: Vec<String>,
+    /// The same with bodies, since the start.
+    pub requests: Vec<(String, Value)>,
+    pub logins: usize,
+    /// List kind (path segment) and id to row.
+    pub lists: BTreeMap<(String, String), Value>,
+    pub definitions: BTreeMap<String, Value>,
+    /// `policyDefinition` is kept as an object here.
+    pub policies: BTreeMap<String, Value>,
+    pub active: Option<String>,
+    /// What the edges do, as of the last successful activation.
+    pub in_force: String,
+    pub lock: Option<String>,
+    pub sites: Vec<&'static str>,
+    pub faults: VecDeque<Fault>,
+    /// The next tasks look like this; after that, like success.
+    pub task_results: VecDeque<Value>,
+    tasks: BTreeMap<String, Value>,
+    session: Option<String>,
+    issued: usize,
+}
+
+/// Answers the next matching request in place of the Manager.
+pub struct Fault {
+    pub call: &'static str,
+    pub status: u16,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub body: String,
+}
+
+impl Fault {
+    pub fn new(call: &'static str, status: u16, body: impl Into<String>) -> Self {
+        Self {
+            call,
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    pub fn locked(call: &'static str) -> Self {
+        Self::new(call, 400, refusal("Template locked in edit mode."))
+    }
+}
+
+pub fn refusal(message: &str) -> String {
+    json!({ "error": { "message": message, "details": "", "type": "error", "code": "TEST0001" } }).to_string()
+}
+
+impl FakeManager {
+    pub async fn start() -> Self {
+        static CRYPTO: Once = Once::new();
+        CRYPTO.call_once(|| {
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .expect("no other provider is installed");
+        });
+        let state = Arc::new(Mutex::new(Shelf {
+            sites: vec!["100", "200"],
+            ..Shelf::default()
+        }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let app = Router::new().fallback(answer).with_state(state.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, state, server }
+    }
+
+    pub fn client(&self) -> ManagerClient {
+        self.client_with_password("secret")
+    }
+
+    pub fn client_with_password(&self, password: &str) -> ManagerClient {
+        let credentials = Credentials {
+            username: "admin".to_owned(),
+            password: SecretString::from(password),
+        };
+        let patience = Patience {
+            request: Duration::from_secs(5),
+            busy: Duration::from_millis(600),
+            task: Duration::from_secs(5),
+        };
+        ManagerClient::new(&self.url, credentials, &Trust::System, patience).unwrap()
+    }
+
+    pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.state.lock().unwrap()
+    }
+
+    /// The writes since the last call of this.
+    pub fn take_writes(&self) -> Vec<String> {
+        let mut shelf = self.shelf();
+        let calls = std::mem::take(&mut shelf.calls);
+        assert!(
+            calls.iter().all(|call| !call.contains("deactivate")),
+            "deactivated: {calls:?}"
+        );
+        calls
+            .into_iter()
+            .filter(|call| !call.starts_with("GET"))
+            .collect()
+    }
+
+    pub fn in_force(&self) -> String {
+        self.shelf().in_force.clone()
+    }
+
+    pub fn list_names(&self) -> BTreeSet<String> {
+        self.shelf()
+            .lists
+            .values()
+            .map(|row| text(row, "name").to_owned())
+            .collect()
+    }
+
+    pub fn expire_session(&self) {
+        self.shelf().session = None;
+    }
+}
+
+impl Drop for FakeManager {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+pub fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row[key].as_str().unwrap_or_default()
+}
+
+async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
+    state
+        .lock()
+        .unwrap()
+        .answer(&parts.method, &path, &parts.headers, &body)
+}
+
+fn login_page() -> Response {
+    Html("<html><body>log in</body></html>").into_response()
+}
+
+fn refuse(status: u16, message: &str) -> Response {
+    (StatusCode::from_u16(status).unwrap(), refusal(message)).into_response()
+}
+
+fn table<'a>(rows: impl Iterator<Item = &'a Value>) -> Response {
+    axum::Json(json!({ "data": rows.collect::<Vec<_>>() })).into_response()
+}
+
+fn reply(value: Value) -> Response {
+    axum::Json(value).into_response()
+}
+
+impl Shelf {
+    pub fn id(&mut self) -> String {
+        self.issued += 1;
+        format!("id-{}", self.issued)
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
+        if path == "/j_security_check" {
+            return self.log_in(body);
+        }
+        let cookie = headers
+            .get(header::COOKIE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let known = self
+            .session
+            .as_ref()
+            .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
+        let call = format!("{method} {path}");
+        if path != "/dataservice/client/token" {
+            self.calls.push(call.clone());
+        }
+        if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
+            let fault = self.faults.remove(at).unwrap();
+            let mut response = (StatusCode::from_u16(fault.status).unwrap(), fault.body).into_response();
+            for (name, value) in fault.headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            return response;
+        }
+        if !known {
+            return login_page();
+        }
+        let token = format!("token-{}", self.session.as_deref().unwrap_or_default());
+        if path == "/dataservice/client/token" {
+            return token.into_response();
+        }
+        if method != Method::GET
+            && headers
+                .get("X-XSRF-TOKEN")
+                .is_none_or(|given| given != token.as_str())
+        {
+            return refuse(403, "SessionTokenFilter: token mismatch");
+        }
+        let body = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(body).unwrap()
+        };
+        self.requests.push((call, body.clone()));
+        let path = path
+            .trim_start_matches("/dataservice/")
+            .split('?')
+            .next()
+            .unwrap();
+        let segments: Vec<&str> = path.split('/').collect();
+        self.route(method, &segments, body)
+    }
+
+    fn log_in(&mut self, body: &Bytes) -> Response {
+        if &body[..] != b"j_username=admin&j_password=secret" {
+            return login_page();
+        }
+        self.logins += 1;
+        let session = format!("session-{}", self.logins);
+        self.session = Some(session.clone());
+        (
+            [(
+                header::SET_COOKIE,
+                format!("JSESSIONID={session}; Path=/; HttpOnly"),
+            )],
+            (),
+        )
+            .into_response()
+    }
+
+    fn route(&mut self, method: &Method, path: &[&str], body: Value) -> Response {
+        match (method.as_str(), path) {
+            (_, ["logout"]) => StatusCode::FOUND.into_response(),
+            ("GET", ["device"]) => {
+                let edges = self
+                    .sites
+                    .iter()
+                    .map(|site| json!({ "personality": "vedge", "site-id": site }));
+                let others = [json!({ "personality": "vsmart", "site-id": "1" })];
+                reply(json!({ "data": edges.chain(others).collect::<Vec<_>>() }))
+            }
+            ("GET", ["device", "action", "status", task]) => reply(self.tasks[*task].clone()),
+            (_, ["template", "policy", "list", kind, rest @ ..]) => {
+                self.route_lists(method, kind, rest, body)
+            }
+            (_, ["template", "policy", "definition", "data", rest @ ..]) => {
+                self.route_definitions(method, rest, body)
+            }
+            (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
+            ("DELETE", ["template", "lock", id]) => {
+                assert_eq!(self.lock.take().as_deref(), Some(*id));
+                reply(json!({}))
+            }
+            _ => refuse(404, &format!("no {path:?}")),
+        }
+    }
+
+    fn route_lists(&mut self, method: &Method, kind: &str, path: &[&str], mut body: Value) -> Response {
+        match (method.as_str(), path) {
+            ("GET", []) => table(
+                self.lists
+                    .iter()
+                    .filter(|((k, _), _)| k == kind)
+                    .map(|(_, row)| row),
+            ),
+            ("POST", []) => {
+                let taken =
+                    |((k, _), row): (&(String, String), &Value)| k == kind && row["name"] == body["name"];
+                if self.lists.iter().any(taken) {
+                    return refuse(400, "Duplicate policy name");
+                }
+                assert!(!body["entries"].as_array().unwrap().is_empty());
+                let id = self.id();
+                body["listId"] = json!(id);
+                self.lists.insert((kind.to_owned(), id.clone()), body);
+                reply(json!({ "listId": id }))
+            }
+            ("PUT", [id]) => self.edit(id, body, |shelf, mut body| {
+                body["listId"] = json!(id);
+                shelf.lists.insert((kind.to_owned(), (*id).to_owned()), body);
+            }),
+            ("DELETE", [id]) => {
+                let used = |value: &Value| value.to_string().contains(&format!("\"{id}\""));
+                if self.definitions.values().chain(self.policies.values()).any(used) {
+                    return refuse(400, "Policy delete failed");
+                }
+                match self.lists.remove(&(kind.to_owned(), (*id).to_owned())) {
+                    Some(_) => StatusCode::OK.into_response(),
+                    None => refuse(404, "Failed to find specified resource"),
+                }
+            }
+            _ => refuse(405, "method"),
+        }
+    }
+
+    fn route_definitions(&mut self, method: &Method, path: &[&str], mut body: Value) -> Response {
+        match (method.as_str(), path) {
+            ("GET", []) => {
+                let row = |row: &Value| {
+                    json!({
+                        "definitionId": row["definitionId"], "name": row["name"], "description": row["description"]
+                    })
+                };
+                let rows: Vec<_> = self.definitions.values().map(row).collect();
+                table(rows.iter())
+            }
+            ("GET", [id]) => reply(self.definitions[*id].clone()),
+            ("POST", []) => {
+                let id = self.id();
+                body["definitionId"] = json!(id);
+                self.definitions.insert(id.clone(), body);
+                reply(json!({ "definitionId": id }))
+            }
+            ("PUT", [id]) => self.edit(id, body, |shelf, mut body| {
+                body["definitionId"] = json!(id);
+                shelf.definitions.insert((*id).to_owned(), body);
+            }),
+            _ => refuse(405, "method"),
+        }
+    }
+
+    fn route_policies(&mut self, method: &Method, path: &[&str], mut body: Value) -> Response {
+        match (method.as_str(), path) {
+            ("GET", []) => {
+                let rows: Vec<_> = self
+                    .policies
+                    .iter()
+                    .map(|(id, policy)| {
+                        let mut row = policy.clone();
+                        row["policyDefinition"] = json!(policy["policyDefinition"].to_string());
+                        row["isPolicyActivated"] = json!(self.active.as_ref() == Some(id));
+                        row
+                    })
+                    .collect();
+                table(rows.iter())
+            }
+            ("POST", []) => {
+                let id = self.id();
+                body["policyId"] = json!(id);
+                self.policies.insert(id.clone(), body);
+                reply(json!({ "policyId": id }))
+            }
+            ("PUT", [id] | ["central", id]) => {
+                body["policyId"] = json!(id);
+                self.policies.insert((*id).to_owned(), body);
+                reply(json!({ "processId": self.lock }))
+            }
+            ("POST", ["activate", id] | ["activate", "central", id]) => self.activate(id, &body),
+            _ => refuse(405, "method"),
+        }
+    }
+
+    fn edit(&mut self, id: &str, body: Value, store: impl FnOnce(&mut Self, Value)) -> Response {
+        let in_force = self
+            .active
+            .as_ref()
+            .is_some_and(|active| self.parts(active).contains(id));
+        if !in_force {
+            store(self, body);
+            return reply(json!({ "masterTemplatesAffected": [] }));
+        }
+        if self.lock.is_some() && self.lock.as_deref() != body["processId"].as_str() {
+            return refuse(400, "Template locked in edit mode.");
+        }
+        store(self, body);
+        if self.lock.is_none() {
+            self.lock = Some(format!("process-{}", self.id()));
+        }
+        reply(json!({ "masterTemplatesAffected": [self.active], "processId": self.lock }))
+    }
+
+    fn parts(&self, policy: &str) -> String {
+        let mut parts = self.policies[policy].to_string();
+        let in_policy = parts.clone();
+        for definition in self
+            .definitions
+            .iter()
+            .filter(|(id, _)| in_policy.contains(id.as_str()))
+        {
+            write!(parts, "{}", definition.1).unwrap();
+        }
+        parts
+    }
+
+    fn activate(&mut self, id: &str, body: &Value) -> Response {
+        let given = body["processId"].as_str();
+        if given.is_some() && given != self.lock.as_deref() {
+            return refuse(400, "Template edit request has expired");
+        }
+        let edited = body["isEdited"] == true;
+        if self.lock.is_some() && !edited {
+            return refuse(400, "Template locked in edit mode.");
+        }
+        let task = format!("vsmart_policy_config-{}", self.id());
+        let result = self.task_results.pop_front().unwrap_or_else(|| {
+            json!({
+                "data": [{ "host-name": "vsmart1", "statusId": "success" }],
+                "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
+            })
+        });
+        if result["data"][0]["statusId"] == "success" {
+            self.lock = None;
+            self.active = Some(id.to_owned());
+            self.in_force = self.compiled(id);
+        }
+        self.tasks.insert(task.clone(), result);
+        reply(json!({ "id": task }))
+    }
+
+    /// What the edges do under a policy, one line for each sequence.
+    fn compiled(&self, policy: &str) -> String {
+        let entries = |id: &Value| -> String {
+            let (_, list) = self
+                .lists
+                .iter()
+                .find(|((_, list), _)| id == list.as_str())
+                .expect("a known list");
+            let entries = list["entries"].as_array().unwrap().iter();
+            let values = entries.flat_map(|entry| entry.as_object().unwrap().values());
+            values
+                .map(|value| value.as_str().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let mut lines = String::new();
+        for element in self.policies[policy]["policyDefinition"]["assembly"]
+            .as_array()
+            .unwrap()
+        {
+            let Some(definition) = self.definitions.get(text(element, "definitionId")) else {
+                continue;
+            };
+            let place = &element["entries"][0];
+            let (sites, vpns) = (entries(&place["siteLists"][0]), entries(&place["vpnLists"][0]));
+            writeln!(lines, "sites {sites} vpn {vpns} {}", text(place, "direction")).unwrap();
+            for sequence in definition["sequences"].as_array().unwrap() {
+                for entry in sequence["match"]["entries"].as_array().unwrap() {
+                    let value = entry
+                        .get("ref")
+                        .map_or_else(|| text(entry, "value").to_owned(), &entries);
+                    write!(lines, "{} {value}, ", text(entry, "field")).unwrap();
+                }
+                let tlocs = &sequence["actions"][0]["parameter"][0]["value"];
+                let strict = if tlocs.get("restrict").is_some() {
+                    " restrict"
+                } else {
+                    ""
+                };
+                writeln!(lines, "{}{strict}", text(tlocs, "color")).unwrap();
+            }
+            writeln!(lines, "default {}", text(&definition["defaultAction"], "type")).unwrap();
+        }
+        lines
+    }
+}

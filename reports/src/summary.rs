@@ -1,0 +1,102 @@
+//! Several runs at a glance: a line for each, what did not pass, and the tally.
+
+use std::fmt::Write as _;
+
+use verdict::text::counted;
+use verdict::{Outcome, RunOutcome, RunRecord, Verdicts};
+
+use crate::findings::headline;
+use crate::status::{Colour, Status, WIDTH, tally};
+use crate::text::took;
+
+/// One line for each run, then the runs that did not pass with the command that repeats each, then the tally.
+#[must_use]
+pub fn summary(records: &[RunRecord], colour: Colour) -> String {
+    let name_width = records
+        .iter()
+        .map(|record| record.run.scenario.chars().count())
+        .max()
+        .unwrap_or(0);
+    let number_width = records.len().to_string().len();
+    let of = records.len();
+    let mut text = String::new();
+    for (index, record) in records.iter().enumerate() {
+        let status = Status::from(&record.outcome).column(colour);
+        let (took, number, name) = (took(record.took()), index + 1, &record.run.scenario);
+        let says = in_short(record);
+        // A `String` takes every write, here and below.
+        let _ = writeln!(
+            text,
+            "{status} {took} ({number:>number_width$}/{of}) {name:<name_width$}  {says}"
+        );
+    }
+    let unfinished =
+        |record: &&RunRecord| !matches!(record.outcome, RunOutcome::Pass | RunOutcome::Skipped { .. });
+    for record in records.iter().filter(unfinished) {
+        text += &details(record, colour);
+    }
+    let statuses: Vec<Status> = records
+        .iter()
+        .map(|record| Status::from(&record.outcome))
+        .collect();
+    let total = took(records.iter().map(RunRecord::took).sum());
+    let tally = if records.is_empty() {
+        "nothing was selected".to_owned()
+    } else {
+        tally(&statuses)
+    };
+    let _ = writeln!(
+        text,
+        "\n{:>WIDTH$} {total} {}: {tally}",
+        "Summary",
+        counted(of as u64, "scenario")
+    );
+    text
+}
+
+fn in_short(record: &RunRecord) -> String {
+    match (&record.outcome, &record.verdicts) {
+        (RunOutcome::Skipped { reason }, _) => reason.clone(),
+        (RunOutcome::Error { message }, _) => message.lines().next().unwrap_or_default().to_owned(),
+        (_, Some(verdicts)) => verdicts_in_short(verdicts),
+        (_, None) => String::new(),
+    }
+}
+
+fn verdicts_in_short(verdicts: &Verdicts) -> String {
+    let statuses: Vec<Status> = verdicts
+        .assertions
+        .iter()
+        .map(|verdict| Status::from(&verdict.outcome))
+        .collect();
+    let count = counted(statuses.len() as u64, "assertion");
+    if statuses.iter().all(|status| *status == Status::Pass) {
+        count
+    } else {
+        format!("{count}: {}", tally(&statuses))
+    }
+}
+
+fn details(record: &RunRecord, colour: Colour) -> String {
+    let run = &record.run;
+    let mut text = format!(
+        "\n{} {}\n",
+        Status::from(&record.outcome).paint(colour),
+        run.scenario
+    );
+    let verdicts = record.verdicts.iter().flat_map(|verdicts| &verdicts.assertions);
+    for verdict in verdicts.filter(|verdict| verdict.outcome != Outcome::Pass) {
+        let _ = writeln!(
+            text,
+            "  {}  {}\n    {}",
+            verdict.name,
+            verdict.place,
+            headline(verdict)
+        );
+    }
+    if let RunOutcome::Error { message } = &record.outcome {
+        let _ = writeln!(text, "  {}", message.trim_end().replace('\n', "\n  "));
+    }
+    let _ = writeln!(text, "  evidence   {}\n  repeat     {}", run.folder, run.repeat);
+    text
+}
