@@ -72,7 +72,7 @@ pub fn passes_as_ordinary_user() {
         .args(run.command.get_args())
         .uid(NOBODY)
         .gid(NOBODY);
-    let mut run = Run {
+    let run = Run {
         command: as_nobody,
         ..run
     };

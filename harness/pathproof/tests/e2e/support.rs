@@ -72,10 +72,12 @@ impl Run {
         Self::new(&[&["run", "scenarios/core/demo.yaml"], more].concat())
     }
 
-    pub fn finish(&mut self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        let output = self.command.output().unwrap();
         Finished {
-            output: self.command.output().unwrap(),
+            output,
             folders: folders(self.out.path()),
+            _out: self.out,
         }
     }
 }
@@ -84,6 +86,8 @@ pub struct Finished {
     pub output: Output,
     /// The run folders left.
     pub folders: Vec<PathBuf>,
+    /// Held for what is in it.
+    _out: TempDir,
 }
 
 impl Finished {

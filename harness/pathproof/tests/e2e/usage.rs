@@ -3,7 +3,7 @@
 use super::support::{Run, root};
 
 pub fn broken_scenario_creates_nothing() {
-    let mut run = Run::new(&["run", "scenarios/negative/unknown-key.yaml"]);
+    let run = Run::new(&["run", "scenarios/negative/unknown-key.yaml"]);
     let finished = run.finish().expect(2);
     let golden = std::fs::read_to_string(root().join("scenarios/negative/unknown-key.txt")).unwrap();
     let said = finished.stderr();
