@@ -3,6 +3,7 @@
 //! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
 //! a file or the environment, never from an argument that other users of the host could see.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -106,6 +107,7 @@ impl Cli {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => log.init(),

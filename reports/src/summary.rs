@@ -49,7 +49,7 @@ pub fn summary(records: &[RunRecord], colour: Colour) -> String {
         text,
         "\n{:>WIDTH$} {total} {}: {tally}",
         "Summary",
-        counted(of as u64, "scenario")
+        counted(of as u64, "run")
     );
     text
 }

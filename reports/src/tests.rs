@@ -55,7 +55,7 @@ fn every_status_word_has_its_colour() {
 
 #[test]
 fn no_run_at_all_is_no_pass() {
-    let nothing = "\n   Summary [   0.000s] 0 scenarios: nothing was selected\n";
+    let nothing = "\n   Summary [   0.000s] 0 runs: nothing was selected\n";
     assert_eq!(summary(&[], Colour::Plain), nothing);
 }
 

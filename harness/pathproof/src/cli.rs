@@ -10,16 +10,17 @@ use clap::{Args, Parser, Subcommand};
 use netsim::capture::RingSize;
 use reports::Colour;
 use scenario::model::Scenario;
+use scenario::plan::PlanError;
 use verdict::{ExitCode, RunRecord};
 
-use crate::implementation;
+use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
 use crate::lab::sabotage::Sabotage;
 use crate::progress::Progress;
 use crate::repeat::Repeated;
 use crate::run::RunOptions;
 use crate::run::host::{self, Ended};
-use crate::select;
+use crate::select::{self, SelectError};
 
 /// Proves which SD-WAN tunnel every packet took.
 ///
@@ -113,6 +114,13 @@ struct RunArgs {
     capture_ring: Option<u32>,
 }
 
+/// The exit code for an error of [`main`]: wrong words, or a lab that could not begin.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let usage = error.is::<SelectError>() || error.is::<ImplementationError>() || error.is::<PlanError>();
+    if usage { ExitCode::Usage } else { ExitCode::Lab }
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -185,19 +193,12 @@ fn run_repeatedly(
             seed,
             ..options.clone()
         };
+        if times > 1 {
+            eprintln!("run {}/{times}: {}, seed {seed}", number + 1, scenario.name);
+        }
         match host::run(file, scenario, &options, progress)? {
             Ended::Interrupted => return Ok(None),
             Ended::Record(record, folder) => {
-                if times > 1 {
-                    eprint!(
-                        "{}",
-                        reports::summary(std::slice::from_ref(&record), Colour::Plain)
-                            .lines()
-                            .next()
-                            .unwrap_or_default()
-                    );
-                    eprintln!();
-                }
                 // Of many runs only the last and those that did not pass are worth their disk space.
                 let last = number + 1 == times;
                 if !last && ExitCode::of_runs(std::slice::from_ref(&record)) == ExitCode::Pass {
@@ -291,7 +292,7 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
 
 fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<RunOptions> {
     let operator = implementation::find(arguments.operator.as_deref())?;
-    let mut repeat = format!("{} run --seed {}", itself(), arguments.seed);
+    let mut repeat = format!("{} run", itself());
     if let Some(sabotage) = arguments.sabotage {
         repeat += &format!(" --sabotage {sabotage}");
     }

@@ -57,8 +57,7 @@ pub fn run(
     progress: Progress,
 ) -> anyhow::Result<Ended> {
     let plan = plan(scenario, options.seed)?;
-    let folder = RunFolder::create(&options.out, &scenario.name)?;
-    std::fs::write(folder.join("plan.yaml"), to_yaml(&plan)?).context("write plan.yaml")?;
+    let folder = folder(&scenario.name, scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;
     let host_netns =
@@ -106,8 +105,7 @@ pub fn hold(
     announce: impl FnOnce(&Lab, &Path),
 ) -> anyhow::Result<u8> {
     let plan = plan(scenario, options.seed)?;
-    let folder = RunFolder::create(&options.out, &format!("lab-{}", scenario.name))?;
-    std::fs::write(folder.join("plan.yaml"), to_yaml(&plan)?).context("write plan.yaml")?;
+    let folder = folder(&format!("lab-{}", scenario.name), scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;
     let host_netns =
@@ -129,12 +127,20 @@ pub fn hold(
     })
 }
 
-/// A plan as YAML.
+/// A plan or scenario as YAML.
 ///
 /// # Errors
 /// When serde refuses it.
-pub fn to_yaml(plan: &Plan) -> anyhow::Result<String> {
-    serde_saphyr::to_string(plan).context("write the plan as YAML")
+pub fn to_yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    serde_saphyr::to_string(value).context("write YAML")
+}
+
+/// Makes the folder of a run, with what the run is to be.
+fn folder(name: &str, scenario: &Scenario, plan: &Plan, options: &RunOptions) -> anyhow::Result<RunFolder> {
+    let folder = RunFolder::create(&options.out, name)?;
+    std::fs::write(folder.join("scenario.yaml"), to_yaml(scenario)?).context("write scenario.yaml")?;
+    std::fs::write(folder.join("plan.yaml"), to_yaml(plan)?).context("write plan.yaml")?;
+    Ok(folder)
 }
 
 fn finish(folder: RunFolder, record: RunRecord) -> anyhow::Result<Ended> {
@@ -172,6 +178,6 @@ fn info(file: &Path, scenario: &Scenario, options: &RunOptions, folder: &Path) -
         },
         stages: Vec::new(),
         folder: folder.display().to_string(),
-        repeat: format!("{} {}", options.repeat, file.display()),
+        repeat: format!("{} --seed {} {}", options.repeat, options.seed, file.display()),
     }
 }

@@ -218,6 +218,6 @@ fn save(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
     let name = path.display();
     let file = std::fs::File::create(path).with_context(|| format!("create `{name}`"))?;
     let mut writer = std::io::BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut writer, value).with_context(|| format!("write `{name}`"))?;
+    serde_json::to_writer(&mut writer, value).with_context(|| format!("write `{name}`"))?;
     std::io::Write::flush(&mut writer).with_context(|| format!("write `{name}`"))
 }

@@ -28,6 +28,7 @@ pub fn passes() {
         panic!("{:?}", finished.folders)
     };
     for file in [
+        "scenario.yaml",
         "plan.yaml",
         "events.jsonl",
         "evidence.json",

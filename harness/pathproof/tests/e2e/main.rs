@@ -57,6 +57,11 @@ fn trials() -> Vec<Trial> {
         ),
         trial("kill_at_random_times_leaves_nothing", kill::kill_leaves_nothing),
     ];
+    if !support::is_root() {
+        eprintln!(
+            "skipped: demo_passes_as_an_ordinary_user: only root can become one; here every test runs as one"
+        );
+    }
     trials.push(
         trial("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user)
             .with_ignored_flag(!support::is_root()),
