@@ -12,13 +12,11 @@ use futures::TryFutureExt;
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 
-use super::host::{Host, HostError, VxlanPeer, VxlanSpec};
+use super::host::{Host, HostError, TABLE_MAIN, VxlanPeer, VxlanSpec};
 use super::nft::{NftError, Socket};
 use super::steering::{self, TunnelMark, VpnInterfaces};
 use crate::policy::{ApplyError, EdgePolicy};
 
-/// The kernel's main routing table, RT_TABLE_MAIN of rtnetlink(7).
-const TABLE_MAIN: u32 = 254;
 /// Marks and tables of tunnels count from here.
 const FIRST_TABLE: u32 = 1000;
 /// Rules of tunnels come before the main table's, which has priority 32766.

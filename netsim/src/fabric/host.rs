@@ -21,6 +21,9 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, Rou
 
 use crate::netns::{Netns, NetnsError, offload};
 
+/// The kernel's main routing table, RT_TABLE_MAIN of rtnetlink(7).
+pub const TABLE_MAIN: u32 = 254;
+
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
 

@@ -4,14 +4,13 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use netsim::fabric::host::{VxlanPeer, VxlanSpec};
+use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
 use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, TunnelSpec};
 
 pub const VPN: u16 = 10;
 pub const COLORS: [&str; 2] = ["biz-internet", "default"];
 pub const BIZ: usize = 0;
 pub const DEFAULT: usize = 1;
-const MAIN: u32 = 254;
 
 pub struct TwoSites {
     pub edges: Vec<Edge>,
@@ -59,7 +58,7 @@ impl TwoSites {
                 .await
                 .unwrap();
             let gateway = Ipv4Addr::new(10, 244, site, 1);
-            host.add_route(MAIN, Ipv4Net::default(), "eth0", Some(gateway))
+            host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
                 .await
                 .unwrap();
             for (transport, router) in (0..).zip(&transports) {
@@ -132,13 +131,13 @@ async fn attach(edge: &Host, site: u8, transport: u8, router: &Host) {
     edge.link(&near, router, &far, 1500).await.unwrap();
     let other = uplink(1 - site, transport);
     edge.add_neighbour(&near.interface, other, far.mac).await.unwrap();
-    edge.add_route(MAIN, Ipv4Net::from(other), &near.interface, None)
+    edge.add_route(TABLE_MAIN, Ipv4Net::from(other), &near.interface, None)
         .await
         .unwrap();
     let own = uplink(site, transport);
     router.add_neighbour(&far.interface, own, near.mac).await.unwrap();
     router
-        .add_route(MAIN, Ipv4Net::from(own), &far.interface, None)
+        .add_route(TABLE_MAIN, Ipv4Net::from(own), &far.interface, None)
         .await
         .unwrap();
 }

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use ipnet::Ipv4Net;
 use netsim::fabric::edge::EdgeError;
-use netsim::fabric::host::{VxlanPeer, VxlanSpec};
+use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
 use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, HostError, LinkEnd, Mac, TunnelSpec};
 use scenario::plan::{EdgePlan, NodePlan, Plan};
 
 use super::sabotage::Sabotage;
 
-/// The kernel's main routing table, RT_TABLE_MAIN of rtnetlink(7).
-const TABLE_MAIN: u32 = 254;
 /// Largest packet on the underlay.
 const UNDERLAY_MTU: u32 = 1500;
 /// Outer IPv4, UDP and VXLAN headers and the inner Ethernet header (RFC 7348 section 5).

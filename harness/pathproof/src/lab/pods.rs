@@ -12,14 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use kubeapi::{Kubelet, KubeletError, PodAddress};
+use netsim::fabric::host::TABLE_MAIN;
 use netsim::fabric::{Forwarding, Host, HostError, LinkEnd};
 use scenario::plan::NodePlan;
 use serde_json::Value;
 
 use super::network::{OVERLAY_MTU, pod_gateway, pod_macs};
-
-/// RT_TABLE_MAIN of rtnetlink(7).
-const TABLE_MAIN: u32 = 254;
 
 /// All pods of a lab.
 #[derive(Debug)]
