@@ -11,7 +11,18 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, trials()).exit_code()
+    let mut trials = trials();
+    // Counted as ignored, not as passed, where namespaces are refused.
+    if !arguments.list
+        && let Err(error) = netsim::netns::private::run(|| 0)
+    {
+        eprintln!("skipped: {:#}", anyhow::Error::new(error));
+        trials = trials
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(true))
+            .collect();
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn trials() -> Vec<Trial> {
