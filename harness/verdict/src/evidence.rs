@@ -24,6 +24,9 @@ pub struct Evidence {
     pub journeys: Vec<ProbeJourney>,
     /// Packets that carried this run's mark but belong to no probe sent (duplicates count in journeys).
     pub strays: u64,
+    /// Datagrams that reached a receiver's host and were dropped there, because its program did not read them in
+    /// time (`RcvbufErrors` of the kernel's UDP counters).
+    pub receiver_drops: u64,
     /// How far CLOCK_REALTIME moved against CLOCK_MONOTONIC during the run.
     pub clock_step_ns: i64,
 }

@@ -14,6 +14,7 @@
 //! - `within d of e` passes when the first probe from which on all satisfy the claim was sent by `e + d`, fails
 //!   when a counter-example was sent after `e + d`, and is inconclusive between. `at most` and percentages count
 //!   the probes sent after `e + d`; `some` and `at least N` count those sent from `e` on.
+//! - A probe that breaks a claim while it is in flight when the event of `until` fires is exempt.
 //! - Windows are half-open: a probe sent at the very time of `until` is outside.
 //! - An event that fired more than once opens a window at its first firing; `until` closes it at the first firing
 //!   of its event that is not before.
@@ -37,7 +38,7 @@ use scenario::assertion::{
 
 use crate::evidence::{Direction, Evidence};
 use crate::streams::{Lane, lanes};
-use crate::{AssertionVerdict, Outcome, Reason, StreamId, Verdicts, totals, transition};
+use crate::{AssertionVerdict, Outcome, Reason, StreamDoubt, StreamId, Verdicts, totals, transition};
 use capture::Capture;
 use clause::Test;
 use lane::LaneFinding;
@@ -222,6 +223,19 @@ fn outcome(claim: &Claim<'_>, findings: &[LaneFinding<'_>], capture: &Capture<'_
         return Outcome::Inconclusive { reasons: unmatched };
     }
     let mut reasons: Vec<Reason> = findings.iter().flat_map(LaneFinding::reasons).collect();
+    let undecided = |reason: &Reason| {
+        matches!(
+            reason,
+            Reason::Stream {
+                doubt: StreamDoubt::Undecided { .. },
+                ..
+            }
+        )
+    };
+    if capture.evidence.receiver_drops > 0 && reasons.iter().any(undecided) {
+        let count = capture.evidence.receiver_drops;
+        reasons.insert(0, Reason::ReceiverDrops { count });
+    }
     // An existential claim that found its probes needs no complete capture.
     if lane::is_universal(claim.formula.quantifier) || !reasons.is_empty() {
         reasons.splice(0..0, capture.faults.iter().cloned());

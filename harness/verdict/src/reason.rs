@@ -52,6 +52,11 @@ pub enum Reason {
         /// How many.
         count: u64,
     },
+    /// Receivers' hosts dropped datagrams that had arrived, so a missing probe may have come through.
+    ReceiverDrops {
+        /// How many.
+        count: u64,
+    },
     /// The evidence refers to points or streams that it does not list.
     Dangling {
         /// How many references.
@@ -144,6 +149,10 @@ impl fmt::Display for Reason {
                     counted(*count, "packet")
                 )
             }
+            Self::ReceiverDrops { count } => {
+                let datagrams = counted(*count, "datagram");
+                write!(f, "receivers' hosts dropped {datagrams} that had arrived")
+            }
             Self::Dangling { count } => {
                 let references = counted(*count, "reference");
                 write!(
@@ -190,7 +199,7 @@ impl fmt::Display for StreamDoubt {
             Self::Undecided { count } => {
                 write!(
                     f,
-                    "{} undecided: not seen where the capture is incomplete",
+                    "{} undecided: not seen or not received where the evidence is incomplete",
                     probes(count)
                 )
             }

@@ -73,6 +73,7 @@ pub(crate) fn empty_run(duration_ms: u64) -> Evidence {
         stopped_ns: START + duration_ms * MS,
         journeys: Vec::new(),
         strays: 0,
+        receiver_drops: 0,
         clock_step_ns: 0,
     }
 }

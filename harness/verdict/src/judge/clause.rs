@@ -1,7 +1,8 @@
 //! What a clause says of one journey.
 //!
 //! A reading is taken at face value and carries whether it can be relied on: being seen always can, not being
-//! seen only where the capture is complete. Delivery is the receiver's word and can be relied on both ways.
+//! seen only where the capture is complete. Delivery is the receiver's word: having arrived always counts, not
+//! having arrived only where no receiver's host dropped anything.
 
 use scenario::assertion::{Clause, PointKind, PointSet};
 
@@ -26,13 +27,6 @@ impl Reading {
         Self {
             holds: seen,
             certain: seen || complete,
-        }
-    }
-
-    fn delivered(journey: &ProbeJourney) -> Self {
-        Self {
-            holds: journey.delivered_ns.is_some(),
-            certain: true,
         }
     }
 
@@ -71,6 +65,8 @@ pub(super) struct Test<'a> {
     wanted_complete: bool,
     foreign: Vec<Foreign>,
     foreign_complete: bool,
+    /// Whether not having arrived means not having reached the receiver's host.
+    receivers_complete: bool,
 }
 
 impl<'a> Test<'a> {
@@ -107,6 +103,7 @@ impl<'a> Test<'a> {
             clause,
             wanted_complete: wanted.contains(&true) && complete_where(&|index| wanted[index]),
             foreign_complete: complete_where(&|index| foreign[index] != Foreign::Never),
+            receivers_complete: capture.evidence.receiver_drops == 0,
             wanted,
             foreign,
         }
@@ -116,12 +113,10 @@ impl<'a> Test<'a> {
         match self.clause {
             Clause::At(_) => self.seen(journey),
             Clause::Avoiding(_) => self.seen(journey).not(),
-            Clause::Delivered => Reading::delivered(journey),
+            Clause::Delivered => self.delivered(journey),
             Clause::Via { .. } => {
                 let strayed = Reading::seen(self.foreign_hop(journey).is_some(), self.foreign_complete);
-                self.seen(journey)
-                    .and(Reading::delivered(journey))
-                    .and(strayed.not())
+                self.seen(journey).and(self.delivered(journey)).and(strayed.not())
             }
         }
     }
@@ -158,6 +153,10 @@ impl<'a> Test<'a> {
                 },
             },
         }
+    }
+
+    fn delivered(&self, journey: &ProbeJourney) -> Reading {
+        Reading::seen(journey.delivered_ns.is_some(), self.receivers_complete)
     }
 
     fn seen(&self, journey: &ProbeJourney) -> Reading {

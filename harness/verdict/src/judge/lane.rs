@@ -223,6 +223,9 @@ fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>) -> Vec<Probe<'e>> 
             .iter()
             .fold(Reading::TRUE, |sum, test| sum.and(test.read(journey)));
         let bad = reading.holds == claim.forbids();
+        if bad && in_flight_at_the_end(journey, claim) {
+            continue;
+        }
         // A probe that may be exempt after all proves nothing against the claim.
         let certain = reading.certain && exempt.is_none_or(|reading| reading.certain);
         probes.push(Probe {
@@ -232,6 +235,17 @@ fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>) -> Vec<Probe<'e>> 
         });
     }
     probes
+}
+
+/// Whether the event that ends the window fired while the probe was on its way: what it did may be that event's
+/// doing, so it does not speak against the claim.
+fn in_flight_at_the_end(journey: &ProbeJourney, claim: &Claim<'_>) -> bool {
+    let last_ns = journey.hops.iter().map(|hop| hop.at_ns).max();
+    claim
+        .span
+        .closed_ns
+        .zip(last_ns)
+        .is_some_and(|(closed_ns, last_ns)| last_ns >= closed_ns)
 }
 
 /// The probes whose reading counts: with `within`, those sent after the limit.

@@ -16,6 +16,8 @@ pub(super) struct Span {
     pub(super) from_ns: u64,
     /// First send time after it.
     pub(super) until_ns: u64,
+    /// When the event that ends the window fired.
+    pub(super) closed_ns: Option<u64>,
     /// With `within`: the longest convergence, counted from the origin.
     pub(super) limit_ns: Option<u64>,
 }
@@ -28,14 +30,17 @@ impl Span {
                 origin_ns: evidence.started_ns,
                 from_ns: 0,
                 until_ns: u64::MAX,
+                closed_ns: None,
                 limit_ns: None,
             },
             Window::Within { limit, event, until } => {
                 let origin_ns = first_firing(evidence, event, 0)?;
+                let closed_ns = closing(evidence, until.as_deref(), origin_ns)?;
                 Self {
                     origin_ns,
                     from_ns: origin_ns,
-                    until_ns: closing(evidence, until.as_deref(), origin_ns)?,
+                    until_ns: closed_ns.unwrap_or(u64::MAX),
+                    closed_ns,
                     limit_ns: Some(nanos(*limit)),
                 }
             }
@@ -46,15 +51,12 @@ impl Span {
                 margin,
             } => {
                 let origin_ns = first_firing(evidence, event, 0)?;
-                let until_ns = closing(evidence, until.as_deref(), origin_ns)?;
+                let closed_ns = closing(evidence, until.as_deref(), origin_ns)?;
                 Self {
                     origin_ns,
                     from_ns: origin_ns.saturating_add(nanos(*delay)),
-                    until_ns: if until.is_some() {
-                        until_ns.saturating_sub(nanos(*margin))
-                    } else {
-                        until_ns
-                    },
+                    until_ns: closed_ns.map_or(u64::MAX, |ns| ns.saturating_sub(nanos(*margin))),
+                    closed_ns,
                     limit_ns: None,
                 }
             }
@@ -79,8 +81,10 @@ pub(super) fn opening_event(window: &Window) -> Option<String> {
     }
 }
 
-fn closing(evidence: &Evidence, event: Option<&str>, not_before_ns: u64) -> Result<u64, Reason> {
-    event.map_or(Ok(u64::MAX), |event| first_firing(evidence, event, not_before_ns))
+fn closing(evidence: &Evidence, event: Option<&str>, not_before_ns: u64) -> Result<Option<u64>, Reason> {
+    event
+        .map(|event| first_firing(evidence, event, not_before_ns))
+        .transpose()
 }
 
 fn first_firing(evidence: &Evidence, event: &str, not_before_ns: u64) -> Result<u64, Reason> {

@@ -6,7 +6,7 @@ use super::annotated;
 use crate::Outcome;
 use crate::evidence::Evidence;
 use crate::testing::Route::{Biz, Default as OnDefault, LostInBiz, Nowhere, Twice};
-use crate::testing::{MS, Route, biz_run, fire, reasons, steered_in, verdict};
+use crate::testing::{MS, Route, START, biz_run, fire, reasons, steered_in, verdict};
 
 const NEAR_BIZ: usize = 1;
 const FAR_NODE: usize = 5;
@@ -113,7 +113,8 @@ fn not_being_seen_refutes_only_where_the_capture_is_complete() {
 
     evidence.points[NEAR_BIZ].kernel_drops = 1;
     let unsure = verdict(claim, &evidence);
-    let told = "biz udp request: 1 probe undecided: not seen where the capture is incomplete";
+    let told =
+        "biz udp request: 1 probe undecided: not seen or not received where the evidence is incomplete";
     assert!(reasons(&unsure).contains(&told.to_owned()));
     assert_eq!(
         unsure.first_bad.unwrap().probe.sequence,
@@ -227,4 +228,44 @@ fn an_event_that_fires_twice_opens_the_window_at_its_first_firing() {
     );
     assert_eq!((verdict.outcome, verdict.considered), (Outcome::Pass, 250));
     assert_eq!(verdict.limit_ns, Some(10 * MS));
+}
+
+#[test]
+fn a_probe_that_a_receiver_may_have_dropped_refutes_nothing() {
+    let claim = "all biz via tunnel/bizinternet only";
+    let mut evidence = annotated(|ms| if ms == 500 { LostInBiz } else { Biz });
+    assert_eq!(verdict(claim, &evidence).outcome, Outcome::Fail);
+    evidence.receiver_drops = 1;
+    let told = "receivers' hosts dropped 1 datagram that had arrived";
+    assert!(reasons(&verdict(claim, &evidence)).contains(&told.to_owned()));
+    // Where it was seen needs no receiver's word.
+    assert_eq!(
+        verdict("no biz at tunnel/default", &evidence).outcome,
+        Outcome::Pass
+    );
+    let leaked = annotated(|ms| if ms == 500 { OnDefault } else { Biz });
+    assert_eq!(
+        verdict("no biz at tunnel/default", &leaked).outcome,
+        Outcome::Fail
+    );
+}
+
+#[test]
+fn a_probe_in_flight_when_its_window_closes_is_not_held_to_it() {
+    let claim = "all biz via tunnel/bizinternet only when from annotate until remove";
+    let mut evidence = annotated(|ms| if (200..698).contains(&ms) { Biz } else { OnDefault });
+    assert_eq!(
+        verdict(claim, &evidence).outcome,
+        Outcome::Fail,
+        "it was on the wrong tunnel before the end"
+    );
+    let late = evidence
+        .journeys
+        .iter_mut()
+        .find(|journey| journey.sent_ns == START + 698 * MS)
+        .unwrap();
+    for hop in &mut late.hops {
+        hop.at_ns += 30 * MS;
+    }
+    assert_eq!(verdict(claim, &evidence).outcome, Outcome::Pass);
 }
