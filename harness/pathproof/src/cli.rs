@@ -33,6 +33,9 @@ pub struct Cli {
     command: Command,
 }
 
+/// Where run folders go unless told otherwise.
+const DEFAULT_OUT: &str = "runs";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs scenarios and gives their verdicts.
@@ -92,7 +95,7 @@ struct LabArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where run folders go.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     out: PathBuf,
     /// The operator under test; the bundled one unless given.
     #[arg(long, value_name = "FILE")]
@@ -162,14 +165,17 @@ fn run(files: &[PathBuf], arguments: &RunArgs) -> anyhow::Result<ExitCode> {
         };
         records.append(&mut of_scenario);
     }
-    let mut out = std::io::stdout().lock();
-    if let ([record], 1) = (records.as_slice(), arguments.repeat) {
-        write!(out, "{}", reports::human(record, colour()))?;
-    } else {
-        write!(out, "{}", reports::summary(&records, colour()))?;
-    }
+    let mut text = match (records.as_slice(), arguments.repeat) {
+        ([record], 1) => reports::human(record, colour()),
+        _ => reports::summary(&records, colour()),
+    };
     if arguments.repeat > 1 {
-        write!(out, "{}", Repeated::of(&records))?;
+        text += &Repeated::of(&records).to_string();
+    }
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read it has read enough; the verdict stands.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
     Ok(ExitCode::of_runs(&records))
 }
@@ -292,7 +298,13 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
 
 fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<RunOptions> {
     let operator = implementation::find(arguments.operator.as_deref())?;
-    let mut repeat = format!("{} run", itself());
+    let mut repeat = format!("{} run", quoted(&itself()));
+    if let Some(given) = &arguments.operator {
+        repeat += &format!(" --operator {}", quoted(&given.display().to_string()));
+    }
+    if arguments.out != Path::new(DEFAULT_OUT) {
+        repeat += &format!(" --out {}", quoted(&arguments.out.display().to_string()));
+    }
     if let Some(sabotage) = arguments.sabotage {
         repeat += &format!(" --sabotage {sabotage}");
     }
@@ -307,6 +319,16 @@ fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<Run
         ring: capture_ring.map_or_else(RingSize::default, RingSize::of_bytes),
         repeat,
     })
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// This program as it can be typed in the working directory.

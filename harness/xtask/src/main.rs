@@ -4,8 +4,12 @@
 //! operator that the harness tests, and runs the core conformance profile. More words are passed on.
 
 use std::env;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+
+/// The exit code when nothing could be built or started: EX_SOFTWARE of sysexits.h, as the harness has it.
+const NOT_RUN: u8 = 70;
 
 const USAGE: &str = "usage: cargo xtask e2e [FLAGS OF pathproof conformance]
        cargo xtask pathproof [WORDS OF pathproof]";
@@ -49,27 +53,24 @@ fn build_and_run(words: &[String]) -> ExitCode {
     }
     match build.status() {
         Ok(status) if status.success() => {}
-        Ok(_) => return ExitCode::FAILURE,
+        // Not 1, which says that an assertion failed.
+        Ok(_) => return ExitCode::from(NOT_RUN),
         Err(error) => return failed("run cargo", &error),
     }
-    let Ok(itself) = env::current_exe() else {
-        return ExitCode::FAILURE;
+    let itself = match env::current_exe() {
+        Ok(path) => path,
+        Err(error) => return failed("find the folder of this program", &error),
     };
-    match Command::new(itself.with_file_name("pathproof"))
+    // This process becomes the harness: signals and exit codes are the harness's own.
+    let error = Command::new(itself.with_file_name("pathproof"))
         .args(words)
-        .status()
-    {
-        Ok(status) => status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .map_or(ExitCode::FAILURE, Into::into),
-        Err(error) => failed("run pathproof", &error),
-    }
+        .exec();
+    failed("run pathproof", &error)
 }
 
 fn failed(what: &str, error: &std::io::Error) -> ExitCode {
     eprintln!("error: failed to {what}: {error}");
-    ExitCode::FAILURE
+    ExitCode::from(NOT_RUN)
 }
 
 fn root() -> PathBuf {

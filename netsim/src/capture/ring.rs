@@ -29,13 +29,14 @@ pub struct RingSize {
 }
 
 impl RingSize {
-    /// A ring of at least `bytes`, rounded up to blocks: blocks of 256 KiB, or one block of 4 KiB for up to 4 KiB.
+    /// A ring of at least `bytes`, rounded up to blocks of 128 KiB; up to that size, one block.
     ///
-    /// A ring of one block loses every packet that arrives while that block is being read.
+    /// A ring of one block loses every packet that arrives while that block is being read. A block holds the
+    /// largest frame there is, a joined one of 64 KiB, so no frame is cut.
     #[must_use]
     pub fn of_bytes(bytes: u32) -> Self {
         const PAGE: u32 = 4096;
-        const BLOCK: u32 = 256 * 1024;
+        const BLOCK: u32 = 128 * 1024;
         if bytes <= BLOCK {
             Self {
                 block_bytes: bytes.max(PAGE).next_power_of_two(),
@@ -57,9 +58,9 @@ impl RingSize {
 }
 
 impl Default for RingSize {
-    /// 2 MiB: seconds of probe traffic, should the reader be held up.
+    /// 4 MiB, 32 blocks: 640 ms without a reader, as a block goes with each 20 ms however empty it is.
     fn default() -> Self {
-        Self::of_bytes(2 << 20)
+        Self::of_bytes(4 << 20)
     }
 }
 

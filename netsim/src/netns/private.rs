@@ -75,16 +75,18 @@ fn userns_hint() -> String {
 /// Runs `work` as the first process of new private namespaces, waits for it, and returns its exit code.
 ///
 /// When the caller dies, even by SIGKILL, the kernel kills `work` and all that it started. SIGINT, SIGTERM and
-/// SIGHUP are passed on to `work`, which decides what they mean.
+/// SIGHUP are passed on to `work`, which decides what they mean. It begins with them blocked, because the kernel
+/// discards a signal that the first process of a pid namespace has no handler for; it calls [`Signals::unblock`]
+/// when its handlers stand.
 ///
 /// # Errors
 /// [`PrivateError`]; unless it is `Killed`, `work` has not run.
 ///
 /// # Panics
 /// When the process has more than one thread: fork(2) would copy only one of them.
-pub fn run(work: impl FnOnce() -> u8) -> Result<u8, PrivateError> {
+pub fn run(work: impl FnOnce(&Signals) -> u8) -> Result<u8, PrivateError> {
     assert_eq!(thread_count(), 1, "fork needs a single-threaded process");
-    let guard = BlockedSignals::block();
+    let guard = Signals::block();
     let (report_read, report_write) = pipe2(OFlag::O_CLOEXEC).map_err(fork_error)?;
     let caller = getpid();
     // unshare(CLONE_NEWPID) works once in a process and moves only its children: an intermediate process does it,
@@ -118,7 +120,7 @@ enum Ended {
 }
 
 /// Unshares, forks the first process of the new pid namespace, and stands by until it ends.
-fn intermediate(report: OwnedFd, guard: &BlockedSignals, work: impl FnOnce() -> u8) -> i32 {
+fn intermediate(report: OwnedFd, guard: &Signals, work: impl FnOnce(&Signals) -> u8) -> i32 {
     if let Err(error) = enter_namespaces() {
         write_refusal(report, &error);
         return 1;
@@ -137,8 +139,7 @@ fn intermediate(report: OwnedFd, guard: &BlockedSignals, work: impl FnOnce() -> 
                 return 1;
             }
             drop(report);
-            guard.unblock();
-            i32::from(work())
+            i32::from(work(guard))
         }
         Ok(ForkResult::Parent { child }) => {
             drop((report, parent_read));
@@ -257,13 +258,14 @@ fn fork_error(errno: Errno) -> PrivateError {
     PrivateError::Fork(errno.into())
 }
 
-/// The signals that a waiting process takes one by one instead of dying of them.
-struct BlockedSignals {
+/// SIGINT, SIGTERM, SIGHUP and SIGCHLD, blocked: a waiting process takes them one by one instead of dying of them.
+#[derive(Debug)]
+pub struct Signals {
     set: SigSet,
     before: SigSet,
 }
 
-impl BlockedSignals {
+impl Signals {
     fn block() -> Self {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -275,7 +277,11 @@ impl BlockedSignals {
         Self { set, before }
     }
 
-    fn unblock(&self) {
+    /// Lets the calling thread have the signals again, with those that came in the meantime.
+    ///
+    /// # Panics
+    /// Never: a mask that was in force can be restored.
+    pub fn unblock(&self) {
         self.before
             .thread_set_mask()
             .expect("a mask that was in force can be restored");
@@ -298,7 +304,7 @@ impl BlockedSignals {
     }
 }
 
-impl Drop for BlockedSignals {
+impl Drop for Signals {
     fn drop(&mut self) {
         self.unblock();
     }

@@ -18,12 +18,16 @@ fn main() -> std::process::ExitCode {
         return libtest_mimic::run(&arguments, trials()).exit_code();
     }
     // Counted as ignored, not as passed, where namespaces are refused.
-    if let Err(error) = private::run(|| 0) {
+    if let Err(error) = private::run(|_| 0) {
         eprintln!("skipped: {:#}", anyhow::Error::new(error));
         let ignored = trials().into_iter().map(|trial| trial.with_ignored_flag(true));
         return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
     }
-    match private::run(move || u8::from(libtest_mimic::run(&arguments, trials()).has_failed())) {
+    let tests = move |signals: &private::Signals| {
+        signals.unblock();
+        u8::from(libtest_mimic::run(&arguments, trials()).has_failed())
+    };
+    match private::run(tests) {
         Ok(0) => std::process::ExitCode::SUCCESS,
         _ => std::process::ExitCode::FAILURE,
     }

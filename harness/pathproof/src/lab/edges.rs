@@ -23,7 +23,8 @@ const AFTER_STEERING: i32 = -140;
 pub struct LabEdges {
     edges: Vec<Arc<Edge>>,
     log: Arc<EventLog>,
-    deaf_site: Option<u32>,
+    /// The one site whose edge heeds the Manager; `None`: all do.
+    heeding_site: Option<u32>,
 }
 
 impl LabEdges {
@@ -41,13 +42,13 @@ impl LabEdges {
                 Socket::open(edge.host().netns())?.replace_table(&leak(one_in.get()))?;
             }
         }
-        let deaf_site = (sabotage == Some(Sabotage::OneDirection))
-            .then(|| edges.last().map(|edge| edge.site_id()))
+        let heeding_site = (sabotage == Some(Sabotage::OneDirection))
+            .then(|| edges.first().map(|edge| edge.site_id()))
             .flatten();
         Ok(Self {
             edges,
             log,
-            deaf_site,
+            heeding_site,
         })
     }
 }
@@ -83,7 +84,7 @@ impl Edges for LabEdges {
             site_id,
             reason: "no edge stands there".to_owned(),
         })?;
-        if self.deaf_site == Some(site_id) {
+        if self.heeding_site.is_some_and(|heeding| heeding != site_id) {
             self.log.note("edge", "ignored", json!({ "site": site_id }));
             return Ok(());
         }

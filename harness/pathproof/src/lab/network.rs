@@ -189,13 +189,12 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
         .map(|transport| tunnel_spec(plan, position, transport))
         .collect();
     let mut default_tunnel = plan.default_transport;
-    if let (Some(Sabotage::SwapTunnels), [first, second, ..]) = (sabotage, tunnels.as_mut_slice()) {
-        std::mem::swap(&mut first.color, &mut second.color);
-        default_tunnel = match default_tunnel {
-            0 => 1,
-            1 => 0,
-            other => other,
-        };
+    if sabotage == Some(Sabotage::SwapTunnels)
+        && let Some(other) = (0..tunnels.len()).find(|position| *position != default_tunnel)
+    {
+        let color = std::mem::take(&mut tunnels[other].color);
+        tunnels[other].color = std::mem::replace(&mut tunnels[default_tunnel].color, color);
+        default_tunnel = other;
     }
     EdgeSpec {
         site_id: edge.site_id,

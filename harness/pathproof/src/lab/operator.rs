@@ -102,6 +102,8 @@ impl Operator {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log)
+            // Ctrl-C at the terminal is for pathproof, which ends the operator when it is done with it.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;

@@ -7,13 +7,13 @@ use std::str::FromStr;
 /// One way to break the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
-    /// The first two transports' tunnels carry each other's color.
+    /// The default transport's tunnels and those of the first other transport carry each other's color.
     SwapTunnels,
     /// The operator is never started.
     NoOperator,
     /// One in this many steered packets takes the default tunnel.
     Leak(NonZeroU32),
-    /// The edge of the last site ignores the Manager.
+    /// Every edge but that of the first site ignores the Manager.
     OneDirection,
 }
 

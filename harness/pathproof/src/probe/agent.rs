@@ -27,6 +27,8 @@ use super::ledger::{Entry, Ledger};
 
 /// Larger than any probe.
 const BUFFER: usize = 2048;
+/// Octets of received datagrams that a socket may hold unread, if the kernel grants as much.
+const RECEIVE_BUFFER: usize = 8 << 20;
 /// How long a connection may take to be established.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// Connections that may wait for the server.
@@ -134,6 +136,28 @@ pub fn serve(
             Ok(serve_tcp(listener.map_err(failed)?, context).boxed())
         }
     }
+}
+
+/// How many datagrams the kernel has dropped in a pod because no socket had room for them: `RcvbufErrors` of its
+/// UDP counters, proc_net(5).
+///
+/// # Errors
+/// When the pod's namespace cannot be entered. A kernel that does not tell counts as having dropped.
+pub fn dropped_datagrams(pod: &Netns) -> Result<u64, NetnsError> {
+    // /proc/net would be that of the process's first thread.
+    let text = pod.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
+    Ok(text
+        .ok()
+        .and_then(|text| udp_counter(&text, "RcvbufErrors"))
+        .unwrap_or(u64::from(u32::MAX)))
+}
+
+/// A counter of the two lines `Udp: names` and `Udp: values`.
+fn udp_counter(snmp: &str, name: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let position = names.split_whitespace().position(|candidate| candidate == name)?;
+    values.split_whitespace().nth(position)?.parse().ok()
 }
 
 /// A client, connected and ready to send.
@@ -345,6 +369,8 @@ async fn read_record(read: &mut (impl AsyncReadExt + Unpin)) -> Option<Identity>
 }
 
 fn into_udp(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+    // As much as the kernel grants (net.core.rmem_max): it is what a reader that is held up has to live on.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
 }
@@ -362,5 +388,17 @@ fn socket_error(
         address,
         pod: pod.name().to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_udp_counter_is_found_by_its_name() {
+        let snmp = "Ip: Forwarding\nIp: 1\nUdp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 0 3\nUdpLite: RcvbufErrors\nUdpLite: 9\n";
+        assert_eq!(udp_counter(snmp, "RcvbufErrors"), Some(3));
+        assert_eq!(udp_counter(snmp, "SndbufErrors"), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the recognition of probes in frames: a UDP probe by its payload, a TCP probe by its octets' place in the
 //! stream, because segments do not have to begin where records begin (RFC 9293 section 3.8). It keeps the
-//! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any first octet of is sighted.
+//! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any octet of is sighted there.
 
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
@@ -45,8 +45,20 @@ pub struct Sightings {
 struct Connection {
     /// Sequence number of the first octet of data.
     first: Option<u32>,
+    /// Place in the stream of the segment seen last: sequence numbers wrap every 4 GiB, places do not.
+    last: u64,
     /// The first record seen: from it, the identity of every other follows.
     identity: Option<Identity>,
+}
+
+impl Connection {
+    /// The place in the stream that has these low 32 bits and is nearest to the segment seen last.
+    fn place(&mut self, low: u32) -> u64 {
+        let forward =
+            low.wrapping_sub(u32::try_from(self.last & u64::from(u32::MAX)).expect("masked to 32 bits"));
+        self.last = self.last.saturating_add_signed(i64::from(forward.cast_signed()));
+        self.last
+    }
 }
 
 impl Sightings {
@@ -99,7 +111,7 @@ impl Sightings {
             self.strays += u64::from(!payload.is_empty());
             return;
         };
-        let offset = usize::try_from(sequence.wrapping_sub(first)).expect("a usize holds a u32");
+        let offset = connection.place(sequence.wrapping_sub(first));
         if connection.identity.is_none() && offset == 0 {
             connection.identity = Identity::parse(payload);
         }
@@ -107,11 +119,11 @@ impl Sightings {
             self.strays += u64::from(!payload.is_empty());
             return;
         };
-        let size = usize::from(base.size);
+        let size = u64::from(base.size);
+        let end = offset + u64::try_from(payload.len()).expect("a u64 holds a usize");
         // Records number from 0 on each connection, and each is as long as the first.
-        let records = offset.div_ceil(size)..(offset + payload.len()).div_ceil(size);
-        for number in records {
-            let sequence = base.sequence + u64::try_from(number).expect("a u64 holds a usize");
+        for number in offset / size..end.div_ceil(size) {
+            let sequence = base.sequence + number;
             self.sight(&Identity { sequence, ..base }, hop);
         }
     }

@@ -42,10 +42,7 @@ impl RunFolder {
             source,
         };
         fs::create_dir_all(root).map_err(failed_root)?;
-        // One process at a time sweeps and creates, so that none sweeps a folder that another is about to lock.
-        let _turn = File::open(root)
-            .and_then(|root| Flock::lock(root, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into()))
-            .map_err(failed_root)?;
+        let _turn = turn(root).map_err(failed_root)?;
         sweep(root);
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
         let path = root.join(format!("{scenario}-{time}-{}", std::process::id()));
@@ -75,11 +72,20 @@ impl RunFolder {
         self.path.join(name)
     }
 
+    fn turn(&self) -> Result<Flock<File>, FolderError> {
+        let root = self.path.parent().unwrap_or(&self.path);
+        turn(root).map_err(|source| FolderError {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     /// Marks the run as finished: its folder stays.
     ///
     /// # Errors
     /// When the mark cannot be removed.
     pub fn finish(self) -> Result<PathBuf, FolderError> {
+        let _turn = self.turn()?;
         let removed = fs::remove_file(self.path.join(RUNNING));
         removed.map_err(|source| FolderError {
             path: self.path.clone(),
@@ -93,12 +99,19 @@ impl RunFolder {
     /// # Errors
     /// When something in it cannot be removed.
     pub fn discard(self) -> Result<(), FolderError> {
+        let _turn = self.turn()?;
         let removed = fs::remove_dir_all(&self.path);
         removed.map_err(|source| FolderError {
             path: self.path.clone(),
             source,
         })
     }
+}
+
+/// Waits for the lock on the folder of all runs: one process at a time sweeps, or changes what sweeping looks at.
+fn turn(root: &Path) -> io::Result<Flock<File>> {
+    let root = File::open(root)?;
+    Flock::lock(root, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 /// Removes the folders of killed runs. What cannot be removed now is left to the next run.

@@ -15,6 +15,7 @@ use verdict::{Environment, ExitCode, RunInfo, RunRecord};
 
 use super::RunOptions;
 use super::inside::{self, Job, RECORD};
+use crate::cli::quoted;
 use crate::lab::{Lab, Listeners, embedded};
 use crate::progress::Progress;
 use crate::record::folder::RunFolder;
@@ -76,7 +77,7 @@ pub fn run(
         info,
         progress,
     };
-    match private::run(|| inside::run(job, listeners)) {
+    match private::run(|signals| inside::run(job, listeners, signals)) {
         Ok(code) if code == ExitCode::Interrupted.code() => {
             folder.discard()?;
             Ok(Ended::Interrupted)
@@ -119,7 +120,8 @@ pub fn hold(
         info,
         progress: Progress::Lines,
     };
-    let ended = private::run(|| inside::hold(job, listeners, |lab| announce(lab, folder.path())));
+    let ended =
+        private::run(|signals| inside::hold(job, listeners, signals, |lab| announce(lab, folder.path())));
     folder.discard()?;
     ended.or_else(|error| match error {
         PrivateError::Killed { signal } => Ok(128 + u8::try_from(signal).unwrap_or(0)),
@@ -178,6 +180,11 @@ fn info(file: &Path, scenario: &Scenario, options: &RunOptions, folder: &Path) -
         },
         stages: Vec::new(),
         folder: folder.display().to_string(),
-        repeat: format!("{} --seed {} {}", options.repeat, options.seed, file.display()),
+        repeat: format!(
+            "{} --seed {} {}",
+            options.repeat,
+            options.seed,
+            quoted(&file.display().to_string())
+        ),
     }
 }

@@ -8,13 +8,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use netsim::netns::private::Signals;
 use scenario::model::Scenario;
 use scenario::plan::Plan;
 use tokio::signal::unix::{SignalKind, signal};
-use verdict::{ExitCode, JudgeOptions, RunInfo, RunRecord, StageTime, judge};
+use verdict::evidence::Evidence;
+use verdict::{ExitCode, JudgeOptions, RunInfo, RunOutcome, RunRecord, StageTime, Verdicts, judge};
 
 use super::RunOptions;
 use super::observe::Observer;
+use crate::lab::operator::Operator;
+use crate::lab::sabotage::Sabotage;
 use crate::lab::{Lab, LabOptions, Listeners};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
@@ -46,8 +50,8 @@ pub const RECORD: &str = "verdict.json";
 /// Runs a scenario to its record. Returns the exit code of the inner process: pass when there is a record,
 /// whatever its verdict.
 #[must_use]
-pub fn run(job: Job<'_>, listeners: Listeners) -> u8 {
-    in_runtime(async move |interrupted| {
+pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
+    in_runtime(signals, async move |interrupted| {
         let folder = job.folder;
         let mut stages = Stages {
             times: Vec::new(),
@@ -55,15 +59,16 @@ pub fn run(job: Job<'_>, listeners: Listeners) -> u8 {
         };
         let info = job.info.clone();
         let outcome = tokio::select! {
-            outcome = judged(&job, listeners, &mut stages) => outcome,
+            biased;
             () = interrupted => return ExitCode::Interrupted.code(),
+            outcome = judged(&job, listeners, &mut stages) => outcome,
         };
         let info = RunInfo {
             stages: stages.times,
             ..info
         };
         let record = match outcome {
-            Ok((evidence, verdicts)) => RunRecord::judged(info, &evidence, verdicts),
+            Ok(judged) => judged.record(info, job.options.sabotage),
             Err(error) => RunRecord::broken(info, format!("{error:#}")),
         };
         match save(&folder.join(RECORD), &record) {
@@ -78,27 +83,60 @@ pub fn run(job: Job<'_>, listeners: Listeners) -> u8 {
 
 /// Brings a lab up and holds it until interrupted.
 #[must_use]
-pub fn hold(job: Job<'_>, listeners: Listeners, announce: impl FnOnce(&Lab)) -> u8 {
-    in_runtime(async move |interrupted| {
+pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: impl FnOnce(&Lab)) -> u8 {
+    in_runtime(signals, async move |interrupted| {
         let mut stages = Stages {
             times: Vec::new(),
             progress: job.progress,
         };
-        match provision(&job, listeners, &mut stages).await {
+        let mut interrupted = interrupted;
+        let provisioned = tokio::select! {
+            biased;
+            () = &mut interrupted => return ExitCode::Interrupted.code(),
+            provisioned = provision(&job, listeners, &mut stages) => provisioned,
+        };
+        match provisioned {
             Ok((lab, _log)) => {
                 announce(&lab);
                 interrupted.await;
                 ExitCode::Pass.code()
             }
             Err(error) => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: failed to {error:#}");
                 ExitCode::Lab.code()
             }
         }
     })
 }
 
-type Judged = (verdict::evidence::Evidence, verdict::Verdicts);
+/// What a run came to.
+struct Judged {
+    evidence: Evidence,
+    verdicts: Verdicts,
+    operator_ended: Option<String>,
+}
+
+impl Judged {
+    /// The record. A claim that packets refute is refuted, whatever else happened; short of that, an operator that
+    /// did not live to the end and sabotage that nothing noticed are no basis for a verdict.
+    fn record(self, info: RunInfo, sabotage: Option<Sabotage>) -> RunRecord {
+        let record = RunRecord::judged(info.clone(), &self.evidence, self.verdicts);
+        if record.outcome == RunOutcome::Fail {
+            return record;
+        }
+        if let Some(status) = self.operator_ended {
+            let message = format!("keep the operator running: it ended with {status}; see operator.log");
+            return RunRecord::broken(info, message);
+        }
+        match sabotage {
+            Some(how) if record.outcome == RunOutcome::Pass => RunRecord::broken(
+                info,
+                format!("break the lab: every assertion passed in spite of `{how}`, which did not bite here"),
+            ),
+            _ => record,
+        }
+    }
+}
 
 async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> anyhow::Result<Judged> {
     let (mut lab, log) = provision(job, listeners, stages).await?;
@@ -111,7 +149,8 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
 
     let started = Instant::now();
     let ledger = Arc::new(Ledger::default());
-    let played = super::play::play(job.scenario, plan, &mut lab, &log, &ledger).await?;
+    let played = super::play::play(job.scenario, plan, &lab, &log, &ledger).await?;
+    let operator_ended = lab.operator.as_mut().and_then(Operator::ended);
     let (sent, received) = ledger.counts();
     stages.done(
         "play",
@@ -133,7 +172,11 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
         &format!("{} assertions", verdicts.assertions.len()),
     );
     save(&job.folder.join("evidence.json"), &evidence)?;
-    Ok((evidence, verdicts))
+    Ok(Judged {
+        evidence,
+        verdicts,
+        operator_ended,
+    })
 }
 
 async fn provision(
@@ -183,7 +226,10 @@ impl Stages {
 }
 
 /// Runs `work` on a runtime of its own; what it gets completes at SIGINT, SIGTERM or SIGHUP.
-fn in_runtime(work: impl AsyncFnOnce(futures::future::BoxFuture<'static, ()>) -> u8) -> u8 {
+fn in_runtime(
+    blocked: &Signals,
+    work: impl AsyncFnOnce(futures::future::BoxFuture<'static, ()>) -> u8,
+) -> u8 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -200,6 +246,7 @@ fn in_runtime(work: impl AsyncFnOnce(futures::future::BoxFuture<'static, ()>) ->
         let signals: Result<Vec<_>, _> = kinds.into_iter().map(signal).collect();
         match signals {
             Ok(mut signals) => {
+                blocked.unblock();
                 let interrupted = async move {
                     let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
                     futures::future::select_all(waits).await;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use netsim::capture::{Capture, CaptureError, RingSize, Tap, TapCount};
 use netsim::fabric::{Edge, HostError};
+use netsim::netns::NetnsError;
 use nix::time::{ClockId, clock_gettime};
 use scenario::plan::Plan;
 use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney};
@@ -35,6 +36,9 @@ pub enum ObserveError {
     /// An interface counter could not be read.
     #[error(transparent)]
     Counter(#[from] HostError),
+    /// A pod could not be entered.
+    #[error(transparent)]
+    Pod(#[from] NetnsError),
     /// A pcapng file could not be written.
     #[error("write the capture files")]
     Files(#[source] io::Error),
@@ -156,6 +160,7 @@ impl Observer {
             stopped_ns: played.stopped_ns.max(last_sent_ns),
             journeys,
             strays: sightings.strays + unsent,
+            receiver_drops: played.receiver_drops()?,
             clock_step_ns,
         })
     }

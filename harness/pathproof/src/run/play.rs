@@ -3,12 +3,14 @@
 //! Owns the moments. An event's mark is taken before its write is sent, so convergence is never measured too
 //! short, and a window that the event ends holds no packet sent after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kubeapi::{Collection, ObjectRef};
+use netsim::fabric::Host;
+use netsim::netns::NetnsError;
 use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
 use scenario::plan::{Action, Plan, StreamPlan};
 use serde_json::{Value, json};
@@ -66,12 +68,6 @@ pub enum PlayError {
         #[source]
         source: kubeapi::Status,
     },
-    /// The operator ended while it was needed.
-    #[error("keep the operator running: it ended with {status}; see operator.log in the run folder")]
-    OperatorEnded {
-        /// Its exit status.
-        status: String,
-    },
 }
 
 /// What a played timeline left; the sockets stay open until it is dropped, so that no connection closes on the
@@ -87,9 +83,22 @@ pub struct Played {
     /// Streams, in the order of the plan.
     pub streams: Vec<StreamInfo>,
     agents: JoinSet<()>,
+    /// The pods that take probes.
+    receivers: BTreeMap<PodRef, Arc<Host>>,
 }
 
 impl Played {
+    /// How many datagrams reached the pods and were dropped there, unread.
+    ///
+    /// # Errors
+    /// When a pod's namespace cannot be entered.
+    pub fn receiver_drops(&self) -> Result<u64, NetnsError> {
+        self.receivers
+            .values()
+            .map(|pod| agent::dropped_datagrams(pod.netns()))
+            .sum()
+    }
+
     /// Ends all agents and closes their sockets.
     pub async fn end(mut self) {
         self.agents.shutdown().await;
@@ -102,7 +111,7 @@ struct Player<'a> {
     lab: &'a Lab,
     log: &'a EventLog,
     context: Context,
-    servers: BTreeMap<(String, Protocol, u16), ()>,
+    servers: BTreeSet<(PodRef, Protocol, u16)>,
     played: Played,
 }
 
@@ -113,7 +122,7 @@ struct Player<'a> {
 pub async fn play(
     scenario: &Scenario,
     plan: &Plan,
-    lab: &mut Lab,
+    lab: &Lab,
     log: &EventLog,
     ledger: &Arc<Ledger>,
 ) -> Result<Played, PlayError> {
@@ -130,6 +139,7 @@ pub async fn play(
         events: Vec::new(),
         streams,
         agents: JoinSet::new(),
+        receivers: BTreeMap::new(),
     };
     let mut player = Player {
         scenario,
@@ -137,7 +147,7 @@ pub async fn play(
         lab,
         log,
         context,
-        servers: BTreeMap::new(),
+        servers: BTreeSet::new(),
         played,
     };
     let start = tokio::time::Instant::now();
@@ -154,13 +164,6 @@ pub async fn play(
     drain(ledger, plan.drain).await;
     let mut played = player.played;
     played.stopped_ns = now_ns();
-    if let Some(status) = lab
-        .operator
-        .as_mut()
-        .and_then(crate::lab::operator::Operator::ended)
-    {
-        return Err(PlayError::OperatorEnded { status });
-    }
     Ok(played)
 }
 
@@ -221,8 +224,8 @@ impl Player<'_> {
         };
         let backend = self.resolve(&stream).await?;
         let server = self.pod(&stream.flow, &backend.pod)?;
-        let key = (backend.pod.name.clone(), stream.protocol, backend.address.port());
-        if self.servers.insert(key, ()).is_none() {
+        let key = (backend.pod.clone(), stream.protocol, backend.address.port());
+        if self.servers.insert(key) {
             let port = backend.address.port();
             let serving = agent::serve(server.netns(), stream.protocol, port, self.context.clone());
             self.played.agents.spawn(serving.map_err(failed)?);
@@ -243,12 +246,14 @@ impl Player<'_> {
         Ok(client)
     }
 
-    fn pod(&self, flow: &str, pod: &PodRef) -> Result<Arc<netsim::fabric::Host>, PlayError> {
+    fn pod(&mut self, flow: &str, pod: &PodRef) -> Result<Arc<Host>, PlayError> {
         let host = self.lab.pods.host(&pod.kube_namespace, &pod.name);
-        host.ok_or_else(|| PlayError::NoPod {
+        let host = host.ok_or_else(|| PlayError::NoPod {
             flow: flow.to_owned(),
-            pod: pod.name.clone(),
-        })
+            pod: format!("{}/{}", pod.kube_namespace, pod.name),
+        })?;
+        self.played.receivers.insert(pod.clone(), Arc::clone(&host));
+        Ok(host)
     }
 
     /// Translates a Service port to a backend, as Cilium's socket load balancing does at connect(2): only pod

@@ -133,3 +133,12 @@ pub fn dead_operator_is_an_error() {
         "{message}"
     );
 }
+
+pub fn sabotage_that_does_not_bite_is_an_error() {
+    let record = Run::demo(&["--sabotage", "leak=1/100000000"])
+        .finish()
+        .expect(4)
+        .record();
+    let message = record["outcome"]["message"].as_str().unwrap();
+    assert!(message.contains("leak=1/100000000"), "{message}");
+}

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::support::{Run, folders};
@@ -14,6 +15,7 @@ use super::support::{Run, folders};
 /// A run takes about this long; kills are spread over it.
 const RUN_MS: u64 = 2600;
 const KILLS: u64 = 20;
+const INTERRUPTS: u64 = 20;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a lab could leave on the host.
@@ -123,25 +125,32 @@ pub fn kill_leaves_nothing() {
     }
 }
 
+/// Ctrl-C reaches every process of the terminal's foreground group, at any time.
 pub fn interrupt_leaves_nothing() {
     let before = HostState::read();
-    let mut run = Run::demo(&[]);
-    let mut child = run
-        .command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the operator never starts", || {
-        folders(run.out.path())
-            .iter()
-            .any(|folder| folder.join("operator.ready").exists())
-    });
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    wait_until("processes outlive their interrupted run", || {
-        processes_of(run.out.path()).is_empty()
-    });
-    assert!(folders(run.out.path()).is_empty());
+    for number in 0..INTERRUPTS {
+        let mut run = Run::demo(&[]);
+        let program = run
+            .command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let mut child = program.spawn().unwrap();
+        let group = Pid::from_raw(child.id().cast_signed());
+        // Mostly while the lab comes up. Before the program has taken the signals over, they simply end it.
+        let after = Duration::from_millis(10 + 20 * number + random_below(20));
+        std::thread::sleep(after);
+        killpg(group, Signal::SIGINT).unwrap();
+        let status = child.wait().unwrap();
+        eprintln!("interrupt {number} after {after:?}: {status}");
+        let ended = status.code() == Some(130) || status.signal() == Some(Signal::SIGINT as i32);
+        assert!(ended, "it went on after Ctrl-C");
+        wait_until("processes outlive their interrupted run", || {
+            processes_of(run.out.path()).is_empty()
+        });
+        if status.code() == Some(130) {
+            assert!(folders(run.out.path()).is_empty());
+        }
+    }
     assert_eq!(HostState::read(), before);
 }

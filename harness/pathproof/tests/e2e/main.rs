@@ -14,7 +14,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = trials();
     // Counted as ignored, not as passed, where namespaces are refused.
     if !arguments.list
-        && let Err(error) = netsim::netns::private::run(|| 0)
+        && let Err(error) = netsim::netns::private::run(|_| 0)
     {
         eprintln!("skipped: {:#}", anyhow::Error::new(error));
         trials = trials
@@ -44,6 +44,10 @@ fn trials() -> Vec<Trial> {
         trial(
             "demo_is_inconclusive_when_a_ring_overflows",
             demo::inconclusive_with_a_tiny_ring,
+        ),
+        trial(
+            "sabotage_that_does_not_bite_is_a_broken_lab",
+            demo::sabotage_that_does_not_bite_is_an_error,
         ),
         trial(
             "an_operator_that_dies_is_a_broken_lab",

@@ -111,8 +111,28 @@ fn records_are_sighted_however_segments_cut_them() {
     ] {
         see(&mut sink, &tcp(u32::try_from(from).unwrap(), &stream[from..to]));
     }
-    assert_eq!(sequences(&sink), [0, 1, 2, 3]);
+    // A record is sighted with each segment that holds some of it.
+    assert_eq!(sequences(&sink), [0, 1, 1, 2, 3, 3]);
     assert_eq!(sink.strays, 0);
+}
+
+#[test]
+fn places_in_a_stream_go_on_where_sequence_numbers_wrap() {
+    let mut connection = Connection::default();
+    for (low, place) in [
+        (0, 0),
+        (1 << 30, 1 << 30),
+        (1 << 31, 1 << 31),
+        (3 << 30, 3 << 30),
+        (0, 1 << 32),
+    ] {
+        assert_eq!(connection.place(low), place);
+    }
+    assert_eq!(
+        connection.place(u32::MAX),
+        (1 << 32) - 1,
+        "a retransmission from before the wrap"
+    );
 }
 
 #[test]
