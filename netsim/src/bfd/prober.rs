@@ -220,7 +220,7 @@ impl Remote {
 /// A socket for each tunnel of an edge.
 fn open(edge: &Edge) -> Result<Vec<UdpSocket>, ProberError> {
     let host = edge.host();
-    let opened = host.netns().run(|| {
+    host.netns().run(|| {
         let sockets = edge.tunnels().iter().map(|tunnel| {
             let device = &tunnel.device;
             bind(device.address.addr(), &device.interface).map_err(|source| ProberError::Socket {
@@ -230,8 +230,7 @@ fn open(edge: &Edge) -> Result<Vec<UdpSocket>, ProberError> {
             })
         });
         sockets.collect::<Result<Vec<_>, _>>()
-    })?;
-    opened
+    })?
 }
 
 fn bind(address: Ipv4Addr, interface: &str) -> io::Result<UdpSocket> {

@@ -29,7 +29,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         trial(
             "unmatched_traffic_takes_the_default_tunnel",
             steering::unmatched_traffic_takes_the_default_tunnel,
@@ -75,6 +75,17 @@ fn trials() -> Vec<Trial> {
             capture::a_ring_that_overflows_says_so,
         ),
         trial(
+            "each_sequence_counts_what_it_matched",
+            steering::each_sequence_counts_what_it_matched,
+        ),
+    ];
+    trials.extend(session_trials());
+    trials
+}
+
+fn session_trials() -> Vec<Trial> {
+    vec![
+        trial(
             "sessions_come_up_and_measure_their_tunnels",
             bfd::sessions_come_up_and_measure_their_tunnels,
         ),
@@ -98,10 +109,6 @@ fn trials() -> Vec<Trial> {
         trial(
             "a_paused_prober_is_silent_and_judges_nothing",
             bfd::a_paused_prober_is_silent,
-        ),
-        trial(
-            "each_sequence_counts_what_it_matched",
-            steering::each_sequence_counts_what_it_matched,
         ),
     ]
 }
