@@ -21,6 +21,7 @@ use crate::repeat::Repeated;
 use crate::run::RunOptions;
 use crate::run::host::{self, Ended};
 use crate::select::{self, SelectError};
+use crate::show::{self, NoLab};
 
 /// Proves which SD-WAN tunnel every packet took.
 ///
@@ -87,6 +88,17 @@ enum LabCommand {
         #[command(flatten)]
         options: LabArgs,
     },
+    /// Shows the sites, tunnels and policies of a lab that is held up.
+    Show {
+        /// The lab's run folder; the lab brought up last below the folder of runs unless given.
+        folder: Option<PathBuf>,
+        /// Prints JSON in place of tables.
+        #[arg(long)]
+        json: bool,
+        /// Where run folders are.
+        #[arg(long, default_value = "runs", value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -121,7 +133,13 @@ struct RunArgs {
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let usage = error.is::<SelectError>() || error.is::<ImplementationError>() || error.is::<PlanError>();
-    if usage { ExitCode::Usage } else { ExitCode::Lab }
+    if error.is::<NoLab>() {
+        ExitCode::NothingSelected
+    } else if usage {
+        ExitCode::Usage
+    } else {
+        ExitCode::Lab
+    }
 }
 
 /// Does what the command line says.
@@ -144,6 +162,9 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lab {
             command: LabCommand::Up { path, options },
         } => lab_up(&path, &options),
+        Command::Lab {
+            command: LabCommand::Show { folder, json, out },
+        } => lab_show(folder.as_deref(), json, &out),
     }
 }
 
@@ -265,6 +286,17 @@ fn lab_up(path: &Path, arguments: &LabArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Pass)
 }
 
+fn lab_show(folder: Option<&Path>, json: bool, root: &Path) -> anyhow::Result<ExitCode> {
+    let shown = show::show(folder, root)?;
+    let text = if json {
+        serde_json::to_string_pretty(&shown)? + "\n"
+    } else {
+        show::tables(&shown)
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::Pass)
+}
+
 fn announce(lab: &Lab, folder: &Path) {
     let access = &lab.access;
     println!("the lab is up; Ctrl-C takes it down\n");
@@ -277,6 +309,10 @@ fn announce(lab: &Lab, folder: &Path) {
         access.url, access.username, access.password
     );
     println!("  Manager certificate authority {}", access.ca.display());
+    println!(
+        "  pathproof lab show {0}    # sites, tunnels and policies as they are now",
+        folder.display()
+    );
     println!("  logs {0}/operator.log {0}/events.jsonl", folder.display());
 }
 

@@ -13,3 +13,4 @@ pub mod record;
 pub mod repeat;
 pub mod run;
 pub mod select;
+pub mod show;

@@ -98,10 +98,31 @@ pub struct Topology {
     pub transports: Vec<Transport>,
     /// The transport that traffic takes when no policy matches it.
     pub default_transport: String,
+    /// How tunnels are probed.
+    pub bfd: BfdTiming,
     /// Sites by name, in the order of the file.
     pub sites: Vec<Site>,
     /// Clusters, in the order of the file.
     pub clusters: Vec<Cluster>,
+}
+
+/// How often each tunnel is probed, and when it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BfdTiming {
+    /// Time between hellos, 10 ms to 300 s.
+    pub hello: Duration,
+    /// So many hellos lost in a row take a tunnel down, 1 to 60.
+    pub multiplier: u8,
+}
+
+impl Default for BfdTiming {
+    /// What suits a lab, whose runs take seconds: Cisco's own default is 1 s and 7.
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_millis(50),
+            multiplier: 3,
+        }
+    }
 }
 
 /// A transport network: one underlay that each site's WAN edge attaches to.

@@ -40,6 +40,8 @@ pub struct Plan {
     pub transports: Vec<TransportPlan>,
     /// Position of the transport for traffic that no policy matches.
     pub default_transport: usize,
+    /// How tunnels are probed.
+    pub bfd: BfdPlan,
     /// The service VPN, also the VXLAN network identifier.
     pub service_vpn: u16,
     /// WAN edges, one for each site, in the order of the topology.
@@ -57,6 +59,15 @@ pub struct Plan {
     /// How long packets in flight may take to arrive after the senders stopped.
     #[serde(serialize_with = "as_millis", rename = "drain_ms")]
     pub drain: Duration,
+}
+
+/// How tunnels are probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BfdPlan {
+    /// Microseconds between hellos.
+    pub hello_us: u64,
+    /// So many hellos lost in a row take a tunnel down.
+    pub multiplier: u8,
 }
 
 /// A transport: an underlay router between the edges.
@@ -217,6 +228,11 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
         seed,
         run_id: random.next(),
         default_transport,
+        bfd: BfdPlan {
+            hello_us: u64::try_from(topology.bfd.hello.as_micros())
+                .expect("the reader has checked that a hello is seconds at most"),
+            multiplier: topology.bfd.multiplier,
+        },
         service_vpn: cluster.service_vpn,
         edges: edges(scenario, transports.len()),
         transports,

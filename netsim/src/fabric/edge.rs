@@ -4,8 +4,11 @@
 //! two tables: the preferred one holds the remote prefixes over the tunnel and falls through to the main table
 //! where it has none; the strict one ends each remote prefix in a black hole, so that traffic pinned to a tunnel
 //! that is down is dropped and never leaks. The main table sends remote prefixes over the default tunnel.
-//! Invariant: one rule for each table, however many endpoints a policy names.
+//! A tunnel to a remote edge that is out of use has no routes in any of them, so that strict traffic meets the
+//! black hole and preferred traffic falls through. Invariant: one rule for each table, however many endpoints a
+//! policy names.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use futures::TryFutureExt;
@@ -13,7 +16,7 @@ use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 
 use super::host::{Host, HostError, TABLE_MAIN, VxlanPeer, VxlanSpec};
-use super::nft::{NftError, Socket};
+use super::nft::{NftError, RuleCount, Socket};
 use super::steering::{self, TunnelMark, VpnInterfaces};
 use crate::policy::{ApplyError, EdgePolicy};
 
@@ -48,6 +51,15 @@ pub struct TunnelSpec {
     pub remotes: Vec<(VxlanPeer, Vec<Ipv4Net>)>,
 }
 
+/// Whether a tunnel to a remote edge carries traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelUse {
+    /// Its routes are in place.
+    InUse,
+    /// It has no routes: strict traffic is dropped, preferred traffic takes the default tunnel.
+    Withdrawn,
+}
+
 /// A WAN edge in operation.
 #[derive(Debug)]
 pub struct Edge {
@@ -55,7 +67,28 @@ pub struct Edge {
     site_id: u32,
     interfaces: VpnInterfaces,
     marks: Vec<TunnelMark>,
-    nft: Mutex<Socket>,
+    tunnels: Vec<TunnelSpec>,
+    default_tunnel: usize,
+    /// Positions of tunnels, and of the remotes that they are out of use for.
+    withdrawn: Mutex<BTreeSet<(usize, usize)>>,
+    steering: Mutex<Steering>,
+}
+
+#[derive(Debug)]
+struct Steering {
+    nft: Socket,
+    in_force: EdgePolicy,
+}
+
+/// What a sequence of the policy in force has matched since it was put in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceCount {
+    /// Position of its data policy.
+    pub data: usize,
+    /// The sequence; `None` is the default action.
+    pub sequence: Option<u16>,
+    /// What it matched.
+    pub count: RuleCount,
 }
 
 /// Why an edge could not be set up.
@@ -127,16 +160,107 @@ impl Edge {
                 .iter()
                 .map(|tunnel| tunnel.device.interface.clone())
                 .collect(),
+            own: spec
+                .tunnels
+                .iter()
+                .map(|tunnel| tunnel.device.address.addr())
+                .collect(),
         };
         let site_id = spec.site_id;
         let nft = Socket::open(host.netns()).map_err(|source| EdgeError::Nft { site_id, source })?;
+        let in_force = EdgePolicy {
+            site_id,
+            data: Vec::new(),
+        };
         Ok(Self {
             host,
             site_id,
             interfaces,
             marks,
-            nft: Mutex::new(nft),
+            tunnels: spec.tunnels,
+            default_tunnel: spec.default_tunnel,
+            withdrawn: Mutex::default(),
+            steering: Mutex::new(Steering { nft, in_force }),
         })
+    }
+
+    /// Its tunnels, in the order of the specification.
+    #[must_use]
+    pub fn tunnels(&self) -> &[TunnelSpec] {
+        &self.tunnels
+    }
+
+    /// Takes a tunnel to a remote edge out of use or back: its routes go from the main table, if it is the default
+    /// tunnel, and from its preferred and strict tables. What it is already, it stays.
+    ///
+    /// # Errors
+    /// [`HostError`]; calling again goes on where it failed.
+    ///
+    /// # Panics
+    /// When there is no such tunnel or remote.
+    pub async fn set_tunnel_use(
+        &self,
+        tunnel: usize,
+        remote: usize,
+        tunnel_use: TunnelUse,
+    ) -> Result<(), HostError> {
+        let mut withdrawn = self.withdrawn.lock().await;
+        let is_withdrawn = withdrawn.contains(&(tunnel, remote));
+        if is_withdrawn == (tunnel_use == TunnelUse::Withdrawn) {
+            return Ok(());
+        }
+        let mark = &self.marks[tunnel];
+        let main = (tunnel == self.default_tunnel).then_some(TABLE_MAIN);
+        let device = &self.tunnels[tunnel].device.interface;
+        let (peer, prefixes) = &self.tunnels[tunnel].remotes[remote];
+        let gateway = Some(peer.address);
+        for prefix in prefixes {
+            for table in main.into_iter().chain([mark.preferred, mark.strict]) {
+                // Removing first makes adding a second time harmless.
+                self.host.remove_route(table, *prefix, device, gateway).await?;
+                if tunnel_use == TunnelUse::InUse {
+                    self.host.add_route(table, *prefix, device, gateway).await?;
+                }
+            }
+        }
+        match tunnel_use {
+            TunnelUse::InUse => withdrawn.remove(&(tunnel, remote)),
+            TunnelUse::Withdrawn => withdrawn.insert((tunnel, remote)),
+        };
+        Ok(())
+    }
+
+    /// The policy in force, and what each of its sequences has matched since.
+    ///
+    /// # Errors
+    /// [`NftError`].
+    pub async fn policy_in_force(&self) -> Result<(EdgePolicy, Vec<SequenceCount>), NftError> {
+        let mut steering = self.steering.lock().await;
+        let in_force = steering.in_force.clone();
+        let mut counts = Vec::new();
+        for (position, data) in in_force.data.iter().enumerate() {
+            let chain = steering::chain_name(data, position);
+            let rules = steering.nft.counts(steering::TABLE, &chain)?;
+            for (sequence, rule) in steering::rules_of(data).zip(rules) {
+                match counts.last_mut() {
+                    // One sequence of several protocols is several rules.
+                    Some(SequenceCount {
+                        data: last_data,
+                        sequence: last,
+                        count,
+                    }) if (*last_data, *last) == (position, sequence) => {
+                        count.packets += rule.packets;
+                        count.octets += rule.octets;
+                    }
+                    _ => counts.push(SequenceCount {
+                        data: position,
+                        sequence,
+                        count: rule,
+                    }),
+                }
+            }
+        }
+        Ok((in_force, counts))
     }
 
     /// Its host.
@@ -168,11 +292,14 @@ impl Edge {
         };
         let ruleset = steering::compile(policy, &self.interfaces, &self.marks)
             .map_err(|error| failed(error.to_string()))?;
-        let mut socket = self.nft.lock().await;
+        let mut steering = self.steering.lock().await;
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
-        socket
+        steering
+            .nft
             .replace_table(&ruleset)
-            .map_err(|error| failed(error.to_string()))
+            .map_err(|error| failed(error.to_string()))?;
+        steering.in_force = policy.clone();
+        Ok(())
     }
 
     /// The kernel's packet counters of an interface.

@@ -122,6 +122,10 @@ pub struct PacketCount {
     pub received: u64,
     /// Sent.
     pub sent: u64,
+    /// Octets of those received.
+    pub received_octets: u64,
+    /// Octets of those sent.
+    pub sent_octets: u64,
 }
 
 /// Why a host could not be set up as asked.
@@ -365,15 +369,28 @@ impl Host {
         gateway: Option<Ipv4Addr>,
     ) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
-        let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .table_id(table)
-            .destination_prefix(destination.addr(), destination.prefix_len())
-            .output_interface(index);
-        route = match gateway {
-            Some(gateway) => route.gateway(gateway).onlink(),
-            None => route.scope(netlink_packet_route::route::RouteScope::Link),
-        };
-        self.request_route(destination, route.build()).await
+        let route = route_over(table, destination, index, gateway);
+        self.request_route(destination, route).await
+    }
+
+    /// Removes a route that [`Self::add_route`] added; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn remove_route(
+        &self,
+        table: u32,
+        destination: Ipv4Net,
+        interface: &str,
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        let route = route_over(table, destination, index, gateway);
+        match self.netlink.route().del(route).execute().await {
+            // The kernel removes routes of its own accord when their device goes down.
+            Err(rtnetlink::Error::NetlinkError(answer)) if answer.raw_code() == -libc::ESRCH => Ok(()),
+            removed => removed.map_err(|source| self.refused("remove route", &destination, source)),
+        }
     }
 
     /// Adds a route in `table` that discards, used when no better one is there.
@@ -442,6 +459,8 @@ impl Host {
             .map(|stats| PacketCount {
                 received: stats.rx_packets,
                 sent: stats.tx_packets,
+                received_octets: stats.rx_bytes,
+                sent_octets: stats.tx_bytes,
             })
             .ok_or_else(|| HostError::NoInterface {
                 interface: interface.to_owned(),
@@ -498,4 +517,17 @@ impl Host {
             source: Box::new(source),
         }
     }
+}
+
+/// The message of a route in `table` out of the interface of that index, through `gateway` if there is one.
+fn route_over(table: u32, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .table_id(table)
+        .destination_prefix(destination.addr(), destination.prefix_len())
+        .output_interface(index);
+    let route = match gateway {
+        Some(gateway) => route.gateway(gateway).onlink(),
+        None => route.scope(netlink_packet_route::route::RouteScope::Link),
+    };
+    route.build()
 }

@@ -9,5 +9,5 @@ pub mod host;
 pub mod nft;
 pub mod steering;
 
-pub use edge::{Edge, EdgeSpec, TunnelSpec};
+pub use edge::{Edge, EdgeSpec, TunnelSpec, TunnelUse};
 pub use host::{Forwarding, Host, HostError, Interface, LinkEnd, Mac};

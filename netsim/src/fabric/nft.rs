@@ -141,6 +141,14 @@ pub enum NftError {
         /// The kernel's answer.
         reply: String,
     },
+    /// The kernel did not say what the rules have counted.
+    #[error("read the counters of nftables table `{table}`: {reply}")]
+    Counters {
+        /// The table.
+        table: &'static str,
+        /// The kernel's answer.
+        reply: String,
+    },
 }
 
 /// A netfilter netlink socket in one namespace.
@@ -194,6 +202,55 @@ impl Socket {
             .recv_all()
             .map_err(|reply| refused(&reply))?;
         Ok(())
+    }
+}
+
+/// What the counter of a rule has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleCount {
+    /// Packets.
+    pub packets: u64,
+    /// Octets, from the IP header on.
+    pub octets: u64,
+}
+
+impl Socket {
+    /// What the rules of a chain have counted, in their order; rules that do not count are left out.
+    ///
+    /// # Errors
+    /// [`NftError`]; a chain that is not there has no rules.
+    pub fn counts(&mut self, table: &'static str, chain: &str) -> Result<Vec<RuleCount>, NftError> {
+        let refused = |reply: &dyn std::fmt::Display| NftError::Counters {
+            table,
+            reply: reply.to_string(),
+        };
+        let mut request = nftables::Request::new().op_getrule_dump(&family());
+        let (name, chain) = (c_string(table), c_string(chain));
+        request.encode().push_table(&name).push_chain(&chain);
+        let mut replies = self.0.request(&request)?;
+        let mut counts = Vec::new();
+        while let Some(rule) = replies.recv() {
+            let (_, rule) = rule.map_err(|reply| refused(&reply))?;
+            // Older kernels dump the rules of all chains whatever is asked for.
+            let asked_for = rule.get_table().is_ok_and(|found| found == name.as_c_str())
+                && rule.get_chain().is_ok_and(|found| found == chain.as_c_str());
+            if asked_for {
+                let expressions = rule.get_expressions().map_err(|error| refused(&error))?;
+                let counters = expressions
+                    .get_elem()
+                    .filter_map(|element| match element.get_data() {
+                        Ok(nftables::ExprOps::Counter(counter)) => Some(counter),
+                        _ => None,
+                    });
+                for counter in counters {
+                    counts.push(RuleCount {
+                        packets: counter.get_packets().map_err(|error| refused(&error))?,
+                        octets: counter.get_bytes().map_err(|error| refused(&error))?,
+                    });
+                }
+            }
+        }
+        Ok(counts)
     }
 }
 

@@ -7,6 +7,7 @@
 //! # Limits
 //! IPv4 only: IPv6 prefixes match nothing. A sequence may name one color.
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -28,6 +29,9 @@ pub struct VpnInterfaces {
     pub service: Vec<String>,
     /// Towards the WAN.
     pub tunnel: Vec<String>,
+    /// The edge's own addresses on its tunnels. What is sent to them is the edge's own traffic, such as hellos, and
+    /// no policy of a service VPN applies to it.
+    pub own: Vec<Ipv4Addr>,
 }
 
 /// The firewall marks that pin a packet to a tunnel; the routing table of the same number does the rest.
@@ -86,7 +90,11 @@ pub fn compile(
         sets: Vec::new(),
         chains: Vec::new(),
     };
-    let mut dispatch = Vec::new();
+    let own = interfaces.own.iter().map(|address| {
+        let to_edge = Expression::Is(Field::DestinationAddress, Value::Address(*address));
+        vec![to_edge, Expression::Accept]
+    });
+    let mut dispatch: Vec<_> = own.collect();
     for data in &policy.data {
         if data.service_vpn != interfaces.service_vpn {
             return Err(SteeringError::UnknownVpn {
@@ -94,7 +102,7 @@ pub fn compile(
                 known: interfaces.service_vpn,
             });
         }
-        let name = format!("vpn{}-{}", data.service_vpn, table.chains.len());
+        let name = chain_name(data, table.chains.len());
         let chain = compile_data(data, &name, marks, &mut table.sets)?;
         table.chains.push(chain);
         let entries: Vec<&String> = match data.direction {
@@ -154,6 +162,20 @@ fn compile_data(
         prerouting: None,
         rules,
     })
+}
+
+/// What each rule of a data policy's chain belongs to, in the order of [`compile`]; `None` is the default action.
+pub(super) fn rules_of(data: &DataPolicy) -> impl Iterator<Item = Option<u16>> {
+    let sequences = data.sequences.iter().flat_map(|sequence| {
+        let rules = sequence.matching.protocols.len().max(1);
+        std::iter::repeat_n(Some(sequence.id), rules)
+    });
+    sequences.chain([None])
+}
+
+/// The name of the chain of the data policy at that position.
+pub(super) fn chain_name(data: &DataPolicy, position: usize) -> String {
+    format!("vpn{}-{position}", data.service_vpn)
 }
 
 fn conditions(sequence: &Sequence, chain: &str, sets: &mut Vec<Set>) -> Vec<Expression> {

@@ -18,6 +18,7 @@ use super::push;
 use super::session::{Session, SessionId, Sessions};
 use super::store::{Accepted, Store};
 use crate::policy::Edges;
+use crate::telemetry::Telemetry;
 
 /// What all requests share.
 pub(super) struct App {
@@ -26,6 +27,7 @@ pub(super) struct App {
     pub(super) devices: Vec<Device>,
     pub(super) push_delay: Duration,
     pub(super) edges: Arc<dyn Edges>,
+    pub(super) telemetry: Arc<dyn Telemetry>,
     pub(super) activity: Log,
     /// When this Manager came up, in milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
@@ -36,19 +38,20 @@ pub(super) struct App {
 
 impl App {
     /// A Manager without objects or sessions.
-    pub(super) fn new(
+    pub(super) fn new<E: Edges + Telemetry>(
         username: String,
         password: SecretString,
         devices: Vec<Device>,
         push_delay: Duration,
-        edges: Arc<dyn Edges>,
+        edges: &Arc<E>,
     ) -> Self {
         Self {
             username,
             password,
             devices,
             push_delay,
-            edges,
+            edges: edges.clone(),
+            telemetry: edges.clone(),
             activity: Log::default(),
             started_ms: unix_ms(),
             store: Mutex::default(),

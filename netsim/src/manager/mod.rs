@@ -2,7 +2,7 @@
 //!
 //! Owns sessions, policy objects, activation and tasks, and serves them over HTTPS; the exchanges in
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
-//! and handed to [`Edges`]. Invariant: the edges follow what was activated last, never what was merely edited.
+//! and handed to [`Edges`]; what it says of tunnels it asks of [`Telemetry`]. Invariant: the edges follow what was activated last, never what was merely edited.
 //!
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` and
 //! `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects` (references, names). An
@@ -16,6 +16,10 @@
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
+//! - Of the resources of devices there are `bfd/sessions`, `bfd/summary`, `app-route/statistics` (one row for each tunnel,
+//!   over the last hellos) and `tunnel/statistics`. They call every tunnel `ipsec`, the encapsulation of its TLOCs in
+//!   policies, whatever is on the wires; packets and octets are those of the tunnel's device.
+//! - `/pathproof/v1/state` is no resource of the product (see [`state`]).
 //! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
@@ -37,6 +41,7 @@ mod rest;
 mod sequence;
 mod serve;
 mod session;
+pub mod state;
 mod store;
 mod task;
 mod tls;
@@ -56,6 +61,7 @@ pub use secrecy::SecretString;
 pub use tls::TlsError;
 
 use crate::policy::Edges;
+use crate::telemetry::Telemetry;
 use app::App;
 
 /// What a Manager is started with.
@@ -134,7 +140,7 @@ impl Manager {
     ///
     /// # Errors
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
-    pub async fn start(config: Config, edges: Arc<dyn Edges>) -> Result<Self, StartError> {
+    pub async fn start<E: Edges + Telemetry>(config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in config.listeners {
@@ -157,7 +163,7 @@ impl Manager {
             push_delay,
             ..
         } = config;
-        let app = Arc::new(App::new(username, password, devices, push_delay, edges));
+        let app = Arc::new(App::new(username, password, devices, push_delay, &edges));
         let router = rest::router(app.clone());
         let mut accept_loops = JoinSet::new();
         for listener in listeners {

@@ -3,6 +3,7 @@
 //! The whole program runs inside private namespaces, as a lab does, so it needs no root and leaves nothing.
 #![allow(clippy::unwrap_used)]
 
+mod bfd;
 mod capture;
 mod steering;
 mod two_sites;
@@ -34,7 +35,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         trial(
             "unmatched_traffic_takes_the_default_tunnel",
             steering::unmatched_traffic_takes_the_default_tunnel,
@@ -78,6 +79,42 @@ fn trials() -> Vec<Trial> {
         trial(
             "a_ring_that_overflows_says_so",
             capture::a_ring_that_overflows_says_so,
+        ),
+        trial(
+            "each_sequence_counts_what_it_matched",
+            steering::each_sequence_counts_what_it_matched,
+        ),
+    ];
+    trials.extend(session_trials());
+    trials
+}
+
+fn session_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "sessions_come_up_and_measure_their_tunnels",
+            bfd::sessions_come_up_and_measure_their_tunnels,
+        ),
+        trial(
+            "a_black_hole_is_detected_in_time",
+            bfd::a_black_hole_is_detected_in_time,
+        ),
+        trial(
+            "strict_traffic_is_dropped_while_its_session_is_down",
+            bfd::strict_traffic_is_dropped_while_its_session_is_down,
+        ),
+        trial(
+            "preferred_traffic_falls_back_while_its_session_is_down",
+            bfd::preferred_traffic_falls_back_while_its_session_is_down,
+        ),
+        trial(
+            "unmatched_traffic_has_no_other_way_than_the_default_tunnel",
+            bfd::unmatched_traffic_has_no_other_way,
+        ),
+        trial("no_policy_touches_hellos", bfd::no_policy_touches_hellos),
+        trial(
+            "a_paused_prober_is_silent_and_judges_nothing",
+            bfd::a_paused_prober_is_silent,
         ),
     ]
 }

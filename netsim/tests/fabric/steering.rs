@@ -6,7 +6,7 @@ use netsim::policy::{
 
 use super::two_sites::{BIZ, DEFAULT, TwoSites, VPN, host_address};
 
-fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePolicy {
+pub fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePolicy {
     let direction = PolicyDirection::FromService;
     EdgePolicy {
         site_id: 100,
@@ -19,7 +19,7 @@ fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePolicy
     }
 }
 
-fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
+pub fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
     Sequence {
         id,
         matching: Match {
@@ -169,4 +169,37 @@ pub async fn prefixes_that_overlap() {
         .unwrap();
     assert_eq!(lab.send(20), 20);
     assert_eq!(lab.sent_by_tunnel().await, [20, 0]);
+}
+
+pub async fn each_sequence_counts_what_it_matched() {
+    let lab = TwoSites::build().await;
+    let mut unused = sequence(1, 9999, "biz-internet", true);
+    unused.matching.protocols = vec![6, 17];
+    let mut used = sequence(2, 8080, "biz-internet", true);
+    used.matching.protocols = vec![6, 17];
+    let asked = policy(vec![unused, used], DefaultAction::Accept);
+    lab.edges[0].apply(&asked).await.unwrap();
+    assert_eq!(lab.send(20), 20);
+    let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
+    assert_eq!(in_force, asked);
+    let counted: Vec<_> = counts
+        .iter()
+        .map(|count| {
+            (
+                count.data,
+                count.sequence,
+                count.count.packets,
+                count.count.octets,
+            )
+        })
+        .collect();
+    // An IPv4 and a UDP header, and five octets of payload.
+    let octets = 20 * (20 + 8 + 5);
+    assert_eq!(
+        counted,
+        [(0, Some(1), 0, 0), (0, Some(2), 20, octets), (0, None, 0, 0)]
+    );
+    lab.edges[0].apply(&asked).await.unwrap();
+    let (_, counts) = lab.edges[0].policy_in_force().await.unwrap();
+    assert_eq!(counts[1].count.packets, 0, "a replaced policy counts anew");
 }

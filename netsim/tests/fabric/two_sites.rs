@@ -1,6 +1,7 @@
 //! Two sites, two transports, one host behind each edge.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -13,10 +14,9 @@ pub const BIZ: usize = 0;
 pub const DEFAULT: usize = 1;
 
 pub struct TwoSites {
-    pub edges: Vec<Edge>,
+    pub edges: Vec<Arc<Edge>>,
     pub hosts: Vec<Host>,
-    /// Held for their namespaces.
-    _transports: Vec<Host>,
+    pub transports: Vec<Host>,
 }
 
 pub fn host_address(site: u8) -> Ipv4Addr {
@@ -72,13 +72,13 @@ impl TwoSites {
                 tunnels,
                 default_tunnel: DEFAULT,
             };
-            edges.push(Edge::create(edge, spec).await.unwrap());
+            edges.push(Arc::new(Edge::create(edge, spec).await.unwrap()));
             hosts.push(host);
         }
         Self {
             edges,
             hosts,
-            _transports: transports,
+            transports,
         }
     }
 

@@ -7,8 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use netsim::bfd::{State as SessionState, Statistics, Timing};
+use netsim::fabric::edge::SequenceCount;
+use netsim::fabric::host::PacketCount;
+use netsim::fabric::nft::RuleCount;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
+use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -96,6 +101,78 @@ impl Edges for MemoryEdges {
         state.in_force.insert(policy.site_id, policy.clone());
         state.applied.push((policy.site_id, Instant::now()));
         Ok(())
+    }
+}
+
+/// At each site the tunnel over biz-internet is up, and the one over default went down after a flap.
+#[async_trait]
+impl Telemetry for MemoryEdges {
+    async fn tunnels(&self, site_id: u32) -> Result<Vec<TunnelReport>, TelemetryError> {
+        let address = |site: u32, transport: u8| Ipv4Addr::new(100, 64 + transport, 0, site as u8);
+        let remote = 3 - site_id;
+        let tunnel = |transport, color: &str| TunnelReport {
+            remote_site_id: remote,
+            color: color.to_owned(),
+            underlay: (address(site_id, transport), address(remote, transport)),
+            port: 4789 + u16::from(transport),
+            mtu: 1450,
+            timing: Timing {
+                hello: Duration::from_secs(1),
+                multiplier: 7,
+            },
+            state: SessionState::Up,
+            state_for: Duration::from_secs(3723),
+            transitions: 0,
+            statistics: Statistics {
+                total: 100,
+                lost: 2,
+                latency: Some(Duration::from_micros(12_600)),
+                latency_p50: Some(Duration::from_micros(12_500)),
+                latency_p99: Some(Duration::from_micros(40_250)),
+                jitter: Some(Duration::from_micros(1_400)),
+            },
+            traffic: PacketCount {
+                received: 10,
+                sent: 20,
+                received_octets: 1000,
+                sent_octets: 2000,
+            },
+        };
+        let down = TunnelReport {
+            state: SessionState::Down,
+            transitions: 3,
+            statistics: Statistics {
+                total: 100,
+                lost: 100,
+                ..Statistics::default()
+            },
+            ..tunnel(1, "default")
+        };
+        Ok(vec![tunnel(0, "biz-internet"), down])
+    }
+
+    async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
+        let policy = self.in_force(site_id).unwrap_or(EdgePolicy {
+            site_id,
+            data: Vec::new(),
+        });
+        let mut counts = Vec::new();
+        for (data, of) in policy.data.iter().enumerate() {
+            let sequences = of
+                .sequences
+                .iter()
+                .map(|sequence| Some(sequence.id))
+                .chain([None]);
+            counts.extend(sequences.map(|sequence| SequenceCount {
+                data,
+                sequence,
+                count: RuleCount {
+                    packets: 7,
+                    octets: 700,
+                },
+            }));
+        }
+        Ok(PolicyReport { policy, counts })
     }
 }
 

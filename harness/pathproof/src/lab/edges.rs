@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use netsim::bfd::Prober;
 use netsim::fabric::Edge;
 use netsim::fabric::nft::{Chain, Expression, NftError, Socket, Table};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
@@ -22,6 +23,7 @@ const AFTER_STEERING: i32 = -140;
 #[derive(Debug)]
 pub struct LabEdges {
     edges: Vec<Arc<Edge>>,
+    prober: Arc<Prober>,
     log: Arc<EventLog>,
     /// The one site whose edge heeds the Manager; `None`: all do.
     heeding_site: Option<u32>,
@@ -34,6 +36,7 @@ impl LabEdges {
     /// When the nftables table of a leak is refused.
     pub fn new(
         edges: Vec<Arc<Edge>>,
+        prober: Arc<Prober>,
         log: Arc<EventLog>,
         sabotage: Option<Sabotage>,
     ) -> Result<Self, NftError> {
@@ -47,9 +50,20 @@ impl LabEdges {
             .flatten();
         Ok(Self {
             edges,
+            prober,
             log,
             heeding_site,
         })
+    }
+
+    /// The edges, in the order of the plan.
+    pub(super) fn edges(&self) -> &[Arc<Edge>] {
+        &self.edges
+    }
+
+    /// Their sessions.
+    pub(super) fn prober(&self) -> &Prober {
+        &self.prober
     }
 }
 

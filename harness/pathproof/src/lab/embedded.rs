@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kubeapi::{Local, ObjectRef};
+use netsim::bfd::{Prober, ProberError, State, Timing};
 use netsim::fabric::{Edge, Host, HostError};
 use netsim::manager::{Device, Manager, SecretString};
 use netsim::netns::{Netns, NetnsError};
 use scenario::model::Scenario;
 use scenario::plan::{EdgePlan, Plan};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::edges::LabEdges;
@@ -23,12 +25,17 @@ use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::pods::Pods;
 use super::sabotage::Sabotage;
+use super::telemetry;
 use crate::probe::identity::unix_ns;
 use crate::record::events::EventLog;
 use crate::record::folder::RunFolder;
 
 /// The Manager's one user.
 const MANAGER_USER: &str = "admin";
+/// The file of the run folder that [`Lab::admit`] writes.
+pub const ACCESS_FILE: &str = "lab.json";
+/// What sessions may take to be decided beyond their detection time, on a machine that stands still now and then.
+const SETTLE_MARGIN: Duration = Duration::from_secs(5);
 /// How long the embedded API may take to run all pods of a scenario.
 const PODS_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -82,6 +89,15 @@ pub enum LabError {
     /// The fabric could not be built.
     #[error("build the fabric")]
     Fabric(#[source] netsim::fabric::edge::EdgeError),
+    /// The tunnels could not be probed.
+    #[error("probe the tunnels")]
+    Prober(#[from] ProberError),
+    /// Neither up nor down, long after every hello had its time.
+    #[error("probe the tunnels: not every session is up or down after {waited:?}")]
+    Undecided {
+        /// How long it was waited.
+        waited: Duration,
+    },
     /// Sabotage could not be put in place.
     #[error("sabotage the fabric")]
     Sabotage(#[source] netsim::fabric::nft::NftError),
@@ -132,6 +148,8 @@ pub struct Lab {
     pub api: Local,
     /// The operator, unless sabotage keeps it from starting.
     pub operator: Option<Operator>,
+    /// The sessions of all tunnels.
+    pub prober: Arc<Prober>,
     /// Where the Manager listens and how to log in there.
     pub access: ManagerAccess,
     /// Held: each ends what it runs when it is dropped.
@@ -139,7 +157,7 @@ pub struct Lab {
 }
 
 /// Where the Manager listens and how to log in there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ManagerAccess {
     /// `https://address:port`, the same on the host and in the lab.
     pub url: String,
@@ -172,6 +190,7 @@ impl Lab {
         let network = Network::build(plan, options.sabotage)
             .await
             .map_err(LabError::Fabric)?;
+        let prober = Arc::new(start_prober(plan, &network, log)?);
         let nodes = plan
             .nodes
             .iter()
@@ -181,8 +200,13 @@ impl Lab {
         let pods = Arc::new(Pods::new(nodes));
         let server = start_api(plan, listeners.api, &pods).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
-        let edges = LabEdges::new(network.edges.clone(), Arc::clone(log), options.sabotage)
-            .map_err(LabError::Sabotage)?;
+        let edges = LabEdges::new(
+            network.edges.clone(),
+            Arc::clone(&prober),
+            Arc::clone(log),
+            options.sabotage,
+        )
+        .map_err(LabError::Sabotage)?;
         let manager = start_manager(plan, listeners.manager, &password, edges).await?;
         let access = ManagerAccess {
             url: format!("https://{}", manager.address()),
@@ -201,15 +225,39 @@ impl Lab {
                 Some(Operator::start(&config).await?)
             }
         };
+        settle(&prober, plan).await?;
         let edges = network.edges.clone();
         Ok(Self {
             edges,
             pods,
             api,
             operator,
+            prober,
             access,
             _held: (server, manager, network, management),
         })
+    }
+}
+
+impl Lab {
+    /// How many sessions are up, and how many there are.
+    #[must_use]
+    pub fn sessions_up(&self) -> (usize, usize) {
+        let sessions = self.prober.sessions();
+        let up = sessions.iter().filter(|view| view.session.state() == State::Up);
+        (up.count(), sessions.len())
+    }
+
+    /// Leaves in the run folder what `pathproof lab show` needs to get in; only its owner can read it.
+    ///
+    /// # Errors
+    /// [`LabError::File`].
+    ///
+    /// # Panics
+    /// Never: texts and paths made of texts are JSON.
+    pub fn admit(&self, folder: &RunFolder) -> Result<(), LabError> {
+        let text = serde_json::to_string_pretty(&self.access).expect("texts are JSON");
+        write(folder, ACCESS_FILE, &text).map(drop)
     }
 }
 
@@ -238,6 +286,27 @@ async fn start_api(plan: &Plan, host: TcpListener, pods: &Arc<Pods>) -> Result<k
     kubeapi::Server::start(config, Arc::clone(pods) as Arc<dyn kubeapi::Kubelet>)
         .await
         .map_err(LabError::Api)
+}
+
+fn timing(plan: &Plan) -> Timing {
+    Timing {
+        hello: Duration::from_micros(plan.bfd.hello_us),
+        multiplier: plan.bfd.multiplier,
+    }
+}
+
+fn start_prober(plan: &Plan, network: &Network, log: &Arc<EventLog>) -> Result<Prober, ProberError> {
+    let (log, edges) = (Arc::clone(log), network.edges.clone());
+    Prober::start(&network.edges, timing(plan), move |change| {
+        telemetry::record(&log, &edges, &change);
+    })
+}
+
+/// Waits until it is known of every tunnel whether it is up.
+async fn settle(prober: &Prober, plan: &Plan) -> Result<(), LabError> {
+    let waited = timing(plan).detection_max() + SETTLE_MARGIN;
+    let settled = tokio::time::timeout(waited, prober.settled()).await;
+    settled.map_err(|_| LabError::Undecided { waited })
 }
 
 async fn start_manager(

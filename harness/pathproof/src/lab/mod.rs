@@ -9,5 +9,6 @@ pub mod network;
 pub mod operator;
 pub mod pods;
 pub mod sabotage;
+mod telemetry;
 
 pub use embedded::{Lab, LabError, LabOptions, Listeners};

@@ -115,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_of_a_tunnel_session_is_no_probe() {
+        use netsim::bfd::{Packet, PacketKind};
+        for kind in [PacketKind::Hello, PacketKind::Echo] {
+            let packet = Packet {
+                kind,
+                sequence: u64::from_be_bytes(MARK),
+                sent_ns: PROBE.run,
+                held_ns: 0,
+            };
+            assert_eq!(Identity::parse(&packet.octets()), None);
+        }
+    }
+
+    #[test]
     fn anything_without_the_mark_or_with_an_unknown_way_is_no_probe() {
         let mut record = PROBE.record();
         record[36] = 2;

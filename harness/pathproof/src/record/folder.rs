@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-const RUNNING: &str = "running";
+/// The file whose lock says that the process of a run folder lives.
+pub const RUNNING: &str = "running";
 
 /// The folder of a run under way.
 #[derive(Debug)]

@@ -97,6 +97,10 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
         };
         match provisioned {
             Ok((lab, _log)) => {
+                if let Err(error) = lab.admit(job.folder) {
+                    eprintln!("error: {:#}", anyhow::Error::new(error));
+                    return ExitCode::Lab.code();
+                }
                 announce(&lab);
                 interrupted.await;
                 ExitCode::Pass.code()
@@ -143,7 +147,9 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
     let plan = job.plan;
 
     let started = Instant::now();
+    let quiet = lab.prober.pause().await;
     let observer = Observer::arm(plan, &lab.edges, job.folder, job.options.ring).await?;
+    drop(quiet);
     let (armed, points) = observer.armed();
     stages.done("arm", started, &format!("{armed} of {points} capture points"));
 
@@ -159,6 +165,7 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
     );
 
     let started = Instant::now();
+    let _quiet = lab.prober.pause().await;
     let evidence = observer.finish(plan, &played, &ledger).await?;
     played.end().await;
     let packets: u64 = evidence.points.iter().map(|point| point.captured_packets).sum();
@@ -193,8 +200,9 @@ async fn provision(
         host_netns: job.host_netns,
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
+    let (up, sessions) = lab.sessions_up();
     let size = format!(
-        "lab up: {} edges, {} nodes, {} tunnels, operator {}",
+        "lab up: {} edges, {} nodes, {} tunnels, {up} of {sessions} sessions up, operator {}",
         job.plan.edges.len(),
         job.plan.nodes.len(),
         job.plan.transports.len(),

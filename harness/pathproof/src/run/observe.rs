@@ -2,7 +2,9 @@
 //!
 //! Owns the capture of a run: what each interface had counted before it, and the proof that the taps saw all of
 //! it. Invariant: the frames that a tap saw are held against the kernel's own counters of the same interface
-//! over the same time.
+//! over the same time. Hellos of tunnel sessions cross the same interfaces without end: whoever arms or finishes
+//! an observer pauses them first (`Prober::pause`), so that nothing passes between the reading of a counter and of
+//! its tap that does not come to an end by itself. In between they are captured and counted like every packet.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,7 +57,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Opens a tap on every capture point and sends a sentinel through each.
+    /// Opens a tap on every capture point and sends a sentinel through each. Sessions have to be paused.
     ///
     /// # Errors
     /// [`ObserveError`]. A tap whose sentinel does not come back is no error: the verdict will say so.
@@ -103,7 +105,7 @@ impl Observer {
         )
     }
 
-    /// Ends the capture and puts the evidence together.
+    /// Ends the capture and puts the evidence together. Sessions have to be paused.
     ///
     /// # Errors
     /// [`ObserveError`].

@@ -4,6 +4,7 @@
 mod demo;
 mod kill;
 mod kubectl;
+mod show;
 mod support;
 mod usage;
 
@@ -69,6 +70,10 @@ fn trials() -> Vec<Trial> {
         trial(
             "an_interrupt_tears_down_and_leaves_nothing",
             kill::interrupt_leaves_nothing,
+        ),
+        trial(
+            "lab_show_shows_sites_tunnels_and_policies",
+            show::shows_sites_tunnels_and_policies,
         ),
         trial("kill_at_random_times_leaves_nothing", kill::kill_leaves_nothing),
     ];

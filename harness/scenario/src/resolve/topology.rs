@@ -1,23 +1,29 @@
 //! Topology files: transports, sites, clusters.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::cidr::{self, Range};
-use super::fields::{Fields, Kind, integer, label, named, string};
+use super::fields::{Fields, Kind, integer, label, mismatch, named, string};
 use super::unknown;
 use crate::document::{Entry, Node, Notes};
-use crate::model::{COLORS, Cluster, Color, Node as ClusterNode, Site, Topology, Transport};
+use crate::model::{BfdTiming, COLORS, Cluster, Color, Node as ClusterNode, Site, Topology, Transport};
 use crate::names;
+use crate::quantity::{format_duration, parse_duration};
 
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 8] = [
     "apiVersion",
     "kind",
     "metadata",
     "transports",
     "defaultTransport",
+    "bfd",
     "sites",
     "clusters",
 ];
+
+/// The shortest and the longest time between hellos: a lab cannot keep the pace of much less, Cisco takes no more.
+const HELLO: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(300));
 
 pub(super) const TRANSPORT: Kind = Kind {
     singular: "transport",
@@ -62,6 +68,9 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
         }
         Some(text.to_owned())
     });
+    let bfd = fields
+        .optional("bfd")
+        .map_or(Some(BfdTiming::default()), |entry| bfd(notes, entry));
     let sites_entry = fields.required(notes, "sites");
     let sites = sites_entry.map(|entry| sites(notes, entry));
     let clusters_entry = fields.required(notes, "clusters");
@@ -70,6 +79,7 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
         name: name?.to_owned(),
         transports: transports?,
         default_transport: default_transport?,
+        bfd: bfd?,
         sites: sites?,
         clusters: clusters?,
     })
@@ -113,6 +123,43 @@ fn transports(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
         }
     }
     transports
+}
+
+fn bfd(notes: &mut Notes<'_>, entry: &Entry) -> Option<BfdTiming> {
+    let keys = ["hello", "multiplier"];
+    let fields = Fields::of(notes, entry.key.span, &entry.value, "`bfd`", &keys)?;
+    let default = BfdTiming::default();
+    let hello = fields
+        .optional("hello")
+        .map_or(Some(default.hello), |entry| hello(notes, &entry.value));
+    let multiplier = fields
+        .optional("multiplier")
+        .map_or(Some(default.multiplier), |entry| {
+            let multiplier = integer(notes, &entry.value, "a number of lost hellos", 1..=60)?;
+            u8::try_from(multiplier).ok()
+        });
+    Some(BfdTiming {
+        hello: hello?,
+        multiplier: multiplier?,
+    })
+}
+
+fn hello(notes: &mut Notes<'_>, node: &Node) -> Option<Duration> {
+    let (shortest, longest) = (format_duration(HELLO.0), format_duration(HELLO.1));
+    let form = format!("the time between hellos, {shortest} to {longest}");
+    let text = string(notes, node, &form)?;
+    match parse_duration(text) {
+        Ok(hello) if (HELLO.0..=HELLO.1).contains(&hello) => Some(hello),
+        Ok(_) => mismatch(notes, node, &form, None),
+        Err(error) => {
+            notes.error(
+                node.span,
+                error.to_string(),
+                "a duration is a number and one of the units us, ms, s, m",
+            );
+            None
+        }
+    }
 }
 
 fn color(notes: &mut Notes<'_>, node: &Node) -> Option<Color> {

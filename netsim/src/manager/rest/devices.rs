@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::login::VERSION;
+use super::tunnels;
+use super::{Answer, Shared};
 use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
 
 /// What differs between rows.
@@ -20,7 +21,7 @@ struct Row<'a> {
 }
 
 /// `GET /dataservice/device`.
-pub(super) async fn inventory(State(app): Shared) -> Json<Value> {
+pub(super) async fn inventory(State(app): Shared) -> Answer {
     let mut rows = vec![
         row(
             app.started_ms,
@@ -62,9 +63,11 @@ pub(super) async fn inventory(State(app): Shared) -> Json<Value> {
         );
         edge["controlConnections"] = json!("2");
         edge["colors"] = json!(device.colors);
+        let tunnels = app.telemetry.tunnels(device.site_id).await?;
+        edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
         rows.push(edge);
     }
-    Json(json!({ "data": rows }))
+    Ok(Json(json!({ "data": rows })))
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.

@@ -1,7 +1,7 @@
 //! The REST API: paths, authentication, bodies.
 //!
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
-//! `/dataservice` is answered without a session, and nothing is written without its XSRF token.
+//! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
 
 mod devices;
 mod login;
@@ -10,6 +10,7 @@ mod policies;
 mod refusal;
 mod rows;
 mod tasks;
+mod tunnels;
 
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/client/server/ready", get(login::ready))
         .route("/client/about", get(login::about))
         .route("/device", get(devices::inventory))
+        .route("/device/bfd/sessions", get(tunnels::sessions))
+        .route("/device/bfd/summary", get(tunnels::summary))
+        .route("/device/app-route/statistics", get(tunnels::app_route))
+        .route("/device/tunnel/statistics", get(tunnels::statistics))
         .route("/device/action/status/tasks", get(tasks::running))
         .route(
             "/device/action/status/tasks/activeCount",
@@ -53,12 +58,19 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), authenticate));
+    // What is ours stands beside the product, never within it.
+    let own = Router::new()
+        .route("/v1/state", get(tunnels::lab_state))
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate));
     Router::new()
         .route("/j_security_check", post(login::log_in))
         .route("/logout", get(login::log_out).post(login::log_out))
         .route("/", get(login::page))
         .route("/welcome.html", get(login::page))
         .nest("/dataservice", api)
+        .nest("/pathproof", own)
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(app)

@@ -3,6 +3,7 @@
 //! Invariant: every refusal of the API goes through here, so every one has the envelope.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::manager::list::ListError;
 use crate::manager::objects::ObjectError;
 use crate::manager::store::StoreError;
 use crate::manager::vsmart_policy::PolicyError;
+use crate::telemetry::TelemetryError;
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,15 @@ pub(super) enum Refusal {
     /// A kind of definition that the emulation does not have.
     #[error("definitions of type {0} are not emulated")]
     DefinitionKind(String),
+    /// The query of a device's resource.
+    #[error("name a device as deviceId=SYSTEM-IP: {0}")]
+    Query(QueryRejection),
+    /// There is no such WAN edge.
+    #[error("no WAN edge has the system IP {0}")]
+    NoDevice(String),
+    /// The edge did not tell.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// A list.
     #[error(transparent)]
     List(#[from] ListError),
@@ -73,6 +84,13 @@ impl Refusal {
             Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
                 (BAD, "Invalid policy", "POLICY0004")
             }
+            Self::Query(_) => (BAD, "Invalid query", "DEVICE0001"),
+            Self::NoDevice(_) => (StatusCode::NOT_FOUND, "Device not found", "DEVICE0002"),
+            Self::Telemetry(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Failed to get device data",
+                "DEVICE0003",
+            ),
             Self::Store(error) => of_store(error),
         }
     }
