@@ -1,12 +1,13 @@
 //! The emulated SD-WAN: namespaces, fabric, capture, and the Manager that programs it.
 //!
 //! Owns everything between the Kubernetes nodes of a lab: [`netns`] holds the namespaces, [`fabric`] wires and
-//! steers them by netlink, [`capture`] watches every packet, [`manager`] is the API through which alone
-//! [`policy`] gets in. It knows nothing of scenarios, Kubernetes or verdicts.
+//! steers them by netlink, [`impair`] makes them worse, [`capture`] watches every packet, [`manager`] is the API
+//! through which alone [`policy`] gets in. It knows nothing of scenarios, Kubernetes or verdicts.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod capture;
 pub mod fabric;
+pub mod impair;
 pub mod manager;
 #[allow(unsafe_code)]
 pub mod netns;

@@ -122,6 +122,8 @@ pub struct PacketCount {
     pub received: u64,
     /// Sent.
     pub sent: u64,
+    /// Taken for sending and then given up, such as over a link that is down: a tap sees these, too.
+    pub unsent: u64,
 }
 
 /// Why a host could not be set up as asked.
@@ -406,7 +408,8 @@ impl Host {
         added.map_err(|source| self.refused("add rule for mark", &mark, source))
     }
 
-    /// Takes an interface down, as a cut cable would; the kernel removes the routes over it.
+    /// Takes an interface down, as a cut cable would; the kernel removes the routes and neighbours of it, and the
+    /// other end of its link has no carrier.
     ///
     /// # Errors
     /// [`HostError`].
@@ -418,6 +421,15 @@ impl Host {
             .build();
         let set = self.netlink.link().change(message).execute().await;
         set.map_err(|source| self.refused("take down interface", &interface, source))
+    }
+
+    /// Brings an interface up again; its connected routes come back, other routes and neighbours do not.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        self.set_up(index, interface).await
     }
 
     /// The kernel's packet counters of an interface.
@@ -442,6 +454,7 @@ impl Host {
             .map(|stats| PacketCount {
                 received: stats.rx_packets,
                 sent: stats.tx_packets,
+                unsent: stats.tx_errors + stats.tx_dropped,
             })
             .ok_or_else(|| HostError::NoInterface {
                 interface: interface.to_owned(),

@@ -26,6 +26,8 @@ const ELEMENTS_PER_MESSAGE: usize = 100;
 const HOOK_PREROUTING: u32 = 0;
 /// Source register of a set lookup, linux/netfilter/nf_tables.h.
 const NFTA_LOOKUP_SREG: u16 = 2;
+/// Revision of the NFQUEUE target whose options are [`nfqueue_info`].
+const NFQUEUE_REVISION: u32 = 3;
 /// IFNAMSIZ: interface names are compared with their padding.
 const INTERFACE_NAME_LEN: usize = 16;
 
@@ -90,6 +92,8 @@ pub enum Expression {
     Accept,
     /// Discards the packet.
     Drop,
+    /// Hands the packet to the program that listens at this queue; without one it is discarded.
+    Queue(u16),
     /// Goes on in another chain.
     Jump(String),
 }
@@ -430,8 +434,23 @@ fn encode_expression<P: Pusher>(list: PushExprListAttrs<P>, expression: &Express
             .end_nested(),
         Expression::Accept => verdict(list, VerdictCode::Accept as u32, None),
         Expression::Drop => verdict(list, VerdictCode::Drop as u32, None),
+        // The native expression for this is an option of the kernel that many lack; the xtables target is not.
+        Expression::Queue(number) => list
+            .nested_elem()
+            .nested_data_target()
+            .push_name(c"NFQUEUE")
+            .push_rev(NFQUEUE_REVISION)
+            .push_info(&nfqueue_info(*number))
+            .end_nested()
+            .end_nested(),
         Expression::Jump(chain) => verdict(list, VerdictCode::Jump as u32, Some(chain)),
     }
+}
+
+/// `struct xt_NFQ_info_v3` of linux/netfilter/xt_NFQUEUE.h: queue number, number of queues, flags; padded to 8.
+fn nfqueue_info(number: u16) -> [u8; 8] {
+    let ([a, b], [c, d]) = (number.to_ne_bytes(), 1_u16.to_ne_bytes());
+    [a, b, c, d, 0, 0, 0, 0]
 }
 
 fn payload<P: Pusher>(

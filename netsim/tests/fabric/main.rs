@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture;
+mod impair;
 mod steering;
 mod two_sites;
 
@@ -72,6 +73,32 @@ fn trials() -> Vec<Trial> {
         trial(
             "a_ring_that_overflows_says_so",
             capture::a_ring_that_overflows_says_so,
+        ),
+        trial(
+            "a_delay_is_as_long_as_asked_and_heals",
+            impair::a_delay_is_as_long_as_asked_and_heals,
+        ),
+        trial(
+            "a_line_by_interface_goes_before_one_without",
+            impair::a_line_by_interface_goes_before_one_without,
+        ),
+        trial(
+            "jitter_spreads_and_loses_nothing",
+            impair::jitter_spreads_and_loses_nothing,
+        ),
+        trial(
+            "random_loss_is_as_often_as_asked_and_the_same_for_a_seed",
+            impair::random_loss_is_as_often_as_asked_and_the_same_for_a_seed,
+        ),
+        trial("bursts_lose_runs_of_packets", impair::bursts_lose_runs_of_packets),
+        trial("a_rate_is_as_asked", impair::a_rate_is_as_asked),
+        trial(
+            "duplicates_flips_and_overtakers_are_as_many_as_asked",
+            impair::duplicates_flips_and_overtakers_are_as_many_as_asked,
+        ),
+        trial(
+            "a_black_hole_passes_nothing_until_it_is_healed",
+            impair::a_black_hole_passes_nothing_until_it_is_healed,
         ),
     ]
 }
