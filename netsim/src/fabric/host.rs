@@ -354,6 +354,29 @@ impl Host {
             .map_err(|source| self.refused("add neighbour", &address, source))
     }
 
+    /// Adds a permanent neighbour, or replaces the one that is there.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn replace_neighbour(
+        &self,
+        interface: &str,
+        address: Ipv4Addr,
+        mac: Mac,
+    ) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        let entry = self
+            .netlink
+            .neighbours()
+            .add(index, address.into())
+            .link_layer_address(&mac.0)
+            .replace();
+        entry
+            .execute()
+            .await
+            .map_err(|source| self.refused("replace neighbour", &address, source))
+    }
+
     /// Adds a route in `table` out of an interface, through `gateway` if there is one; the gateway need not be
     /// in a connected prefix.
     ///
@@ -367,15 +390,26 @@ impl Host {
         gateway: Option<Ipv4Addr>,
     ) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
-        let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .table_id(table)
-            .destination_prefix(destination.addr(), destination.prefix_len())
-            .output_interface(index);
-        route = match gateway {
-            Some(gateway) => route.gateway(gateway).onlink(),
-            None => route.scope(netlink_packet_route::route::RouteScope::Link),
-        };
-        self.request_route(destination, route.build()).await
+        self.request_route(destination, route_over(table, destination, index, gateway))
+            .await
+    }
+
+    /// Removes a route that was added with the same words.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn remove_route(
+        &self,
+        table: u32,
+        destination: Ipv4Net,
+        interface: &str,
+        gateway: Option<Ipv4Addr>,
+    ) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        let mut route = route_over(table, destination, index, gateway);
+        route.header.address_family = AddressFamily::Inet;
+        let removed = self.netlink.route().del(route).execute().await;
+        removed.map_err(|source| self.refused("remove route", &destination, source))
     }
 
     /// Adds a route in `table` that discards, used when no better one is there.
@@ -408,8 +442,8 @@ impl Host {
         added.map_err(|source| self.refused("add rule for mark", &mark, source))
     }
 
-    /// Takes an interface down, as a cut cable would; the kernel removes the routes and neighbours of it, and the
-    /// other end of its link has no carrier.
+    /// Takes an interface down, as a cut cable would; the kernel removes the routes over it, and the other
+    /// end of its link has no carrier.
     ///
     /// # Errors
     /// [`HostError`].
@@ -423,7 +457,8 @@ impl Host {
         set.map_err(|source| self.refused("take down interface", &interface, source))
     }
 
-    /// Brings an interface up again; its connected routes come back, other routes and neighbours do not.
+    /// Brings an interface up again; its connected routes come back, other routes do not,
+    /// and neighbours not on every kernel.
     ///
     /// # Errors
     /// [`HostError`].
@@ -511,4 +546,16 @@ impl Host {
             source: Box::new(source),
         }
     }
+}
+
+fn route_over(table: u32, destination: Ipv4Net, interface: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .table_id(table)
+        .destination_prefix(destination.addr(), destination.prefix_len())
+        .output_interface(interface);
+    let route = match gateway {
+        Some(gateway) => route.gateway(gateway).onlink(),
+        None => route.scope(netlink_packet_route::route::RouteScope::Link),
+    };
+    route.build()
 }

@@ -177,6 +177,25 @@ impl Socket {
     /// # Errors
     /// [`NftError`]; the old table is then still there.
     pub fn replace_table(&mut self, table: &Table) -> Result<(), NftError> {
+        self.commit(table, encode)
+    }
+
+    /// Replaces the rules of a table's chains, or makes the table, in one transaction; the chains themselves
+    /// stay. The table has no sets.
+    ///
+    /// When a chain goes, the kernel drops all packets that wait in queues of the namespace.
+    ///
+    /// # Errors
+    /// [`NftError`]; the old rules are then still there.
+    pub fn replace_rules(&mut self, table: &Table) -> Result<(), NftError> {
+        self.commit(table, encode_rules_alone)
+    }
+
+    fn commit(
+        &mut self,
+        table: &Table,
+        encode: impl FnOnce(&mut Chained<'_>, &Table),
+    ) -> Result<(), NftError> {
         let refused = |reply: &dyn std::fmt::Display| NftError::Refused {
             table: table.name,
             reply: reply.to_string(),
@@ -228,7 +247,7 @@ fn message_count(table: &Table) -> u32 {
         .iter()
         .map(|set| 2 + set.elements.len() / ELEMENTS_PER_MESSAGE)
         .sum();
-    let rules: usize = table.chains.iter().map(|chain| 1 + chain.rules.len()).sum();
+    let rules: usize = table.chains.iter().map(|chain| 2 + chain.rules.len()).sum();
     u32::try_from(8 + elements + rules).expect("a ruleset has far fewer than 2^32 messages")
 }
 
@@ -262,12 +281,37 @@ fn encode(batch: &mut Chained<'_>, table: &Table) {
     for chain in &table.chains {
         encode_chain(batch, &name, chain);
     }
+    encode_rules(batch, &name, table);
+}
+
+fn encode_rules_alone(batch: &mut Chained<'_>, table: &Table) {
+    let name = c_string(table.name);
+    batch
+        .request()
+        .set_create()
+        .op_newtable_do(&family())
+        .encode()
+        .push_name(&name);
+    for chain in &table.chains {
+        encode_chain(batch, &name, chain);
+        // Without the handle of a rule this deletes all that the chain has.
+        batch
+            .request()
+            .op_delrule_do(&family())
+            .encode()
+            .push_table(&name)
+            .push_chain(&c_string(&chain.name));
+    }
+    encode_rules(batch, &name, table);
+}
+
+fn encode_rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
     for chain in &table.chains {
         for rule in &chain.rules {
             let mut request = batch.request().set_create().set_append().op_newrule_do(&family());
             let mut list = request
                 .encode()
-                .push_table(&name)
+                .push_table(name)
                 .push_chain(&c_string(&chain.name))
                 .nested_expressions();
             for expression in rule {

@@ -24,6 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::impairment::{Impairment, Percent};
 use super::queue::{Copy, News, QueueSocket, Verdict};
 use super::schedule::{Fate, Scheduler};
+use crate::fabric::nft::{NftError, Socket, Table};
 use crate::netns::{Netns, NetnsError};
 
 /// News taken before packets that are due have their turn again.
@@ -50,6 +51,15 @@ pub enum HopError {
         #[source]
         source: io::Error,
     },
+    /// The rules that feed the queues were refused.
+    #[error("take the packets of impaired lines in netns `{netns}`")]
+    Rules {
+        /// The namespace.
+        netns: String,
+        /// The kernel's answer.
+        #[source]
+        source: NftError,
+    },
     /// The thread could not be started, or has ended.
     #[error("run the impairment thread of netns `{netns}`")]
     Thread {
@@ -71,15 +81,21 @@ pub(super) struct QueuedLine {
 }
 
 struct Request {
-    change: Change,
-    reply: mpsc::Sender<io::Result<()>>,
+    lines: Vec<QueuedLine>,
+    table: Table,
+    reply: mpsc::Sender<Result<(), Refusal>>,
 }
 
-enum Change {
-    /// These lines are new or changed.
-    Impair(Vec<QueuedLine>),
-    /// Lines of other queues than these end once no packet waits in them.
-    Keep(Vec<u16>),
+/// What the kernel did not do.
+enum Refusal {
+    Queue(io::Error),
+    Rules(NftError),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Queue(error)
+    }
 }
 
 /// The thread, from outside. It ends when this is dropped; packets that still wait are then lost.
@@ -112,7 +128,13 @@ impl Hop {
             .map_err(|errno| queue(errno.into()))?;
         let (requests, inbox) = mpsc::channel();
         let overruns = Arc::new(AtomicU64::new(0));
+        let nft = Socket::open(netns).map_err(|source| HopError::Rules {
+            netns: name.clone(),
+            source,
+        })?;
         let work = Work {
+            nft,
+            table: None,
             socket,
             copies,
             lines: BTreeMap::new(),
@@ -134,33 +156,31 @@ impl Hop {
         })
     }
 
-    /// Adds or changes lines.
-    pub(super) fn impair(&self, lines: Vec<QueuedLine>) -> Result<(), HopError> {
-        self.request(Change::Impair(lines))
-    }
-
-    /// Ends the lines of all other queues, each once no packet waits in it.
-    pub(super) fn keep(&self, queues: Vec<u16>) -> Result<(), HopError> {
-        self.request(Change::Keep(queues))
-    }
-
-    fn request(&self, change: Change) -> Result<(), HopError> {
+    /// Makes these the lines, and these the rules that feed them. Other lines end once no packet waits in them;
+    /// with the last line the table goes, unless it has other rules.
+    pub(super) fn set(&self, lines: Vec<QueuedLine>, table: Table) -> Result<(), HopError> {
         let gone = |source| HopError::Thread {
             netns: self.netns.clone(),
             source,
         };
         let (reply, answer) = mpsc::channel();
         self.requests
-            .send(Request { change, reply })
+            .send(Request { lines, table, reply })
             .map_err(|_| gone(io::Error::other("it has ended")))?;
         // A full pipe wakes the thread as well as one more byte would.
         nix::unistd::write(&self.wake, &[0]).ok();
         let answered = answer.recv_timeout(DEADLINE);
         answered
             .map_err(|error| gone(io::Error::other(error)))?
-            .map_err(|source| HopError::Queue {
-                netns: self.netns.clone(),
-                source,
+            .map_err(|refusal| match refusal {
+                Refusal::Queue(source) => HopError::Queue {
+                    netns: self.netns.clone(),
+                    source,
+                },
+                Refusal::Rules(source) => HopError::Rules {
+                    netns: self.netns.clone(),
+                    source,
+                },
             })
     }
 
@@ -218,6 +238,9 @@ impl Ord for Due {
 }
 
 struct Work {
+    nft: Socket,
+    /// The rules, if there are any in the kernel.
+    table: Option<Table>,
     socket: QueueSocket,
     copies: OwnedFd,
     lines: BTreeMap<u16, Line>,
@@ -232,7 +255,7 @@ fn run(mut work: Work, inbox: &mpsc::Receiver<Request>, woken: &OwnedFd) {
     loop {
         match inbox.try_recv() {
             Ok(request) => {
-                let result = work.change(&request.change);
+                let result = work.change(&request.lines, request.table);
                 // The asker may have given up; that is its affair.
                 request.reply.send(result).ok();
             }
@@ -336,16 +359,7 @@ impl Work {
         self.socket.flush()
     }
 
-    fn change(&mut self, change: &Change) -> io::Result<()> {
-        let wanted = match change {
-            Change::Impair(lines) => lines,
-            Change::Keep(queues) => {
-                for (queue, line) in &mut self.lines {
-                    line.ends = !queues.contains(queue);
-                }
-                return Ok(());
-            }
-        };
+    fn change(&mut self, wanted: &[QueuedLine], table: Table) -> Result<(), Refusal> {
         for wanted in wanted {
             let is_new = !self.lines.contains_key(&wanted.queue);
             let line = self.lines.entry(wanted.queue).or_insert_with(|| Line {
@@ -360,6 +374,12 @@ impl Work {
             let copy = copy(&wanted.impairment);
             self.with_news(|socket, news| socket.configure(wanted.queue, is_new, copy, news))?;
         }
+        // A queue is there before the first rule that feeds it, and ends after the last.
+        self.nft.replace_rules(&table).map_err(Refusal::Rules)?;
+        self.table = Some(table);
+        for (queue, line) in &mut self.lines {
+            line.ends = !wanted.iter().any(|wanted| wanted.queue == *queue);
+        }
         Ok(())
     }
 
@@ -373,6 +393,15 @@ impl Work {
         for queue in over {
             self.lines.remove(&queue);
             self.with_news(|socket, news| socket.unbind(queue, news))?;
+        }
+        // A chain costs every packet something, even without rules.
+        if let Some(table) = &mut self.table
+            && self.lines.is_empty()
+            && table.chains.iter().all(|chain| chain.rules.is_empty())
+        {
+            table.chains.clear();
+            self.nft.replace_table(table).map_err(io::Error::other)?;
+            self.table = None;
         }
         Ok(())
     }

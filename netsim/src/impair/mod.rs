@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 pub use hop::HopError;
 pub use impairment::{Impairment, ImpairmentError, Loss, Percent};
 
-use crate::fabric::nft::{Chain, Expression, Field, NftError, Socket, Table, Value};
+use crate::fabric::nft::{Chain, Expression, Field, Table, Value};
 use crate::netns::Netns;
 use hop::{Hop, QueuedLine};
 use schedule::SplitMix;
@@ -44,10 +44,7 @@ pub enum ImpairError {
     /// The values make no sense.
     #[error(transparent)]
     Impairment(#[from] ImpairmentError),
-    /// The rules were refused.
-    #[error("take the packets of impaired lines")]
-    Rules(#[source] NftError),
-    /// The queues were refused.
+    /// The queues or the rules that feed them were refused.
     #[error(transparent)]
     Hop(#[from] HopError),
 }
@@ -57,7 +54,6 @@ pub enum ImpairError {
 pub struct Impairer {
     netns: Netns,
     seed: u64,
-    nft: Socket,
     hop: Option<Hop>,
     /// Queues in use. A number is not used again soon: packets may still wait in its queue.
     queues: BTreeMap<Line, u16>,
@@ -66,24 +62,21 @@ pub struct Impairer {
 
 impl Impairer {
     /// For a host with this namespace; nothing is impaired yet.
-    ///
-    /// # Errors
-    /// [`ImpairError::Rules`] when the kernel has no nftables.
-    pub fn new(netns: &Netns, seed: u64) -> Result<Self, ImpairError> {
-        Ok(Self {
+    #[must_use]
+    pub fn new(netns: &Netns, seed: u64) -> Self {
+        Self {
             netns: netns.clone(),
             seed,
-            nft: Socket::open(netns).map_err(ImpairError::Rules)?,
             hop: None,
             queues: BTreeMap::new(),
             next_queue: 0,
-        })
+        }
     }
 
     /// Makes these lines impaired, and no others. Packets on their way keep the delays that they were given.
     ///
     /// # Errors
-    /// [`ImpairError`]; the lines are then as they were, or impaired by nothing but loss.
+    /// [`ImpairError`]; the lines are then as they were, or have their new impairments in part.
     pub fn set(&mut self, lines: &BTreeMap<Line, Impairment>) -> Result<(), ImpairError> {
         for impairment in lines.values() {
             impairment.validate()?;
@@ -106,17 +99,15 @@ impl Impairer {
                 seed: seed_of(self.seed, line),
             });
         }
-        if self.hop.is_none() && !queued.is_empty() {
-            self.hop = Some(Hop::start(&self.netns)?);
-        }
-        // A queue is there before the first rule that feeds it, and ends after the last.
-        if let Some(hop) = &self.hop {
-            hop.impair(queued)?;
-        }
-        let replaced = self.nft.replace_table(&table(lines, &queues));
-        replaced.map_err(ImpairError::Rules)?;
-        if let Some(hop) = &self.hop {
-            hop.keep(queues.values().copied().collect())?;
+        let table = table(lines, &queues);
+        match &self.hop {
+            Some(hop) => hop.set(queued, table)?,
+            None if lines.is_empty() => {}
+            None => {
+                let hop = Hop::start(&self.netns)?;
+                hop.set(queued, table)?;
+                self.hop = Some(hop);
+            }
         }
         self.queues = queues;
         Ok(())
@@ -154,12 +145,10 @@ fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Ta
         prerouting: Some(PRIORITY),
         rules: rules.into_iter().map(|(_, rule)| rule).collect(),
     };
-    // A chain costs every packet something, even without rules.
-    let chains = if lines.is_empty() { Vec::new() } else { vec![chain] };
     Table {
         name: "impair",
         sets: Vec::new(),
-        chains,
+        chains: vec![chain],
     }
 }
 

@@ -14,7 +14,7 @@ const ENDS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 1,
 /// No packet came for so long: none will. The machine may stand still for half of it.
 const QUIET: Duration = Duration::from_millis(300);
 /// Most datagrams under way at once, so that no socket overflows, however long the machine stands still.
-const WINDOW: usize = 100;
+const WINDOW: usize = 60;
 /// The number behind the first window, sent until one such arrives; they count up.
 const FIRST_MARKER: u32 = 1 << 31;
 
@@ -55,7 +55,7 @@ impl Wire {
                 .unwrap();
             hosts.push(host);
         }
-        let impairer = Impairer::new(router.netns(), 7).unwrap();
+        let impairer = Impairer::new(router.netns(), 7);
         Self {
             hosts,
             router,
@@ -186,7 +186,43 @@ pub async fn a_delay_is_as_long_as_asked_and_heals() {
     }
     wire.impairer.set(&BTreeMap::new()).unwrap();
     assert_delay(wire.median_ms(0), 0.0);
-    assert_eq!(queues(&wire.router), 0, "queues of healed lines are left");
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while queues(&wire.router) > 0 {
+        assert!(Instant::now() < deadline, "queues of healed lines are left");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub async fn packets_under_way_survive_changes_and_healing() {
+    let mut wire = Wire::build().await;
+    let delayed = |ms| Impairment {
+        delay: Duration::from_millis(ms),
+        ..Impairment::default()
+    };
+    wire.impair(delayed(200));
+    let open = |end: usize| {
+        let netns = wire.hosts[end].netns();
+        netns.run(|| UdpSocket::bind((ENDS[end], 0))).unwrap().unwrap()
+    };
+    let (sender, receiver) = (open(0), open(1));
+    receiver.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let to = receiver.local_addr().unwrap();
+    let started = Instant::now();
+    for number in 0..10 {
+        sender.send_to(&[number], to).unwrap();
+    }
+    wire.impair(delayed(100));
+    sender.send_to(&[10], to).unwrap();
+    wire.impairer.set(&BTreeMap::new()).unwrap();
+    sender.send_to(&[11], to).unwrap();
+    let receive = || {
+        let mut number = [0];
+        receiver.recv(&mut number).unwrap();
+        number[0]
+    };
+    let order: Vec<u8> = (0..12).map(|_| receive()).collect();
+    assert_eq!(order, [11, 10, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert!(started.elapsed() >= Duration::from_millis(200));
 }
 
 pub async fn a_line_by_interface_goes_before_one_without() {
@@ -287,14 +323,18 @@ pub async fn a_rate_is_as_asked() {
             rate: Some(rate),
             ..Impairment::default()
         });
-        let arrivals = wire.send(0, 40, 1_000);
-        assert_eq!(arrivals.len(), 40);
-        let took = arrivals[39].at - arrivals[0].at;
-        let asked = Duration::from_nanos(39 * schedule::transmission_ns(1_000, rate));
-        let error = (took.as_secs_f64() / asked.as_secs_f64() - 1.0).abs();
+        let asked = Duration::from_nanos(40 * schedule::transmission_ns(1_000, rate));
+        // The machine may stand still while packets are on their way; the best of five did not.
+        let took = (0..5).map(|_| wire.send(0, 40, 1_000)).map(|arrivals| {
+            assert_eq!(arrivals.len(), 40);
+            let sent = arrivals[0].at - arrivals[0].took;
+            arrivals[39].at - sent
+        });
+        let best = took.min().unwrap();
+        assert!(best >= asked, "{best:?} for {asked:?}");
         assert!(
-            error < 0.02 || took.abs_diff(asked) < Duration::from_millis(1),
-            "{took:?} for {asked:?}"
+            best <= asked.mul_f64(1.02) + Duration::from_millis(1),
+            "{best:?} for {asked:?}"
         );
     }
 }

@@ -79,6 +79,10 @@ fn trials() -> Vec<Trial> {
             impair::a_delay_is_as_long_as_asked_and_heals,
         ),
         trial(
+            "packets_under_way_survive_changes_and_healing",
+            impair::packets_under_way_survive_changes_and_healing,
+        ),
+        trial(
             "a_line_by_interface_goes_before_one_without",
             impair::a_line_by_interface_goes_before_one_without,
         ),
