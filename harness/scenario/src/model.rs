@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::assertion::Assertion;
+use crate::quantity::format_duration;
 
 /// The 22 TLOC colors of Cisco Catalyst SD-WAN, in the order of the MIB's enumeration.
 pub const COLORS: [&str; 22] = [
@@ -121,8 +122,10 @@ pub struct Transport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Impairment {
     /// How much later packets arrive.
+    #[serde(serialize_with = "as_text")]
     pub delay: Duration,
     /// How far from `delay` the delay of a packet may be, either way; at most `delay`.
+    #[serde(serialize_with = "as_text")]
     pub jitter: Duration,
     /// Which packets are lost.
     pub loss: Loss,
@@ -132,6 +135,10 @@ pub struct Impairment {
     pub reorder: Share,
     /// Share of packets that arrive twice.
     pub duplicate: Share,
+}
+
+fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*duration))
 }
 
 /// A share of packets, in millionths.

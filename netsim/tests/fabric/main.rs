@@ -29,7 +29,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         trial(
             "unmatched_traffic_takes_the_default_tunnel",
             steering::unmatched_traffic_takes_the_default_tunnel,
@@ -74,6 +74,13 @@ fn trials() -> Vec<Trial> {
             "a_ring_that_overflows_says_so",
             capture::a_ring_that_overflows_says_so,
         ),
+    ];
+    trials.extend(impaired());
+    trials
+}
+
+fn impaired() -> Vec<Trial> {
+    vec![
         trial(
             "a_delay_is_as_long_as_asked_and_heals",
             impair::a_delay_is_as_long_as_asked_and_heals,

@@ -10,7 +10,7 @@
 //! check then says which part it left out.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
@@ -87,10 +87,8 @@ pub fn check(path: &Path, expected: Expected) -> Result<Vec<String>, String> {
     let failed = |error: io::Error| format!("send probes to check it: {error}");
     let (sender, receiver) = (open(&path.from).map_err(failed)?, open(&path.to).map_err(failed)?);
     receiver.set_read_timeout(Some(QUIET / 20)).map_err(failed)?;
-    sender
-        .connect(receiver.local_addr().map_err(failed)?)
-        .map_err(failed)?;
-    let wire = Wire { sender, receiver };
+    let to = receiver.local_addr().map_err(failed)?;
+    let wire = Wire { sender, receiver, to };
     match expected {
         Expected::Impaired(asked) => {
             is_felt(&asked, &wire.feel(&asked))?;
@@ -111,6 +109,7 @@ pub fn check(path: &Path, expected: Expected) -> Result<Vec<String>, String> {
 struct Wire {
     sender: UdpSocket,
     receiver: UdpSocket,
+    to: SocketAddr,
 }
 
 impl Wire {
@@ -193,7 +192,7 @@ impl Wire {
         let mut payload = [0; 1_500];
         payload[..4].copy_from_slice(&number.to_be_bytes());
         let len = usize::try_from(octets - HEADERS).unwrap_or(0).min(payload.len());
-        self.sender.send(&payload[..len]).ok();
+        self.sender.send_to(&payload[..len], self.to).ok();
     }
 
     fn receive(&self) -> Option<u32> {
@@ -314,7 +313,11 @@ fn is_felt(asked: &Impairment, felt: &Felt) -> Result<(), String> {
         share => is_likely(felt.early, arrived, share) && (felt.early > 0 || !is_checkable(share)),
     };
     if !is_right {
-        let (early, share) = (felt.early, asked.reorder);
+        let early = felt.early;
+        let share = match asked.reorder {
+            Percent::ZERO => "none".to_owned(),
+            share => share.to_string(),
+        };
         return Err(format!(
             "{early} of {arrived} probes took less than {floor:?}, {share} should"
         ));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod demo;
+mod faults;
 mod kill;
 mod kubectl;
 mod support;
@@ -33,6 +34,16 @@ fn trials() -> Vec<Trial> {
         trial(
             "demo_is_inconclusive_when_a_ring_overflows",
             demo::inconclusive_with_a_tiny_ring,
+        ),
+        trial(
+            "pinned_traffic_is_lost_with_its_transport",
+            faults::strict_drops_when_cut,
+        ),
+        trial("a_brown_out_moves_and_loses_nothing", faults::brown_out),
+        trial("impaired_transports_pass_as_extended", faults::extended),
+        trial(
+            "a_fault_that_does_not_take_is_a_broken_lab",
+            faults::dead_fault_is_an_error,
         ),
         trial(
             "an_operator_that_dies_is_a_broken_lab",
