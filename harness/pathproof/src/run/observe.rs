@@ -27,6 +27,9 @@ use crate::record::pcapng::PcapngFiles;
 /// between reading the one and the other.
 const AGREEMENT_DEADLINE: Duration = Duration::from_millis(500);
 
+/// Between two looks at the counts; the rings hand over what they have meanwhile.
+const AGREEMENT_PAUSE: Duration = Duration::from_millis(5);
+
 /// Why a run could not be observed.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
@@ -112,11 +115,10 @@ impl Observer {
     ) -> Result<Evidence, ObserveError> {
         let clock_step_ns = clock_offset_ns() - self.clock_offset_ns;
         let deadline = Instant::now() + AGREEMENT_DEADLINE;
+        tokio::task::block_in_place(|| self.capture.sweep())?;
         let (counts, counted) = loop {
-            let counts = tokio::task::block_in_place(|| {
-                self.capture.sweep()?;
-                self.capture.counts()
-            })?;
+            // Without further sentinels: on a slow transport the last ones are still under way.
+            let counts = tokio::task::block_in_place(|| self.capture.counts())?;
             let after = interface_counts(&self.points, &self.edges).await?;
             let counted: Vec<u64> = after
                 .iter()
@@ -131,6 +133,7 @@ impl Observer {
             if agree || counts.iter().any(|count| count.dropped > 0) || Instant::now() > deadline {
                 break (counts, counted);
             }
+            tokio::time::sleep(AGREEMENT_PAUSE).await;
         };
         let (mut sightings, _) = tokio::task::block_in_place(|| self.capture.finish())?;
         sightings.close_files().map_err(ObserveError::Files)?;
