@@ -112,7 +112,7 @@ struct LabArgs {
     /// The operator under test; the bundled one unless given.
     #[arg(long, value_name = "FILE")]
     operator: Option<PathBuf>,
-    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction or leak=1/N.
+    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults or leak=1/N.
     #[arg(long, value_name = "HOW")]
     sabotage: Option<Sabotage>,
 }

@@ -12,6 +12,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::assertion::Assertion;
+use crate::quantity::format_duration;
 
 /// The 22 TLOC colors of Cisco Catalyst SD-WAN, in the order of the MIB's enumeration.
 pub const COLORS: [&str; 22] = [
@@ -132,6 +133,58 @@ pub struct Transport {
     pub name: String,
     /// The color of the TLOCs on it; unique within a topology.
     pub color: Color,
+    /// What is wrong with it from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub impair: Option<Impairment>,
+}
+
+/// What is wrong with a transport, in each direction between each two sites; at least one field is not as in the
+/// default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Impairment {
+    /// How much later packets arrive.
+    #[serde(serialize_with = "as_text")]
+    pub delay: Duration,
+    /// How far from `delay` the delay of a packet may be, either way; at most `delay`.
+    #[serde(serialize_with = "as_text")]
+    pub jitter: Duration,
+    /// Which packets are lost.
+    pub loss: Loss,
+    /// Bits a second.
+    pub rate_bps: Option<u64>,
+    /// Share of packets that skip the delay.
+    pub reorder: Share,
+    /// Share of packets that arrive twice.
+    pub duplicate: Share,
+}
+
+fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*duration))
+}
+
+/// A share of packets, in millionths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Share(pub u32);
+
+/// Which packets a transport loses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Loss {
+    /// None.
+    #[default]
+    None,
+    /// Each with the same probability.
+    Random(Share),
+    /// All, in bursts (Gilbert's model).
+    Burst {
+        /// Probability that a packet finds the line turned bad.
+        enter: Share,
+        /// Probability that a packet finds the line good again.
+        leave: Share,
+    },
+    /// All, always.
+    All,
 }
 
 /// A site: one WAN edge and the nodes behind it.
@@ -261,6 +314,25 @@ pub enum Event {
     DeleteService {
         /// The Service.
         service: ServiceRef,
+    },
+    /// Impairs a transport; replaces what impaired the same direction of it before.
+    Impair {
+        /// The transport.
+        transport: String,
+        /// `Some((from, to))`: only what goes from the one site to the other.
+        direction: Option<(String, String)>,
+        /// By what.
+        impairment: Impairment,
+    },
+    /// Takes every site's link to a transport down.
+    Cut {
+        /// The transport.
+        transport: String,
+    },
+    /// Makes a transport whole: no impairment, every link up.
+    Heal {
+        /// The transport.
+        transport: String,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Durations, rates and sizes as authors write them: `500ms`, `250pps`, `200B`.
+//! Durations, rates, sizes and shares as authors write them: `500ms`, `250pps`, `100mbit`, `200B`, `0.5%`.
 //!
 //! Owns their syntax in both directions; `parse_duration(format_duration(d)) == d` up to a day.
 
@@ -35,6 +35,12 @@ pub enum QuantityError {
     /// It does not have the form of a size.
     #[error("expected a size such as `200B`, found `{0}`")]
     Size(String),
+    /// It does not have the form of a bit rate.
+    #[error("expected a bit rate such as `100mbit`, found `{0}`")]
+    BitRate(String),
+    /// It does not have the form of a share of packets.
+    #[error("expected a share of packets such as `0.5%`, with four decimals at most, found `{0}`")]
+    Share(String),
 }
 
 /// Reads a duration: a decimal number and one of the units `m`, `s`, `ms`, `us`.
@@ -120,6 +126,40 @@ pub fn parse_size(text: &str) -> Result<u32, QuantityError> {
     number_with_unit(text, "B").ok_or_else(|| QuantityError::Size(text.to_owned()))
 }
 
+/// Reads a bit rate, a whole number and `kbit`, `mbit` or `gbit`, as bits a second.
+///
+/// # Errors
+/// When the text has another form.
+pub fn parse_bit_rate(text: &str) -> Result<u64, QuantityError> {
+    [("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000_u64)]
+        .into_iter()
+        .find_map(|(unit, bits)| Some(u64::from(number_with_unit(text, unit)?) * bits))
+        .ok_or_else(|| QuantityError::BitRate(text.to_owned()))
+}
+
+/// Reads a share of packets, `0.5%`, in millionths.
+///
+/// # Errors
+/// When the text has another form or is more than `100%`.
+pub fn parse_share(text: &str) -> Result<u32, QuantityError> {
+    const DECIMALS: usize = 4;
+    let malformed = || QuantityError::Share(text.to_owned());
+    let number = text.strip_suffix('%').ok_or_else(malformed)?;
+    let (whole, fraction) = match number.split_once('.') {
+        Some((_, "")) => return Err(malformed()),
+        Some((whole, fraction)) => (whole, fraction.trim_end_matches('0')),
+        None => (number, ""),
+    };
+    let is_digits = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) || fraction.len() > DECIMALS {
+        return Err(malformed());
+    }
+    let millionths = format!("{whole}{fraction:0<DECIMALS$}").parse().ok();
+    millionths
+        .filter(|millionths| *millionths <= 1_000_000)
+        .ok_or_else(malformed)
+}
+
 fn number_with_unit(text: &str, unit: &str) -> Option<u32> {
     let number = text.strip_suffix(unit)?;
     if !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -189,6 +229,32 @@ mod tests {
     #[case("2.5pps", None)]
     fn rates_are_whole_numbers_with_their_unit(#[case] text: &str, #[case] rate: Option<u32>) {
         assert_eq!(parse_rate(text).ok(), rate);
+    }
+
+    #[rstest]
+    #[case("100mbit", Some(100_000_000))]
+    #[case("64kbit", Some(64_000))]
+    #[case("2gbit", Some(2_000_000_000))]
+    #[case("100", None)]
+    #[case("1.5mbit", None)]
+    #[case("100Mbit", None)]
+    fn bit_rates_are_whole_numbers_with_their_unit(#[case] text: &str, #[case] rate: Option<u64>) {
+        assert_eq!(parse_bit_rate(text).ok(), rate);
+    }
+
+    #[rstest]
+    #[case("0.5%", Some(5_000))]
+    #[case("100%", Some(1_000_000))]
+    #[case("0.0001%", Some(1))]
+    #[case("2.50%", Some(25_000))]
+    #[case("0.00001%", None)]
+    #[case("100.1%", None)]
+    #[case("5", None)]
+    #[case(".5%", None)]
+    #[case("5.%", None)]
+    #[case("-1%", None)]
+    fn shares_are_percentages(#[case] text: &str, #[case] millionths: Option<u32>) {
+        assert_eq!(parse_share(text).ok(), millionths);
     }
 
     proptest! {

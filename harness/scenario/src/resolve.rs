@@ -8,6 +8,7 @@ mod cidr;
 mod events;
 mod fields;
 mod flows;
+mod impair;
 mod manifests;
 mod timeline;
 mod topology;
@@ -163,7 +164,12 @@ impl Reading<'_> {
 
         let mut notes = Notes::new(source, &mut self.diagnostics);
         let flows = flows::resolve(&mut notes, flows_entry, &inventory);
-        let events = events::resolve(&mut notes, fields.optional("events"), &inventory);
+        let events = events::resolve(
+            &mut notes,
+            fields.optional("events"),
+            &inventory,
+            topology.as_ref(),
+        );
         let timeline = timeline_entry
             .and_then(|entry| timeline::resolve(&mut notes, entry, &flows.names, &events.names));
         let declared = assertions::Declared {

@@ -79,11 +79,13 @@ fn every_broken_file_gets_its_golden_message() {
 }
 
 #[test]
-fn every_core_scenario_is_in_order_and_named_like_its_file() {
-    for stem in stems("scenarios/core", "yaml") {
-        let path = format!("scenarios/core/{stem}.yaml");
-        let scenario = read(&Repository, &path).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
-        assert_eq!(scenario.name, stem);
+fn every_scenario_is_in_order_and_named_like_its_file_and_profile() {
+    for profile in ["core", "extended"] {
+        for stem in stems(&format!("scenarios/{profile}"), "yaml") {
+            let path = format!("scenarios/{profile}/{stem}.yaml");
+            let scenario = read(&Repository, &path).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+            assert_eq!((scenario.name, scenario.profile), (stem, profile.to_owned()));
+        }
     }
 }
 

@@ -23,21 +23,24 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-fn scenarios() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(root().join("scenarios/core"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
+/// The folders of scenarios; names of files are unique among them.
+const FOLDERS: [&str; 2] = ["scenarios/core", "scenarios/extended"];
+
+/// Pairs of folder and file.
+fn scenarios() -> Vec<(&'static str, String)> {
+    let in_folder = |folder: &'static str| {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        entries.map(move |entry| (folder, entry.unwrap().file_name().into_string().unwrap()))
+    };
+    FOLDERS.into_iter().flat_map(in_folder).collect()
 }
 
 #[test]
 fn plan_of_every_scenario_is_as_reviewed() {
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
     let names = scenarios();
-    for name in &names {
-        let scenario = scenario::read(&Repository, &format!("scenarios/core/{name}")).unwrap();
+    for (folder, name) in &names {
+        let scenario = scenario::read(&Repository, &format!("{folder}/{name}")).unwrap();
         let text = serde_saphyr::to_string(&plan(&scenario, 1).unwrap()).unwrap();
         let golden = goldens.join(name);
         if std::env::var_os("BLESS").is_some() {

@@ -126,6 +126,8 @@ pub struct PacketCount {
     pub received_octets: u64,
     /// Octets of those sent.
     pub sent_octets: u64,
+    /// Taken for sending and then given up, such as over a link that is down: a tap sees these, too.
+    pub unsent: u64,
 }
 
 /// Why a host could not be set up as asked.
@@ -356,6 +358,29 @@ impl Host {
             .map_err(|source| self.refused("add neighbour", &address, source))
     }
 
+    /// Adds a permanent neighbour, or replaces the one that is there.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn replace_neighbour(
+        &self,
+        interface: &str,
+        address: Ipv4Addr,
+        mac: Mac,
+    ) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        let entry = self
+            .netlink
+            .neighbours()
+            .add(index, address.into())
+            .link_layer_address(&mac.0)
+            .replace();
+        entry
+            .execute()
+            .await
+            .map_err(|source| self.refused("replace neighbour", &address, source))
+    }
+
     /// Adds a route in `table` out of an interface, through `gateway` if there is one; the gateway need not be
     /// in a connected prefix.
     ///
@@ -423,7 +448,8 @@ impl Host {
         added.map_err(|source| self.refused("add rule for mark", &mark, source))
     }
 
-    /// Takes an interface down, as a cut cable would; the kernel removes the routes over it.
+    /// Takes an interface down, as a cut cable would; the kernel removes the routes over it, and the other
+    /// end of its link has no carrier.
     ///
     /// # Errors
     /// [`HostError`].
@@ -435,6 +461,16 @@ impl Host {
             .build();
         let set = self.netlink.link().change(message).execute().await;
         set.map_err(|source| self.refused("take down interface", &interface, source))
+    }
+
+    /// Brings an interface up again; its connected routes come back, other routes do not,
+    /// and neighbours not on every kernel.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
+        let index = self.interface(interface)?.index;
+        self.set_up(index, interface).await
     }
 
     /// The kernel's packet counters of an interface.
@@ -461,6 +497,7 @@ impl Host {
                 sent: stats.tx_packets,
                 received_octets: stats.rx_bytes,
                 sent_octets: stats.tx_bytes,
+                unsent: stats.tx_errors + stats.tx_dropped,
             })
             .ok_or_else(|| HostError::NoInterface {
                 interface: interface.to_owned(),

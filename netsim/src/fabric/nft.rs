@@ -26,6 +26,8 @@ const ELEMENTS_PER_MESSAGE: usize = 100;
 const HOOK_PREROUTING: u32 = 0;
 /// Source register of a set lookup, linux/netfilter/nf_tables.h.
 const NFTA_LOOKUP_SREG: u16 = 2;
+/// Revision of the NFQUEUE target whose options are [`nfqueue_info`].
+const NFQUEUE_REVISION: u32 = 3;
 /// IFNAMSIZ: interface names are compared with their padding.
 const INTERFACE_NAME_LEN: usize = 16;
 
@@ -90,6 +92,8 @@ pub enum Expression {
     Accept,
     /// Discards the packet.
     Drop,
+    /// Hands the packet to the program that listens at this queue; without one it is discarded.
+    Queue(u16),
     /// Goes on in another chain.
     Jump(String),
 }
@@ -181,6 +185,25 @@ impl Socket {
     /// # Errors
     /// [`NftError`]; the old table is then still there.
     pub fn replace_table(&mut self, table: &Table) -> Result<(), NftError> {
+        self.commit(table, encode)
+    }
+
+    /// Replaces the rules of a table's chains, or makes the table, in one transaction; the chains themselves
+    /// stay. The table has no sets.
+    ///
+    /// When a chain goes, the kernel drops all packets that wait in queues of the namespace.
+    ///
+    /// # Errors
+    /// [`NftError`]; the old rules are then still there.
+    pub fn replace_rules(&mut self, table: &Table) -> Result<(), NftError> {
+        self.commit(table, encode_rules_alone)
+    }
+
+    fn commit(
+        &mut self,
+        table: &Table,
+        encode: impl FnOnce(&mut Chained<'_>, &Table),
+    ) -> Result<(), NftError> {
         let refused = |reply: &dyn std::fmt::Display| NftError::Refused {
             table: table.name,
             reply: reply.to_string(),
@@ -281,7 +304,7 @@ fn message_count(table: &Table) -> u32 {
         .iter()
         .map(|set| 2 + set.elements.len() / ELEMENTS_PER_MESSAGE)
         .sum();
-    let rules: usize = table.chains.iter().map(|chain| 1 + chain.rules.len()).sum();
+    let rules: usize = table.chains.iter().map(|chain| 2 + chain.rules.len()).sum();
     u32::try_from(8 + elements + rules).expect("a ruleset has far fewer than 2^32 messages")
 }
 
@@ -315,12 +338,37 @@ fn encode(batch: &mut Chained<'_>, table: &Table) {
     for chain in &table.chains {
         encode_chain(batch, &name, chain);
     }
+    encode_rules(batch, &name, table);
+}
+
+fn encode_rules_alone(batch: &mut Chained<'_>, table: &Table) {
+    let name = c_string(table.name);
+    batch
+        .request()
+        .set_create()
+        .op_newtable_do(&family())
+        .encode()
+        .push_name(&name);
+    for chain in &table.chains {
+        encode_chain(batch, &name, chain);
+        // Without the handle of a rule this deletes all that the chain has.
+        batch
+            .request()
+            .op_delrule_do(&family())
+            .encode()
+            .push_table(&name)
+            .push_chain(&c_string(&chain.name));
+    }
+    encode_rules(batch, &name, table);
+}
+
+fn encode_rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
     for chain in &table.chains {
         for rule in &chain.rules {
             let mut request = batch.request().set_create().set_append().op_newrule_do(&family());
             let mut list = request
                 .encode()
-                .push_table(&name)
+                .push_table(name)
                 .push_chain(&c_string(&chain.name))
                 .nested_expressions();
             for expression in rule {
@@ -487,8 +535,23 @@ fn encode_expression<P: Pusher>(list: PushExprListAttrs<P>, expression: &Express
             .end_nested(),
         Expression::Accept => verdict(list, VerdictCode::Accept as u32, None),
         Expression::Drop => verdict(list, VerdictCode::Drop as u32, None),
+        // The native expression for this is an option of the kernel that many lack; the xtables target is not.
+        Expression::Queue(number) => list
+            .nested_elem()
+            .nested_data_target()
+            .push_name(c"NFQUEUE")
+            .push_rev(NFQUEUE_REVISION)
+            .push_info(&nfqueue_info(*number))
+            .end_nested()
+            .end_nested(),
         Expression::Jump(chain) => verdict(list, VerdictCode::Jump as u32, Some(chain)),
     }
+}
+
+/// `struct xt_NFQ_info_v3` of linux/netfilter/xt_NFQUEUE.h: queue number, number of queues, flags; padded to 8.
+fn nfqueue_info(number: u16) -> [u8; 8] {
+    let ([a, b], [c, d]) = (number.to_ne_bytes(), 1_u16.to_ne_bytes());
+    [a, b, c, d, 0, 0, 0, 0]
 }
 
 fn payload<P: Pusher>(

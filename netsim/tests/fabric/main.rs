@@ -5,6 +5,7 @@
 
 mod bfd;
 mod capture;
+mod impair;
 mod steering;
 mod two_sites;
 
@@ -86,6 +87,7 @@ fn trials() -> Vec<Trial> {
         ),
     ];
     trials.extend(session_trials());
+    trials.extend(impaired());
     trials
 }
 
@@ -115,6 +117,41 @@ fn session_trials() -> Vec<Trial> {
         trial(
             "a_paused_prober_is_silent_and_judges_nothing",
             bfd::a_paused_prober_is_silent,
+        ),
+    ]
+}
+
+fn impaired() -> Vec<Trial> {
+    vec![
+        trial(
+            "a_delay_is_as_long_as_asked_and_heals",
+            impair::a_delay_is_as_long_as_asked_and_heals,
+        ),
+        trial(
+            "packets_under_way_survive_changes_and_healing",
+            impair::packets_under_way_survive_changes_and_healing,
+        ),
+        trial(
+            "a_line_by_interface_goes_before_one_without",
+            impair::a_line_by_interface_goes_before_one_without,
+        ),
+        trial(
+            "jitter_spreads_and_loses_nothing",
+            impair::jitter_spreads_and_loses_nothing,
+        ),
+        trial(
+            "random_loss_is_as_often_as_asked_and_the_same_for_a_seed",
+            impair::random_loss_is_as_often_as_asked_and_the_same_for_a_seed,
+        ),
+        trial("bursts_lose_runs_of_packets", impair::bursts_lose_runs_of_packets),
+        trial("a_rate_is_as_asked", impair::a_rate_is_as_asked),
+        trial(
+            "duplicates_flips_and_overtakers_are_as_many_as_asked",
+            impair::duplicates_flips_and_overtakers_are_as_many_as_asked,
+        ),
+        trial(
+            "a_black_hole_passes_nothing_until_it_is_healed",
+            impair::a_black_hole_passes_nothing_until_it_is_healed,
         ),
     ]
 }

@@ -132,6 +132,7 @@ impl Telemetry for MemoryEdges {
                 jitter: Some(Duration::from_micros(1_400)),
             },
             traffic: PacketCount {
+                unsent: 0,
                 received: 10,
                 sent: 20,
                 received_octets: 1000,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::edges::LabEdges;
+use super::faults::{FaultError, Faults};
 use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::pods::Pods;
@@ -101,6 +102,9 @@ pub enum LabError {
     /// Sabotage could not be put in place.
     #[error("sabotage the fabric")]
     Sabotage(#[source] netsim::fabric::nft::NftError),
+    /// A transport could not be impaired as the topology asks.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     /// A listener inside the lab could not be opened.
     #[error("open a listener on the lab's management network")]
     Listener(#[source] io::Error),
@@ -142,6 +146,8 @@ pub enum LabError {
 pub struct Lab {
     /// WAN edges, in the order of the plan.
     pub edges: Vec<Arc<Edge>>,
+    /// What is wrong with the transports.
+    pub faults: Faults,
     /// Pods.
     pub pods: Arc<Pods>,
     /// The Kubernetes API, from inside.
@@ -190,6 +196,10 @@ impl Lab {
         let network = Network::build(plan, options.sabotage)
             .await
             .map_err(LabError::Fabric)?;
+        let mut faults = Faults::new(plan, &network.transports, &network.edges, options.sabotage);
+        for report in faults.begin().await? {
+            log.note("fault", "verified", report);
+        }
         let prober = Arc::new(start_prober(plan, &network, log)?);
         let nodes = plan
             .nodes
@@ -229,6 +239,7 @@ impl Lab {
         let edges = network.edges.clone();
         Ok(Self {
             edges,
+            faults,
             pods,
             api,
             operator,

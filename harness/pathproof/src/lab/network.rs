@@ -61,8 +61,8 @@ pub fn tunnel_mac(edge: usize, transport: usize) -> Mac {
 /// The hosts of a lab, in the orders of the plan.
 #[derive(Debug)]
 pub struct Network {
-    /// Underlay routers; held for their namespaces.
-    _transports: Vec<Host>,
+    /// Underlay routers.
+    pub transports: Vec<Arc<Host>>,
     /// WAN edges.
     pub edges: Vec<Arc<Edge>>,
     /// Kubernetes nodes.
@@ -112,7 +112,7 @@ impl Network {
         let edges = try_join_all(edges).await?;
         let nodes = nodes.into_iter().map(Arc::new).collect();
         Ok(Self {
-            _transports: transports,
+            transports: transports.into_iter().map(Arc::new).collect(),
             edges,
             nodes,
         })
@@ -133,7 +133,7 @@ async fn attach_uplinks(
             address: Some(tloc.uplink_address),
         };
         let far = LinkEnd {
-            interface: format!("edge{edge_position}"),
+            interface: router_interface(edge_position),
             mac: router_mac(edge_position, transport),
             address: Some(tloc.router_address),
         };
@@ -143,6 +143,53 @@ async fn attach_uplinks(
             edge.add_route(TABLE_MAIN, remote, &tloc.uplink, Some(tloc.router_address.addr()))
                 .await?;
         }
+    }
+    Ok(())
+}
+
+/// A transport's interface towards an edge.
+#[must_use]
+pub fn router_interface(edge: usize) -> String {
+    format!("edge{edge}")
+}
+
+/// Takes the link of an edge to a transport down at the transport's end, or brings it up again; the edge has no
+/// routes over it meanwhile.
+///
+/// # Errors
+/// [`HostError`].
+pub async fn set_link(
+    plan: &Plan,
+    (number, edge): (usize, &Host),
+    (transport, router): (usize, &Host),
+    is_cut: bool,
+) -> Result<(), HostError> {
+    let interface = router_interface(number);
+    let tloc = &plan.edges[number].tlocs[transport];
+    let gateway = Some(tloc.router_address.addr());
+    let others = plan
+        .edges
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != number);
+    let remotes: Vec<Ipv4Net> = others
+        .map(|(_, other)| Ipv4Net::from(other.tlocs[transport].uplink_address.addr()))
+        .collect();
+    if is_cut {
+        // Before the link goes: what the edge still sent over it then, a tap would see and no counter tell.
+        for remote in &remotes {
+            edge.remove_route(TABLE_MAIN, *remote, &tloc.uplink, gateway)
+                .await?;
+        }
+        return router.set_down(&interface).await;
+    }
+    router.set_up_again(&interface).await?;
+    let mac = Mac::local(mac_kind::UPLINK, tloc_number(number, transport));
+    router
+        .replace_neighbour(&interface, tloc.uplink_address.addr(), mac)
+        .await?;
+    for remote in &remotes {
+        edge.add_route(TABLE_MAIN, *remote, &tloc.uplink, gateway).await?;
     }
     Ok(())
 }

@@ -15,11 +15,13 @@ pub enum Sabotage {
     Leak(NonZeroU32),
     /// Every edge but that of the first site ignores the Manager.
     OneDirection,
+    /// Faults of the scenario are not injected.
+    DeadFaults,
 }
 
 /// Not a way to break the lab.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of swap-tunnels, no-operator, one-direction, leak=1/N (N from 2)")]
+#[error("`{0}` is none of swap-tunnels, no-operator, one-direction, dead-faults, leak=1/N (N from 2)")]
 pub struct UnknownSabotage(String);
 
 impl FromStr for Sabotage {
@@ -30,6 +32,7 @@ impl FromStr for Sabotage {
             "swap-tunnels" => Ok(Self::SwapTunnels),
             "no-operator" => Ok(Self::NoOperator),
             "one-direction" => Ok(Self::OneDirection),
+            "dead-faults" => Ok(Self::DeadFaults),
             _ => text
                 .strip_prefix("leak=1/")
                 .and_then(|n| n.parse().ok())
@@ -47,6 +50,7 @@ impl fmt::Display for Sabotage {
             Self::NoOperator => f.write_str("no-operator"),
             Self::Leak(n) => write!(f, "leak=1/{n}"),
             Self::OneDirection => f.write_str("one-direction"),
+            Self::DeadFaults => f.write_str("dead-faults"),
         }
     }
 }
@@ -57,7 +61,13 @@ mod tests {
 
     #[test]
     fn every_form_reads_back_as_it_prints() {
-        for text in ["swap-tunnels", "no-operator", "one-direction", "leak=1/1000"] {
+        for text in [
+            "swap-tunnels",
+            "no-operator",
+            "one-direction",
+            "dead-faults",
+            "leak=1/1000",
+        ] {
             assert_eq!(text.parse::<Sabotage>().unwrap().to_string(), text);
         }
     }

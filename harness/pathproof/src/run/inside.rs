@@ -155,7 +155,7 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
 
     let started = Instant::now();
     let ledger = Arc::new(Ledger::default());
-    let played = super::play::play(job.scenario, plan, &lab, &log, &ledger).await?;
+    let played = super::play::play(job.scenario, plan, &mut lab, &log, &ledger).await?;
     let operator_ended = lab.operator.as_mut().and_then(Operator::ended);
     let (sent, received) = ledger.counts();
     stages.done(

@@ -15,6 +15,7 @@ use netsim::capture::{Capture, CaptureError, RingSize, Tap, TapCount};
 use netsim::fabric::{Edge, HostError};
 use netsim::netns::NetnsError;
 use nix::time::{ClockId, clock_gettime};
+use scenario::assertion::PointKind;
 use scenario::plan::Plan;
 use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney};
 
@@ -28,6 +29,9 @@ use crate::record::pcapng::PcapngFiles;
 /// How long the counts of taps and interfaces may take to agree: a delayed acknowledgement (40 ms) may pass
 /// between reading the one and the other.
 const AGREEMENT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Between two looks at the counts; the rings hand over what they have meanwhile.
+const AGREEMENT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a run could not be observed.
 #[derive(Debug, thiserror::Error)]
@@ -117,11 +121,10 @@ impl Observer {
     ) -> Result<Evidence, ObserveError> {
         let clock_step_ns = clock_offset_ns() - self.clock_offset_ns;
         let deadline = Instant::now() + AGREEMENT_DEADLINE;
+        tokio::task::block_in_place(|| self.capture.sweep())?;
         let (counts, counted) = loop {
-            let counts = tokio::task::block_in_place(|| {
-                self.capture.sweep()?;
-                self.capture.counts()
-            })?;
+            // Without further sentinels: on a slow transport the last ones are still under way.
+            let counts = tokio::task::block_in_place(|| self.capture.counts())?;
             let after = interface_counts(&self.points, &self.edges).await?;
             let counted: Vec<u64> = after
                 .iter()
@@ -136,6 +139,7 @@ impl Observer {
             if agree || counts.iter().any(|count| count.dropped > 0) || Instant::now() > deadline {
                 break (counts, counted);
             }
+            tokio::time::sleep(AGREEMENT_PAUSE).await;
         };
         let (mut sightings, _) = tokio::task::block_in_place(|| self.capture.finish())?;
         sightings.close_files().map_err(ObserveError::Files)?;
@@ -177,7 +181,13 @@ async fn interface_counts(points: &[Point], edges: &[Arc<Edge>]) -> Result<Vec<u
     let mut counts = Vec::with_capacity(points.len());
     for point in points {
         let count = edges[point.edge].packet_count(&point.interface).await?;
-        counts.push(count.received + count.sent);
+        // A tap on a tunnel sees also what the tunnel then gives up for want of a route, when a transport is cut.
+        // Elsewhere what is not sent has not passed a tap: a link without carrier drops it before.
+        let given_up = match point.kind {
+            PointKind::Tunnel => count.unsent,
+            PointKind::Underlay | PointKind::Node => 0,
+        };
+        counts.push(count.received + count.sent + given_up);
     }
     Ok(counts)
 }

@@ -15,10 +15,11 @@ use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
 use scenario::plan::{Action, Plan, StreamPlan};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
 use crate::lab::Lab;
+use crate::lab::faults::{self, Change, FaultError};
 use crate::probe::agent::{self, AgentError, Client, Context};
 use crate::probe::identity::now_ns;
 use crate::probe::ledger::Ledger;
@@ -68,6 +69,9 @@ pub enum PlayError {
         #[source]
         source: kubeapi::Status,
     },
+    /// A fault did not take, or did not heal.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
 }
 
 /// What a played timeline left; the sockets stay open until it is dropped, so that no connection closes on the
@@ -108,10 +112,12 @@ impl Played {
 struct Player<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
-    lab: &'a Lab,
+    lab: &'a mut Lab,
     log: &'a EventLog,
     context: Context,
     servers: BTreeSet<(PodRef, Protocol, u16)>,
+    /// The checks of faults that are under way, by transport.
+    checks: BTreeMap<usize, JoinHandle<Result<Value, FaultError>>>,
     played: Played,
 }
 
@@ -122,7 +128,7 @@ struct Player<'a> {
 pub async fn play(
     scenario: &Scenario,
     plan: &Plan,
-    lab: &Lab,
+    lab: &mut Lab,
     log: &EventLog,
     ledger: &Arc<Ledger>,
 ) -> Result<Played, PlayError> {
@@ -148,6 +154,7 @@ pub async fn play(
         log,
         context,
         servers: BTreeSet::new(),
+        checks: BTreeMap::new(),
         played,
     };
     let start = tokio::time::Instant::now();
@@ -155,13 +162,17 @@ pub async fn play(
         tokio::time::sleep_until(start + Duration::from_millis(step.at_ms)).await;
         match &step.action {
             Action::Start(flows) => player.start(flows).await?,
-            Action::Fire(event) => player.fire(event)?,
+            Action::Fire(event) => player.fire(event).await?,
             Action::Stop => player.log_step("stop", &Value::Null),
         }
     }
     // The receivers live in the agents of `player`.
     stop.send(true).ok();
     drain(ledger, plan.drain).await;
+    while let Some(transport) = player.checks.keys().next().copied() {
+        player.checked(transport).await?;
+    }
+    player.lab.faults.end()?;
     let mut played = player.played;
     played.stopped_ns = now_ns();
     Ok(played)
@@ -281,23 +292,69 @@ impl Player<'_> {
         }
     }
 
-    fn fire(&mut self, name: &str) -> Result<(), PlayError> {
+    async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
+        let event = &self.scenario.events[name];
+        let fault = self.fault(event);
+        if let Some((transport, _)) = fault {
+            // A check that is under way must not meet the next fault: the event waits, and is marked later.
+            self.checked(transport).await?;
+        }
         let at_ns = self.log.note("timeline", "fire", json!(name));
         self.played.events.push(EventMark {
             name: name.to_owned(),
             at_ns,
         });
-        let written = match &self.scenario.events[name] {
+        let written = match event {
             Event::Annotate { service, annotations } => {
                 let patch = json!({ "metadata": { "annotations": annotations } });
                 self.lab.api.merge_patch(&object_of(service), patch).map(drop)
             }
             Event::DeleteService { service } => self.lab.api.delete(&object_of(service)).map(drop),
+            Event::Impair { .. } | Event::Cut { .. } | Event::Heal { .. } => Ok(()),
         };
+        if let Some((transport, change)) = fault {
+            let check = self.lab.faults.change(transport, change).await?;
+            self.log.note("fault", "in force", json!(name));
+            self.checks.insert(transport, tokio::spawn(check.run()));
+        }
         written.map_err(|source| PlayError::Event {
             event: name.to_owned(),
             source,
         })
+    }
+}
+
+impl Player<'_> {
+    /// What an event does to which transport, if it does that.
+    fn fault(&self, event: &Event) -> Option<(usize, Change)> {
+        let faults = &self.lab.faults;
+        let (transport, change) = match event {
+            Event::Impair {
+                transport,
+                direction,
+                impairment,
+            } => {
+                let direction = direction.as_ref().map(|(from, to)| faults.direction(from, to));
+                (transport, Change::Impair(direction, faults::convert(impairment)))
+            }
+            Event::Cut { transport } => (transport, Change::Cut),
+            Event::Heal { transport } => (transport, Change::Heal),
+            Event::Annotate { .. } | Event::DeleteService { .. } => return None,
+        };
+        Some((faults.transport(transport), change))
+    }
+
+    /// Waits for the check of a transport's last fault, if one is under way.
+    async fn checked(&mut self, transport: usize) -> Result<(), PlayError> {
+        let Some(check) = self.checks.remove(&transport) else {
+            return Ok(());
+        };
+        let report = check.await.map_err(|source| FaultError::Check {
+            transport: self.plan.transports[transport].name.clone(),
+            source,
+        })??;
+        self.log.note("fault", "verified", report);
+        Ok(())
     }
 }
 

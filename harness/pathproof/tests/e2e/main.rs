@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod demo;
+mod faults;
 mod kill;
 mod kubectl;
 mod show;
@@ -27,7 +28,14 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    let mut trials = vec![
+    [verdicts(), impaired(), endings(), conditional()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn verdicts() -> Vec<Trial> {
+    vec![
         trial("demo_passes_and_prints_its_figures", demo::passes),
         trial("demo_needs_no_network_tools_on_the_path", demo::needs_no_tools),
         trial("demo_fails_with_swapped_tunnels", || {
@@ -50,6 +58,26 @@ fn trials() -> Vec<Trial> {
             "sabotage_that_does_not_bite_is_a_broken_lab",
             demo::sabotage_that_does_not_bite_is_an_error,
         ),
+    ]
+}
+
+fn impaired() -> Vec<Trial> {
+    vec![
+        trial(
+            "pinned_traffic_is_lost_with_its_transport",
+            faults::strict_drops_when_cut,
+        ),
+        trial("a_brown_out_moves_and_loses_nothing", faults::brown_out),
+        trial("impaired_transports_pass_as_extended", faults::extended),
+        trial(
+            "a_fault_that_does_not_take_is_a_broken_lab",
+            faults::dead_fault_is_an_error,
+        ),
+    ]
+}
+
+fn endings() -> Vec<Trial> {
+    vec![
         trial(
             "an_operator_that_dies_is_a_broken_lab",
             demo::dead_operator_is_an_error,
@@ -76,7 +104,12 @@ fn trials() -> Vec<Trial> {
             show::shows_sites_tunnels_and_policies,
         ),
         trial("kill_at_random_times_leaves_nothing", kill::kill_leaves_nothing),
-    ];
+    ]
+}
+
+/// Those that need something that not every machine has.
+fn conditional() -> Vec<Trial> {
+    let mut trials = Vec::new();
     if !support::is_root() {
         eprintln!(
             "skipped: demo_passes_as_an_ordinary_user: only root can become one; here every test runs as one"

@@ -1,12 +1,12 @@
-//! Events: what an author can do to the cluster while flows run.
+//! Events: what an author can do to the cluster and to the WAN while flows run.
 
 use std::collections::BTreeMap;
 
-use super::fields::{Fields, Kind, mapping, named, set, string};
+use super::fields::{Fields, Kind, mapping, named, quoted, set, string};
 use super::manifests::Inventory;
-use super::{Name, Resolved, flows};
+use super::{Name, Resolved, flows, impair};
 use crate::document::{Entry, Key, Notes, Span};
-use crate::model::Event;
+use crate::model::{Event, Topology};
 use crate::names;
 
 pub(super) const EVENT: Kind = Kind {
@@ -22,6 +22,7 @@ pub(super) fn resolve(
     notes: &mut Notes<'_>,
     entry: Option<&Entry>,
     inventory: &Inventory,
+    topology: Option<&Topology>,
 ) -> Resolved<Event> {
     let mut resolved = Resolved {
         names: Vec::new(),
@@ -43,17 +44,43 @@ pub(super) fn resolve(
             text: name.clone(),
             span: entry.key.span,
         });
-        if let Some(event) = event(notes, entry, inventory) {
+        if let Some(event) = event(notes, entry, inventory, topology) {
             resolved.values.insert(name.clone(), event);
         }
     }
     resolved
 }
 
-fn event(notes: &mut Notes<'_>, entry: &Entry, inventory: &Inventory) -> Option<Event> {
+fn event(
+    notes: &mut Notes<'_>,
+    entry: &Entry,
+    inventory: &Inventory,
+    topology: Option<&Topology>,
+) -> Option<Event> {
+    const KEYS: [&str; 4] = ["kubectl", "impair", "cut", "heal"];
     let what = format!("event `{}`", entry.key.text);
-    let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &["kubectl"])?;
-    let kubectl = fields.required(notes, "kubectl")?;
+    let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
+    let mut done = KEYS.into_iter().filter_map(|key| fields.optional(key));
+    match (done.next(), done.next()) {
+        (Some(entry), None) => match entry.key.text.as_str() {
+            "kubectl" => kubectl(notes, entry, inventory),
+            _ => impair::event(notes, entry, topology),
+        },
+        // A mistyped key is noted already.
+        (None, _) if !fields.is_empty() => None,
+        _ => {
+            let message = format!("expected one of {} in {what}", quoted(&KEYS));
+            notes.error(
+                entry.key.span,
+                message,
+                "an event does one thing; make two events of two",
+            );
+            None
+        }
+    }
+}
+
+fn kubectl(notes: &mut Notes<'_>, kubectl: &Entry, inventory: &Inventory) -> Option<Event> {
     let fields = Fields::of(
         notes,
         kubectl.key.span,

@@ -46,6 +46,10 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key.text == key)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn required(&self, notes: &mut Notes<'_>, key: &str) -> Option<&'n Entry> {
         let entry = self.optional(key);
         if entry.is_none() {

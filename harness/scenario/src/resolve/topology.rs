@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cidr::{self, Range};
 use super::fields::{Fields, Kind, integer, label, mismatch, named, string};
-use super::unknown;
+use super::{impair, unknown};
 use crate::document::{Entry, Node, Notes};
 use crate::model::{BfdTiming, COLORS, Cluster, Color, Node as ClusterNode, Site, Topology, Transport};
 use crate::names;
@@ -35,7 +35,7 @@ pub(super) const NODE: Kind = Kind {
     plural: "nodes",
     is_word: false,
 };
-const SITE: Kind = Kind {
+pub(super) const SITE: Kind = Kind {
     singular: "site",
     plural: "sites",
     is_word: false,
@@ -101,9 +101,13 @@ fn transports(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
     for entry in named(notes, entry, &TRANSPORT) {
         let name = &entry.key.text;
         let what = format!("transport `{name}`");
-        let Some(fields) = Fields::of(notes, entry.key.span, &entry.value, &what, &["color"]) else {
+        let Some(fields) = Fields::of(notes, entry.key.span, &entry.value, &what, &["color", "impair"])
+        else {
             continue;
         };
+        let impair = fields
+            .optional("impair")
+            .and_then(|entry| impair::in_topology(notes, entry));
         let Some(node) = fields.required(notes, "color").map(|entry| &entry.value) else {
             continue;
         };
@@ -118,6 +122,7 @@ fn transports(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
                 transports.push(Transport {
                     name: name.clone(),
                     color,
+                    impair,
                 });
             }
         }

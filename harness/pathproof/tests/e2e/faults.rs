@@ -1,0 +1,60 @@
+//! Faults of the WAN: what flows feel of them, and that one which does not take is no pass.
+
+use serde_json::Value;
+
+use super::support::Run;
+
+fn passes(scenario: &str) -> Value {
+    let finished = Run::new(&["run", scenario]).finish().expect(0);
+    let record = finished.record();
+    // Cut, impaired or whole: taps and counters agree.
+    for point in record["points"].as_array().unwrap() {
+        assert_eq!(point["captured_packets"], point["interface_packets"], "{point}");
+    }
+    let events = std::fs::read_to_string(finished.folders[0].join("events.jsonl")).unwrap();
+    assert!(events.contains(r#""what":"verified""#), "{events}");
+    record
+}
+
+fn lost(record: &Value) -> u64 {
+    let totals = record["verdicts"]["totals"].as_array().unwrap();
+    let lost = |total: &Value| total["sent"].as_u64().unwrap() - total["delivered"].as_u64().unwrap();
+    totals.iter().map(lost).sum()
+}
+
+pub fn strict_drops_when_cut() {
+    let record = passes("scenarios/core/strict-drops-when-cut.yaml");
+    assert!(lost(&record) > 300, "{}", record["verdicts"]["totals"]);
+}
+
+pub fn brown_out() {
+    let record = passes("scenarios/core/brown-out-delay.yaml");
+    assert_eq!(lost(&record), 0, "{}", record["verdicts"]["totals"]);
+}
+
+pub fn extended() {
+    let record = passes("scenarios/extended/loss-is-seen.yaml");
+    assert!(
+        (20..=85).contains(&lost(&record)),
+        "{}",
+        record["verdicts"]["totals"]
+    );
+    let record = passes("scenarios/extended/everyday-internet.yaml");
+    assert_eq!(lost(&record), 0, "{}", record["verdicts"]["totals"]);
+}
+
+pub fn dead_fault_is_an_error() {
+    let words = [
+        "run",
+        "scenarios/core/brown-out-delay.yaml",
+        "--sabotage",
+        "dead-faults",
+    ];
+    let record = Run::new(&words).finish().expect(4).record();
+    assert_eq!(record["verdicts"], Value::Null);
+    let message = record["outcome"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("verify the fault on transport `bizinternet`"),
+        "{message}"
+    );
+}
