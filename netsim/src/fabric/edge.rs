@@ -11,9 +11,10 @@ use std::net::Ipv4Addr;
 use futures::TryFutureExt;
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use super::host::{Host, HostError, TABLE_MAIN, VxlanPeer, VxlanSpec};
-use super::nft::{NftError, Socket};
+use super::nft::{NftError, Socket, Table};
 use super::steering::{self, TunnelMark, VpnInterfaces};
 use crate::policy::{ApplyError, EdgePolicy};
 
@@ -55,7 +56,15 @@ pub struct Edge {
     site_id: u32,
     interfaces: VpnInterfaces,
     marks: Vec<TunnelMark>,
-    nft: Mutex<Socket>,
+    steering: Mutex<Steering>,
+}
+
+/// The steering of an edge, and the way to change it.
+#[derive(Debug)]
+struct Steering {
+    nft: Socket,
+    /// The table in the kernel, once there is one.
+    in_force: Option<Table>,
 }
 
 /// Why an edge could not be set up.
@@ -135,7 +144,7 @@ impl Edge {
             site_id,
             interfaces,
             marks,
-            nft: Mutex::new(nft),
+            steering: Mutex::new(Steering { nft, in_force: None }),
         })
     }
 
@@ -159,6 +168,9 @@ impl Edge {
 
     /// Replaces the policy in force in one nftables transaction: each packet meets the old or the new one.
     ///
+    /// Where only prefixes or ports of the same sequences differ, only these are sent to the kernel, and the
+    /// counters of the sequences go on.
+    ///
     /// # Errors
     /// [`ApplyError`]; the old policy is then still in force.
     pub async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
@@ -166,12 +178,13 @@ impl Edge {
             site_id: self.site_id,
             reason,
         };
-        let ruleset = steering::compile(policy, &self.interfaces, &self.marks)
+        let table = steering::compile(policy, &self.interfaces, &self.marks)
             .map_err(|error| failed(error.to_string()))?;
-        let mut socket = self.nft.lock().await;
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
-        socket
-            .replace_table(&ruleset)
+        self.steering
+            .lock()
+            .await
+            .put_in_force(table)
             .map_err(|error| failed(error.to_string()))
     }
 
@@ -181,6 +194,25 @@ impl Edge {
     /// [`HostError`].
     pub async fn packet_count(&self, interface: &str) -> Result<super::host::PacketCount, HostError> {
         self.host.packet_count(interface).await
+    }
+}
+
+impl Steering {
+    fn put_in_force(&mut self, table: Table) -> Result<(), NftError> {
+        let changed = match &self.in_force {
+            None => self.nft.replace_table(&table),
+            // A change that does not fit what is in the kernel heals when the table is written anew.
+            Some(old) => match self.nft.update_table(old, &table) {
+                Err(NftError::Refused { reply, .. }) => {
+                    warn!(reply, "change of steering refused, replacing the table");
+                    self.nft.replace_table(&table)
+                }
+                other => other,
+            },
+        };
+        changed?;
+        self.in_force = Some(table);
+        Ok(())
     }
 }
 

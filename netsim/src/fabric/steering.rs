@@ -94,7 +94,13 @@ pub fn compile(
                 known: interfaces.service_vpn,
             });
         }
-        let name = format!("vpn{}-{}", data.service_vpn, table.chains.len());
+        // Named by what it is, not by where it stands, so that the same policy keeps its names beside any other.
+        let direction = match data.direction {
+            PolicyDirection::FromService => "from-service",
+            PolicyDirection::FromTunnel => "from-tunnel",
+            PolicyDirection::All => "all",
+        };
+        let name = format!("vpn{}-{direction}", data.service_vpn);
         let chain = compile_data(data, &name, marks, &mut table.sets)?;
         table.chains.push(chain);
         let entries: Vec<&String> = match data.direction {
