@@ -5,6 +5,7 @@
 
 mod bfd;
 mod capture;
+mod replacement;
 mod steering;
 mod two_sites;
 
@@ -71,6 +72,14 @@ fn trials() -> Vec<Trial> {
         trial(
             "prefixes_that_overlap_or_cover_everything_are_taken",
             steering::prefixes_that_overlap,
+        ),
+        trial(
+            "during_a_thousand_policy_replacements_nothing_strays",
+            replacement::a_thousand_replacements_are_atomic,
+        ),
+        trial(
+            "ranges_changed_step_by_step_match_as_fresh_ones_do",
+            replacement::changed_ranges_match_as_fresh_ones_do,
         ),
         trial(
             "every_packet_of_an_interface_is_captured_and_counted",
