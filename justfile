@@ -23,6 +23,10 @@ run *WORDS:
 repeat N="50":
     cargo xtask pathproof run scenarios/core/demo.yaml --repeat {{ N }}
 
+# What the fabric costs, each figure beside its baseline, for instance: just bench capture --json
+bench *WORDS:
+    cargo run --release --quiet --package pathproof-bench -- fabric {{ WORDS }}
+
 # A lab that stays up until Ctrl-C, with a kubeconfig for kubectl.
 lab SCENARIO="scenarios/core/demo.yaml":
     cargo xtask pathproof lab up {{ SCENARIO }}

@@ -24,7 +24,7 @@ struct Wire {
 
 fn main() {
     let code = netsim::netns::private::run(|signals| {
-        signals.unblock();
+        signals.end_process_at_first();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(bench());
         0

@@ -45,7 +45,7 @@ pub struct TunnelReport {
 pub struct PolicyReport {
     /// What the edge was told.
     pub policy: EdgePolicy,
-    /// What each of its sequences has matched since.
+    /// What each of its sequences has matched; [`SequenceCount`] says since when.
     pub counts: Vec<SequenceCount>,
 }
 

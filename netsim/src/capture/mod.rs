@@ -6,6 +6,8 @@
 
 pub mod decode;
 #[allow(unsafe_code)]
+mod inject;
+#[allow(unsafe_code)]
 mod ring;
 
 use std::io;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub use inject::Injector;
 pub use ring::{RingSize, SocketCount};
 
 use crate::fabric::{Host, HostError, Mac};

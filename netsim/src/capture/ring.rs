@@ -238,6 +238,10 @@ impl Sender {
         })
     }
 
+    pub(super) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let address = link_address(self.interface_index, 0);
         // SAFETY: the pointers are to values of the lengths given.
@@ -267,7 +271,7 @@ fn bind(socket: &OwnedFd, interface_index: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn link_address(interface_index: u32, protocol: u16) -> libc::sockaddr_ll {
+pub(super) fn link_address(interface_index: u32, protocol: u16) -> libc::sockaddr_ll {
     // SAFETY: the structure is plain numbers, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).expect("AF_PACKET is 17");
@@ -276,7 +280,7 @@ fn link_address(interface_index: u32, protocol: u16) -> libc::sockaddr_ll {
     address
 }
 
-fn socklen(address: &libc::sockaddr_ll) -> libc::socklen_t {
+pub(super) fn socklen(address: &libc::sockaddr_ll) -> libc::socklen_t {
     libc::socklen_t::try_from(size_of_val(address)).expect("a small structure")
 }
 

@@ -14,9 +14,10 @@ use std::net::Ipv4Addr;
 use futures::TryFutureExt;
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use super::host::{Host, HostError, TABLE_MAIN, VxlanPeer, VxlanSpec};
-use super::nft::{NftError, RuleCount, Socket};
+use super::nft::{NftError, RuleCount, Socket, Table};
 use super::steering::{self, TunnelMark, VpnInterfaces};
 use crate::policy::{ApplyError, EdgePolicy};
 
@@ -74,13 +75,18 @@ pub struct Edge {
     steering: Mutex<Steering>,
 }
 
+/// The steering of an edge, and the way to change it.
 #[derive(Debug)]
 struct Steering {
     nft: Socket,
-    in_force: EdgePolicy,
+    /// The policy in force.
+    policy: EdgePolicy,
+    /// The table in the kernel, once there is one.
+    table: Option<Table>,
 }
 
-/// What a sequence of the policy in force has matched since it was put in force.
+/// What a sequence of the policy in force has matched since the table was last written as a whole: a policy that
+/// differs from the one before only in prefixes or ports goes on with its counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceCount {
     /// Position of its data policy.
@@ -168,10 +174,6 @@ impl Edge {
         };
         let site_id = spec.site_id;
         let nft = Socket::open(host.netns()).map_err(|source| EdgeError::Nft { site_id, source })?;
-        let in_force = EdgePolicy {
-            site_id,
-            data: Vec::new(),
-        };
         Ok(Self {
             host,
             site_id,
@@ -180,7 +182,7 @@ impl Edge {
             tunnels: spec.tunnels,
             default_tunnel: spec.default_tunnel,
             withdrawn: Mutex::default(),
-            steering: Mutex::new(Steering { nft, in_force }),
+            steering: Mutex::new(Steering::new(nft, site_id)),
         })
     }
 
@@ -230,16 +232,16 @@ impl Edge {
         Ok(())
     }
 
-    /// The policy in force, and what each of its sequences has matched since.
+    /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
     ///
     /// # Errors
     /// [`NftError`].
     pub async fn policy_in_force(&self) -> Result<(EdgePolicy, Vec<SequenceCount>), NftError> {
         let mut steering = self.steering.lock().await;
-        let in_force = steering.in_force.clone();
+        let policy = steering.policy.clone();
         let mut counts = Vec::new();
-        for (position, data) in in_force.data.iter().enumerate() {
-            let chain = steering::chain_name(data, position);
+        for (position, data) in policy.data.iter().enumerate() {
+            let chain = steering::chain_name(data);
             let rules = steering.nft.counts(steering::TABLE, &chain)?;
             for (sequence, rule) in steering::rules_of(data).zip(rules) {
                 match counts.last_mut() {
@@ -260,7 +262,7 @@ impl Edge {
                 }
             }
         }
-        Ok((in_force, counts))
+        Ok((policy, counts))
     }
 
     /// Its host.
@@ -283,6 +285,9 @@ impl Edge {
 
     /// Replaces the policy in force in one nftables transaction: each packet meets the old or the new one.
     ///
+    /// Where only prefixes or ports of the same sequences differ, only these are sent to the kernel, and the
+    /// counters of the sequences go on.
+    ///
     /// # Errors
     /// [`ApplyError`]; the old policy is then still in force.
     pub async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
@@ -290,15 +295,14 @@ impl Edge {
             site_id: self.site_id,
             reason,
         };
-        let ruleset = steering::compile(policy, &self.interfaces, &self.marks)
+        let table = steering::compile(policy, &self.interfaces, &self.marks)
             .map_err(|error| failed(error.to_string()))?;
         let mut steering = self.steering.lock().await;
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
         steering
-            .nft
-            .replace_table(&ruleset)
+            .put_in_force(table)
             .map_err(|error| failed(error.to_string()))?;
-        steering.in_force = policy.clone();
+        steering.policy = policy.clone();
         Ok(())
     }
 
@@ -308,6 +312,38 @@ impl Edge {
     /// [`HostError`].
     pub async fn packet_count(&self, interface: &str) -> Result<super::host::PacketCount, HostError> {
         self.host.packet_count(interface).await
+    }
+}
+
+impl Steering {
+    /// Nothing in force yet.
+    fn new(nft: Socket, site_id: u32) -> Self {
+        let policy = EdgePolicy {
+            site_id,
+            data: Vec::new(),
+        };
+        Self {
+            nft,
+            policy,
+            table: None,
+        }
+    }
+
+    fn put_in_force(&mut self, table: Table) -> Result<(), NftError> {
+        let changed = match &self.table {
+            None => self.nft.replace_table(&table),
+            // A change that does not fit what is in the kernel heals when the table is written anew.
+            Some(old) => match self.nft.update_table(old, &table) {
+                Err(NftError::Refused { reply, .. }) => {
+                    warn!(reply, "change of steering refused, replacing the table");
+                    self.nft.replace_table(&table)
+                }
+                other => other,
+            },
+        };
+        changed?;
+        self.table = Some(table);
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use netlink_packet_route::route::{RouteMessage, RouteType};
 use netlink_packet_route::rule::RuleAction;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder};
 
-use crate::netns::{Netns, NetnsError, offload};
+use crate::netns::{Netns, NetnsError, offload, open_netlink};
 
 /// The kernel's main routing table, RT_TABLE_MAIN of rtnetlink(7).
 pub const TABLE_MAIN: u32 = 254;
@@ -193,14 +193,17 @@ impl Host {
     /// # Panics
     /// Outside a tokio runtime, as do all methods here that speak netlink.
     pub async fn create(name: &str, forwarding: Forwarding) -> Result<Self, HostError> {
-        let netns = Netns::create(name)?;
-        if forwarding == Forwarding::On {
-            netns.sysctl("net/ipv4/ip_forward", "1")?;
-        }
         // Steering sends replies another way than a reverse path check expects (RFC 3704 section 2.3).
-        netns.sysctl("net/ipv4/conf/all/rp_filter", "0")?;
-        netns.sysctl("net/ipv4/conf/default/rp_filter", "0")?;
-        Self::adopt(netns).await
+        let mut sysctls = vec![
+            ("net/ipv4/conf/all/rp_filter", "0"),
+            ("net/ipv4/conf/default/rp_filter", "0"),
+        ];
+        if forwarding == Forwarding::On {
+            sysctls.push(("net/ipv4/ip_forward", "1"));
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let (netns, netlink) = Netns::create_with(name, &sysctls, || open_netlink(&runtime))?;
+        Self::with_netlink(netns, netlink).await
     }
 
     /// Takes a namespace as it is and brings its loopback interface up.
@@ -209,6 +212,10 @@ impl Host {
     /// [`HostError`].
     pub async fn adopt(netns: Netns) -> Result<Self, HostError> {
         let netlink = netns.netlink()?;
+        Self::with_netlink(netns, netlink).await
+    }
+
+    async fn with_netlink(netns: Netns, netlink: Handle) -> Result<Self, HostError> {
         let host = Self {
             netns,
             netlink,

@@ -1,7 +1,10 @@
-//! nftables by netlink: a whole table replaced in one transaction.
+//! nftables by netlink: a table replaced, or the elements of its sets changed, in one transaction.
 //!
 //! Owns the nf_tables messages (linux/netfilter/nf_tables.h) for the few expressions that steering needs. It
-//! does not know what a rule is for. Invariant: a table is replaced as a whole or not at all.
+//! does not know what a rule is for. Invariant: a change happens as a whole or not at all.
+
+mod channel;
+pub mod diff;
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -9,19 +12,21 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use netlink_bindings::nftables::{
-    self, Chained, CmpOps, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, Registers, SetElemFlags,
-    SetFlags, VerdictCode,
+    self, Chained, CmpOps, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, PushSetelemListAttrs,
+    Registers, SetElemFlags, SetFlags, VerdictCode,
 };
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::push_header;
 use netlink_socket2::{NetlinkSocket, ReplyError};
 
 use crate::netns::{Netns, NetnsError};
+use channel::{Channel, Refusal};
+use diff::{Change, SetChange};
 
 /// Subsystem id that a batch names, NFNL_SUBSYS_NFTABLES.
 const SUBSYSTEM: u16 = 10;
-/// Elements in one message; with more, an error reply (which quotes the request) outgrows the receive buffer.
-const ELEMENTS_PER_MESSAGE: usize = 100;
+/// Elements in one message: an attribute has at most 65,535 bytes, an element of a range two keys of 24.
+const ELEMENTS_PER_MESSAGE: usize = 2000;
 /// NF_INET_PRE_ROUTING.
 const HOOK_PREROUTING: u32 = 0;
 /// Source register of a set lookup, linux/netfilter/nf_tables.h.
@@ -137,8 +142,19 @@ pub enum NftError {
     /// The socket failed.
     #[error("talk to nftables")]
     Io(#[from] io::Error),
+    /// The transaction is larger than the send buffer that an ordinary user may have.
+    #[error(
+        "change nftables table `{table}`: {bytes} bytes in one transaction; \
+         raise the limit with `sysctl -w net.core.wmem_max={bytes}` or run as root"
+    )]
+    TooLarge {
+        /// The table.
+        table: &'static str,
+        /// The transaction's size.
+        bytes: usize,
+    },
     /// The kernel refused the transaction; nothing of it was applied.
-    #[error("replace nftables table `{table}`: {reply}")]
+    #[error("change nftables table `{table}`: {reply}")]
     Refused {
         /// The table.
         table: &'static str,
@@ -155,8 +171,13 @@ pub enum NftError {
     },
 }
 
-/// A netfilter netlink socket in one namespace.
-pub struct Socket(NetlinkSocket);
+/// The netfilter netlink of one namespace.
+pub struct Socket {
+    /// Carries transactions.
+    channel: Channel,
+    /// Reads rules.
+    dumps: NetlinkSocket,
+}
 
 impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -165,19 +186,18 @@ impl std::fmt::Debug for Socket {
 }
 
 impl Socket {
-    /// Opens a socket that stays bound to `netns`.
+    /// Opens sockets that stay bound to `netns`.
     ///
     /// # Errors
     /// [`NftError`], also when the kernel has no nftables.
     pub fn open(netns: &Netns) -> Result<Self, NftError> {
-        let opened = netns.run(|| {
+        netns.run(|| {
+            let channel = Channel::open()?;
             // The crate opens its socket at the first request, so that has to happen in here.
-            let mut socket = NetlinkSocket::new();
-            generation(&mut socket).map(|_| socket)
-        })?;
-        opened
-            .map(Self)
-            .map_err(|reply| NftError::Io(io::Error::other(reply.to_string())))
+            let mut dumps = NetlinkSocket::new();
+            generation(&mut dumps).map_err(|reply| io::Error::other(reply.to_string()))?;
+            Ok(Self { channel, dumps })
+        })?
     }
 
     /// Replaces the table of that name, or makes it, in one transaction.
@@ -185,7 +205,7 @@ impl Socket {
     /// # Errors
     /// [`NftError`]; the old table is then still there.
     pub fn replace_table(&mut self, table: &Table) -> Result<(), NftError> {
-        self.commit(table, encode)
+        self.transact(table.name, |batch| encode(batch, table))
     }
 
     /// Replaces the rules of a table's chains, or makes the table, in one transaction; the chains themselves
@@ -196,35 +216,62 @@ impl Socket {
     /// # Errors
     /// [`NftError`]; the old rules are then still there.
     pub fn replace_rules(&mut self, table: &Table) -> Result<(), NftError> {
-        self.commit(table, encode_rules_alone)
+        self.transact(table.name, |batch| encode_rules_alone(batch, table))
     }
 
-    fn commit(
+    /// Makes the table `new` out of `old`, which is in the kernel, in one transaction; where only elements of sets
+    /// differ, only these are sent.
+    ///
+    /// # Errors
+    /// [`NftError`]; `old` is then still there.
+    pub fn update_table(&mut self, old: &Table, new: &Table) -> Result<(), NftError> {
+        match diff::diff(old, new) {
+            Change::Nothing => Ok(()),
+            Change::Elements(changes) => self.change_elements(new.name, &changes),
+            Change::Replace => self.replace_table(new),
+        }
+    }
+
+    /// Takes elements out of sets of a table and puts others in, in one transaction.
+    ///
+    /// # Errors
+    /// [`NftError`]; nothing has then changed.
+    pub fn change_elements(&mut self, table: &'static str, changes: &[SetChange]) -> Result<(), NftError> {
+        let name = c_string(table);
+        self.transact(table, |batch| {
+            for change in changes {
+                let target = ElementsOf {
+                    table: &name,
+                    set: &c_string(&change.set),
+                    id: None,
+                };
+                encode_elements(
+                    batch,
+                    &target,
+                    change.remove.keys(change.holds_ranges),
+                    Verb::Remove,
+                );
+                encode_elements(batch, &target, change.add.keys(change.holds_ranges), Verb::Add);
+            }
+        })
+    }
+
+    fn transact(
         &mut self,
-        table: &Table,
-        encode: impl FnOnce(&mut Chained<'_>, &Table),
+        table: &'static str,
+        fill: impl FnOnce(&mut Chained<'static>),
     ) -> Result<(), NftError> {
-        let refused = |reply: &dyn std::fmt::Display| NftError::Refused {
-            table: table.name,
-            reply: reply.to_string(),
-        };
-        let generation = generation(&mut self.0).map_err(|reply| refused(&reply))?;
-        let message_count = message_count(table);
-        let sequence = self.0.reserve_seq(message_count);
-        let mut batch = Chained::new(sequence);
-        batch
-            .request()
-            .op_batch_begin_do(&batch_header())
-            .encode()
-            .push_genid(generation);
-        encode(&mut batch, table);
+        let mut batch = Chained::new(self.channel.next_sequence());
+        batch.request().op_batch_begin_do(&batch_header());
+        fill(&mut batch);
         batch.request().op_batch_end_do(&batch_header());
         let batch = batch.finalize();
-        self.0
-            .request_chained(&batch)?
-            .recv_all()
-            .map_err(|reply| refused(&reply))?;
-        Ok(())
+        let bytes = batch.buf().len();
+        self.channel.commit(batch).map_err(|refusal| match refusal {
+            Refusal::TooLarge => NftError::TooLarge { table, bytes },
+            Refusal::Io(error) => NftError::Io(error),
+            Refusal::Kernel(reply) => NftError::Refused { table, reply },
+        })
     }
 }
 
@@ -250,7 +297,7 @@ impl Socket {
         let mut request = nftables::Request::new().op_getrule_dump(&family());
         let (name, chain) = (c_string(table), c_string(chain));
         request.encode().push_table(&name).push_chain(&chain);
-        let mut replies = self.0.request(&request)?;
+        let mut replies = self.dumps.request(&request)?;
         let mut counts = Vec::new();
         while let Some(rule) = replies.recv() {
             let (_, rule) = rule.map_err(|reply| refused(&reply))?;
@@ -296,16 +343,6 @@ fn family() -> Nfgenmsg {
         nfgen_family: u8::try_from(libc::AF_INET).expect("AF_INET is 2"),
         ..Default::default()
     }
-}
-
-fn message_count(table: &Table) -> u32 {
-    let elements: usize = table
-        .sets
-        .iter()
-        .map(|set| 2 + set.elements.len() / ELEMENTS_PER_MESSAGE)
-        .sum();
-    let rules: usize = table.chains.iter().map(|chain| 2 + chain.rules.len()).sum();
-    u32::try_from(8 + elements + rules).expect("a ruleset has far fewer than 2^32 messages")
 }
 
 fn c_string(name: &str) -> CString {
@@ -413,41 +450,107 @@ fn encode_set(batch: &mut Chained<'_>, table: &CStr, id: u32, set: &Set) {
         .push_key_len(key_len)
         .push_id(id);
     drop(request);
-    for chunk in set.elements.keys(interval).chunks(ELEMENTS_PER_MESSAGE) {
-        let mut request = batch.request().set_create().op_newsetelem_do(&family());
-        let mut list = request
-            .encode()
-            .push_table(table)
-            .push_set(&name)
-            .push_set_id(id)
-            .nested_elements();
-        for key in chunk {
-            let mut element = list.nested_elem();
-            if key.ends_interval {
-                element = element.push_flags(&(SetElemFlags::IntervalEnd as u32).to_be_bytes());
+    let target = ElementsOf {
+        table,
+        set: &name,
+        id: Some(id),
+    };
+    encode_elements(batch, &target, set.elements.keys(interval), Verb::Add);
+}
+
+/// A set whose elements change.
+struct ElementsOf<'a> {
+    table: &'a CStr,
+    set: &'a CStr,
+    /// The number that the transaction gives a set it makes itself.
+    id: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Add,
+    Remove,
+}
+
+fn encode_elements(
+    batch: &mut Chained<'_>,
+    target: &ElementsOf<'_>,
+    keys: impl Iterator<Item = Key>,
+    verb: Verb,
+) {
+    let mut keys = keys.peekable();
+    while keys.peek().is_some() {
+        let chunk = keys.by_ref().take(ELEMENTS_PER_MESSAGE);
+        match verb {
+            Verb::Add => {
+                let mut request = batch.request().set_create().op_newsetelem_do(&family());
+                push_elements(request.encode(), target, chunk);
             }
-            list = element
-                .nested_key()
-                .push_value(&key.bytes)
-                .end_nested()
-                .end_nested();
+            Verb::Remove => {
+                let mut request = batch.request().op_delsetelem_do(&family());
+                push_elements(request.encode(), target, chunk);
+            }
         }
     }
 }
 
+fn push_elements<P: Pusher>(
+    attributes: PushSetelemListAttrs<P>,
+    target: &ElementsOf<'_>,
+    keys: impl Iterator<Item = Key>,
+) {
+    let mut attributes = attributes.push_table(target.table).push_set(target.set);
+    if let Some(id) = target.id {
+        attributes = attributes.push_set_id(id);
+    }
+    let mut list = attributes.nested_elements();
+    for key in keys {
+        let mut element = list.nested_elem();
+        if key.ends_interval {
+            element = element.push_flags(&(SetElemFlags::IntervalEnd as u32).to_be_bytes());
+        }
+        list = element
+            .nested_key()
+            .push_value(&key.bytes[..key.len])
+            .end_nested()
+            .end_nested();
+    }
+}
+
+/// A key as the kernel takes it, in network byte order.
 struct Key {
-    bytes: Vec<u8>,
+    bytes: [u8; 4],
+    len: usize,
     ends_interval: bool,
 }
 
-impl Elements {
-    fn len(&self) -> usize {
-        match self {
-            Self::Addresses(ranges) => ranges.len(),
-            Self::Ports(ranges) => ranges.len(),
+impl Key {
+    fn address(address: u32) -> Self {
+        Self {
+            bytes: address.to_be_bytes(),
+            len: 4,
+            ends_interval: false,
         }
     }
 
+    fn port(port: u16) -> Self {
+        let [high, low] = port.to_be_bytes();
+        Self {
+            bytes: [high, low, 0, 0],
+            len: 2,
+            ends_interval: false,
+        }
+    }
+
+    fn ending(self) -> Self {
+        Self {
+            ends_interval: true,
+            ..self
+        }
+    }
+}
+
+impl Elements {
     fn has_ranges(&self) -> bool {
         match self {
             Self::Addresses(ranges) => ranges.iter().any(|range| range.start() != range.end()),
@@ -456,31 +559,19 @@ impl Elements {
     }
 
     /// The elements as the kernel takes them: an interval is its first key and, flagged, the key after its last.
-    fn keys(&self, interval: bool) -> Vec<Key> {
-        let mut keys = Vec::with_capacity(self.len());
-        let mut push = |first: Vec<u8>, after: Option<Vec<u8>>| {
-            keys.push(Key {
-                bytes: first,
-                ends_interval: false,
-            });
-            if let (true, Some(bytes)) = (interval, after) {
-                keys.push(Key {
-                    bytes,
-                    ends_interval: true,
-                });
-            }
-        };
+    fn keys(&self, interval: bool) -> Box<dyn Iterator<Item = Key> + '_> {
         match self {
-            Self::Addresses(ranges) => ranges.iter().for_each(|range| {
-                let after = range.end().checked_add(1).map(|key| key.to_be_bytes().to_vec());
-                push(range.start().to_be_bytes().to_vec(), after);
-            }),
-            Self::Ports(ranges) => ranges.iter().for_each(|range| {
-                let after = range.end().checked_add(1).map(|key| key.to_be_bytes().to_vec());
-                push(range.start().to_be_bytes().to_vec(), after);
-            }),
+            Self::Addresses(ranges) => Box::new(ranges.iter().flat_map(move |range| {
+                let after = range.end().checked_add(1).filter(|_| interval);
+                let end = after.map(|after| Key::address(after).ending());
+                std::iter::once(Key::address(*range.start())).chain(end)
+            })),
+            Self::Ports(ranges) => Box::new(ranges.iter().flat_map(move |range| {
+                let after = range.end().checked_add(1).filter(|_| interval);
+                let end = after.map(|after| Key::port(after).ending());
+                std::iter::once(Key::port(*range.start())).chain(end)
+            })),
         }
-        keys
     }
 }
 

@@ -102,7 +102,7 @@ pub fn compile(
                 known: interfaces.service_vpn,
             });
         }
-        let name = chain_name(data, table.chains.len());
+        let name = chain_name(data);
         let chain = compile_data(data, &name, marks, &mut table.sets)?;
         table.chains.push(chain);
         let entries: Vec<&String> = match data.direction {
@@ -173,9 +173,15 @@ pub(super) fn rules_of(data: &DataPolicy) -> impl Iterator<Item = Option<u16>> {
     sequences.chain([None])
 }
 
-/// The name of the chain of the data policy at that position.
-pub(super) fn chain_name(data: &DataPolicy, position: usize) -> String {
-    format!("vpn{}-{position}", data.service_vpn)
+/// The name of a data policy's chain: by what it is, not by where it stands, so that the same policy keeps its name
+/// beside any other.
+pub(super) fn chain_name(data: &DataPolicy) -> String {
+    let direction = match data.direction {
+        PolicyDirection::FromService => "from-service",
+        PolicyDirection::FromTunnel => "from-tunnel",
+        PolicyDirection::All => "all",
+    };
+    format!("vpn{}-{direction}", data.service_vpn)
 }
 
 fn conditions(sequence: &Sequence, chain: &str, sets: &mut Vec<Set>) -> Vec<Expression> {

@@ -289,7 +289,6 @@ impl Work {
             let mut wakes = [0; 64];
             while nix::unistd::read(woken, &mut wakes).is_ok_and(|read| read > 0) {}
         }
-        let now = now_ns();
         for _ in 0..NEWS_AT_ONCE {
             let Some(news) = self.socket.receive()? else { break };
             match news {
@@ -297,7 +296,8 @@ impl Work {
                     let verdict = self.lines.get_mut(&queue).and_then(|line| {
                         let payload = self.socket.payload();
                         let mut arrival = Arrival {
-                            now,
+                            // Read after the packet was: an earlier time would let it go too early.
+                            now: now_ns(),
                             order: &mut self.arrivals,
                             due: &mut self.due,
                         };

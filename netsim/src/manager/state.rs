@@ -101,7 +101,7 @@ pub struct SequenceState {
     pub colors: Vec<String>,
     /// Whether packets are dropped when no such tunnel is up.
     pub restrict: bool,
-    /// Packets matched since the policy is in force.
+    /// Packets matched, on through changes of the policy that differ only in prefixes or ports.
     pub packets: u64,
     /// Their octets.
     pub octets: u64,

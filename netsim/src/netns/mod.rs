@@ -75,26 +75,46 @@ impl Netns {
     /// # Errors
     /// [`NetnsError::Create`] without CAP_SYS_ADMIN or at a limit, [`NetnsError::Sysctl`] when /proc is read-only.
     pub fn create(name: &str) -> Result<Self, NetnsError> {
+        Self::create_with(name, &[], || Ok(())).map(|(netns, ())| netns)
+    }
+
+    /// As [`Netns::create`], and on the same visit writes sysctls below `net/` and opens what `open` opens: one
+    /// thread for everything, where each [`Netns::run`] takes one of its own.
+    ///
+    /// # Errors
+    /// As [`Netns::create`], and [`NetnsError::Enter`] when `open` fails.
+    pub fn create_with<T: Send>(
+        name: &str,
+        sysctls: &[(&str, &str)],
+        open: impl FnOnce() -> io::Result<T> + Send,
+    ) -> Result<(Self, T), NetnsError> {
         let create = |source| NetnsError::Create {
             name: name.to_owned(),
             source,
         };
         let made = on_fresh_thread(|| {
-            unshare(CloneFlags::CLONE_NEWNET)?;
-            let fd = File::open("/proc/thread-self/ns/net")?;
-            Ok::<_, io::Error>(OwnedFd::from(fd))
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| create(errno.into()))?;
+            let fd = File::open("/proc/thread-self/ns/net").map_err(create)?;
+            // A kernel without IPv6 has nothing to switch off.
+            if Path::new("/proc/sys/net/ipv6").exists() {
+                write_sysctl(name, "net/ipv6/conf/all/disable_ipv6", "1")?;
+                write_sysctl(name, "net/ipv6/conf/default/disable_ipv6", "1")?;
+            }
+            for (key, value) in sysctls {
+                write_sysctl(name, key, value)?;
+            }
+            let opened = open().map_err(|source| NetnsError::Enter {
+                name: name.to_owned(),
+                source,
+            })?;
+            Ok((OwnedFd::from(fd), opened))
         });
-        let fd = made.and_then(|inner| inner).map_err(create)?;
+        let (fd, opened) = made.map_err(create)??;
         let netns = Self {
             name: name.into(),
             fd: Arc::new(fd),
         };
-        // A kernel without IPv6 has nothing to switch off.
-        if Path::new("/proc/sys/net/ipv6").exists() {
-            netns.sysctl("net/ipv6/conf/all/disable_ipv6", "1")?;
-            netns.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
-        }
-        Ok(netns)
+        Ok((netns, opened))
     }
 
     /// The namespace that the calling thread is in.
@@ -140,13 +160,7 @@ impl Netns {
     /// # Errors
     /// [`NetnsError::Sysctl`].
     pub fn sysctl(&self, key: &str, value: &str) -> Result<(), NetnsError> {
-        // /proc/sys/net shows the namespace of the task that opens it.
-        self.run(|| std::fs::write(Path::new("/proc/sys").join(key), value))?
-            .map_err(|source| NetnsError::Sysctl {
-                name: self.name.to_string(),
-                key: key.to_owned(),
-                source,
-            })
+        self.run(|| write_sysctl(&self.name, key, value))?
     }
 
     /// A route netlink connection into the namespace; its task runs on the current tokio runtime.
@@ -158,17 +172,29 @@ impl Netns {
     /// Outside a tokio runtime.
     pub fn netlink(&self) -> Result<Handle, NetnsError> {
         let runtime = tokio::runtime::Handle::current();
-        let opened = self.run(|| {
-            let _entered = runtime.enter();
-            rtnetlink::new_connection()
-        })?;
-        let (connection, handle, _) = opened.map_err(|source| NetnsError::Enter {
-            name: self.name.to_string(),
-            source,
-        })?;
-        runtime.spawn(connection);
-        Ok(handle)
+        self.run(|| open_netlink(&runtime))?
+            .map_err(|source| NetnsError::Enter {
+                name: self.name.to_string(),
+                source,
+            })
     }
+}
+
+/// Opens a route netlink connection into the calling thread's namespace; its task runs on `runtime`.
+pub(crate) fn open_netlink(runtime: &tokio::runtime::Handle) -> io::Result<Handle> {
+    let _entered = runtime.enter();
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    runtime.spawn(connection);
+    Ok(handle)
+}
+
+/// Writes a sysctl of the calling thread's namespace, which is the one that /proc/sys/net shows.
+fn write_sysctl(netns: &str, key: &str, value: &str) -> Result<(), NetnsError> {
+    std::fs::write(Path::new("/proc/sys").join(key), value).map_err(|source| NetnsError::Sysctl {
+        name: netns.to_owned(),
+        key: key.to_owned(),
+        source,
+    })
 }
 
 impl AsFd for Netns {

@@ -6,6 +6,7 @@
 mod bfd;
 mod capture;
 mod impair;
+mod replacement;
 mod steering;
 mod two_sites;
 
@@ -26,7 +27,7 @@ fn main() -> std::process::ExitCode {
         return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
     }
     let tests = move |signals: &private::Signals| {
-        signals.unblock();
+        signals.end_process_at_first();
         u8::from(libtest_mimic::run(&arguments, trials()).has_failed())
     };
     match private::run(tests) {
@@ -72,6 +73,14 @@ fn trials() -> Vec<Trial> {
         trial(
             "prefixes_that_overlap_or_cover_everything_are_taken",
             steering::prefixes_that_overlap,
+        ),
+        trial(
+            "during_a_thousand_policy_replacements_nothing_strays",
+            replacement::a_thousand_replacements_are_atomic,
+        ),
+        trial(
+            "ranges_changed_step_by_step_match_as_fresh_ones_do",
+            replacement::changed_ranges_match_as_fresh_ones_do,
         ),
         trial(
             "every_packet_of_an_interface_is_captured_and_counted",

@@ -177,7 +177,7 @@ pub async fn each_sequence_counts_what_it_matched() {
     unused.matching.protocols = vec![6, 17];
     let mut used = sequence(2, 8080, "biz-internet", true);
     used.matching.protocols = vec![6, 17];
-    let asked = policy(vec![unused, used], DefaultAction::Accept);
+    let asked = policy(vec![unused, used.clone()], DefaultAction::Accept);
     lab.edges[0].apply(&asked).await.unwrap();
     assert_eq!(lab.send(20), 20);
     let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
@@ -199,7 +199,18 @@ pub async fn each_sequence_counts_what_it_matched() {
         counted,
         [(0, Some(1), 0, 0), (0, Some(2), 20, octets), (0, None, 0, 0)]
     );
-    lab.edges[0].apply(&asked).await.unwrap();
-    let (_, counts) = lab.edges[0].policy_in_force().await.unwrap();
-    assert_eq!(counts[1].count.packets, 0, "a replaced policy counts anew");
+    let mut other_port = asked.clone();
+    other_port.data[0].sequences[0].matching.destination_ports = vec![9998..=9998];
+    lab.edges[0].apply(&other_port).await.unwrap();
+    let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
+    assert_eq!(in_force, other_port);
+    assert_eq!(
+        counts[1].count.packets, 20,
+        "a change of ports alone keeps the counts"
+    );
+    let fewer = policy(vec![used], DefaultAction::Accept);
+    lab.edges[0].apply(&fewer).await.unwrap();
+    let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
+    assert_eq!(in_force, fewer);
+    assert_eq!(counts[0].count.packets, 0, "a table written anew counts anew");
 }

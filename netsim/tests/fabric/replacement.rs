@@ -1,0 +1,268 @@
+//! Policy replacements under traffic: what may not move does not, and what moves goes only where a policy sends it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use netsim::capture::{Capture, Frame, RingSize, Sink, Tap, Way, decode};
+use netsim::fabric::{Host, Mac};
+use netsim::policy::{
+    Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
+};
+
+use super::two_sites::{BIZ, COLORS, DEFAULT, TwoSites, VPN, host_address};
+
+const REPLACEMENTS: u64 = 1000;
+/// Pinned to biz-internet by every policy.
+const STEADY: u16 = 8080;
+/// Pinned to biz-internet by every other policy, to the default tunnel by those between.
+const MOVING: u16 = 8081;
+/// Pinned to biz-internet by every other policy, dropped by those between: no policy lets it on the default tunnel,
+/// where it would go unmatched.
+const BANNED: u16 = 8082;
+/// In no policy.
+const UNMATCHED: u16 = 8083;
+/// TCP, as `MOVING`.
+const STREAM: u16 = 8084;
+/// How long anything may take; the machine may stall for a while.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Packets that left each tunnel of site 0, by destination port.
+#[derive(Default)]
+struct Departures(BTreeMap<u16, [u64; 2]>);
+
+impl Sink for Departures {
+    fn frame(&mut self, tap: usize, frame: Frame<'_>) {
+        if let (Way::Out, Some(packet)) = (frame.way, decode::packet(frame.data, &[])) {
+            self.0.entry(packet.destination.port()).or_default()[tap] += 1;
+        }
+    }
+}
+
+impl Departures {
+    fn of(&self, port: u16) -> [u64; 2] {
+        self.0.get(&port).copied().unwrap_or_default()
+    }
+}
+
+fn sequence(id: u16, ports: Vec<RangeInclusive<u16>>, color: Option<usize>) -> Sequence {
+    Sequence {
+        id,
+        matching: Match {
+            destination_ports: ports,
+            ..Match::default()
+        },
+        action: color.map_or(Action::Drop, |color| Action::Accept {
+            local_tlocs: Some(LocalTlocs {
+                colors: vec![COLORS[color].into()],
+                restrict: true,
+            }),
+            counter: None,
+        }),
+    }
+}
+
+fn policy(sequences: Vec<Sequence>) -> EdgePolicy {
+    EdgePolicy {
+        site_id: 100,
+        data: vec![DataPolicy {
+            service_vpn: VPN,
+            direction: PolicyDirection::FromService,
+            default_action: DefaultAction::Accept,
+            sequences,
+        }],
+    }
+}
+
+/// The policy of a turn: from even to odd ones only elements of sets change, from odd to even ones rules, too.
+fn policy_of(turn: u64) -> EdgePolicy {
+    let single = |ports: &[u16]| ports.iter().map(|port| *port..=*port).collect();
+    // Ports 1 to 4 carry nothing; a sequence without ports would match everything.
+    let [biz, default, drop] = if turn.is_multiple_of(2) {
+        [
+            single(&[1, STEADY, MOVING, BANNED, STREAM]),
+            single(&[2]),
+            single(&[3]),
+        ]
+    } else {
+        [
+            single(&[1, STEADY]),
+            single(&[2, MOVING, STREAM]),
+            single(&[3, BANNED]),
+        ]
+    };
+    let mut sequences = vec![
+        sequence(1, biz, Some(BIZ)),
+        sequence(2, default, Some(DEFAULT)),
+        sequence(3, drop, None),
+    ];
+    if turn % 4 >= 2 {
+        sequences.push(sequence(4, single(&[4]), None));
+    }
+    policy(sequences)
+}
+
+/// What the traffic threads share with the test.
+#[derive(Default)]
+struct Progress {
+    rounds: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Ends the traffic, also when the test fails.
+struct StopOnDrop(Arc<Progress>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn bind(host: &Host, site: u8, port: u16) -> UdpSocket {
+    let socket = host
+        .netns()
+        .run(|| UdpSocket::bind((host_address(site), port)))
+        .unwrap()
+        .unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// Sends one datagram of each class after the other until told to stop; all but those of `BANNED` have to arrive.
+fn start_datagrams(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<()> {
+    let from = bind(&lab.hosts[0], 0, 40_000);
+    let arriving = [STEADY, MOVING, UNMATCHED].map(|port| bind(&lab.hosts[1], 1, port));
+    // A port that nobody listens on would be answered by ICMP messages.
+    let banned = bind(&lab.hosts[1], 1, BANNED);
+    let progress = Arc::clone(progress);
+    std::thread::spawn(move || {
+        while !progress.stop.load(Ordering::Relaxed) {
+            let number = progress.rounds.load(Ordering::Relaxed).to_be_bytes();
+            from.send_to(&number, (host_address(1), BANNED)).unwrap();
+            for socket in &arriving {
+                from.send_to(&number, socket.local_addr().unwrap()).unwrap();
+                let mut got = [0; 8];
+                socket
+                    .recv(&mut got)
+                    .expect("a datagram that every policy lets through arrives");
+                assert_eq!(got, number, "no datagram is lost or late");
+            }
+            progress.rounds.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(banned);
+    })
+}
+
+/// One connection that asks and answers until told to stop; how often it did.
+fn start_stream(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<u64> {
+    let address = SocketAddr::from((host_address(1), STREAM));
+    let listener = lab.hosts[1]
+        .netns()
+        .run(|| TcpListener::bind(address))
+        .unwrap()
+        .unwrap();
+    let mut client = lab.hosts[0]
+        .netns()
+        .run(|| TcpStream::connect_timeout(&address, PATIENCE))
+        .unwrap()
+        .unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    for stream in [&client, &server] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+    }
+    let progress = Arc::clone(progress);
+    std::thread::spawn(move || {
+        let mut exchanges = 0_u64;
+        while !progress.stop.load(Ordering::Relaxed) {
+            let mut text = [0; 64];
+            client.write_all(&[7; 64]).unwrap();
+            server.read_exact(&mut text).unwrap();
+            server.write_all(&text).unwrap();
+            client.read_exact(&mut text).unwrap();
+            exchanges += 1;
+        }
+        exchanges
+    })
+}
+
+pub async fn a_thousand_replacements_are_atomic() {
+    let lab = TwoSites::build().await;
+    lab.edges[0].apply(&policy_of(0)).await.unwrap();
+    let taps = ["tun0", "tun1"].map(|interface| Tap {
+        host: lab.edges[0].host(),
+        interface,
+        neighbour: Mac::local(9, 9),
+    });
+    let size = RingSize::of_bytes(16 << 20);
+    let capture = Capture::start(&taps, size, Departures::default()).unwrap();
+    assert_eq!(capture.sweep().unwrap(), [true, true]);
+    let progress = Arc::new(Progress::default());
+    let stop = StopOnDrop(Arc::clone(&progress));
+    let datagrams = start_datagrams(&lab, &progress);
+    let stream = start_stream(&lab, &progress);
+    for turn in 1..=REPLACEMENTS {
+        lab.edges[0].apply(&policy_of(turn)).await.unwrap();
+        // Each policy meets traffic, or it would prove nothing.
+        let met = progress.rounds.load(Ordering::Relaxed) + 1;
+        let deadline = Instant::now() + PATIENCE;
+        while progress.rounds.load(Ordering::Relaxed) < met {
+            assert!(Instant::now() < deadline, "traffic stopped at replacement {turn}");
+            std::thread::yield_now();
+        }
+    }
+    drop(stop);
+    datagrams.join().unwrap();
+    let exchanges = stream.join().unwrap();
+    assert_eq!(capture.sweep().unwrap(), [true, true]);
+    let (departures, counts) = capture.finish().unwrap();
+    assert!(counts.iter().all(|count| count.dropped == 0), "{counts:?}");
+    let rounds = progress.rounds.load(Ordering::Relaxed);
+    assert!(rounds >= REPLACEMENTS && exchanges > 0);
+    assert_eq!(departures.of(STEADY), [rounds, 0]);
+    assert_eq!(departures.of(UNMATCHED), [0, rounds]);
+    let [biz, default] = departures.of(MOVING);
+    assert!(
+        biz > 0 && default > 0 && biz + default == rounds,
+        "{biz} {default}"
+    );
+    let [biz, default] = departures.of(BANNED);
+    assert!(biz > 0 && biz < rounds && default == 0, "{biz} {default}");
+    let [biz, default] = departures.of(STREAM);
+    assert!(biz > 0 && default > 0, "{biz} {default}");
+}
+
+/// Ranges around one port, from a generator with a fixed seed; each next policy is changed into from the last.
+pub async fn changed_ranges_match_as_fresh_ones_do() {
+    let lab = TwoSites::build().await;
+    let mut state = 1_u32;
+    let mut random = |below: u32| {
+        // The constants of "Numerical Recipes".
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % below
+    };
+    let edges_of_the_space = [0..=0, 65_534..=65_535];
+    for turn in 0..200 {
+        let mut ranges: Vec<RangeInclusive<u16>> = edges_of_the_space[..=turn % 2].to_vec();
+        for _ in 0..=random(4) {
+            let first = 8074 + u16::try_from(random(10)).unwrap();
+            ranges.push(first..=first + u16::try_from(random(4)).unwrap());
+        }
+        let matches = ranges.iter().any(|range| range.contains(&8080));
+        let ports = ranges.clone();
+        lab.edges[0]
+            .apply(&policy(vec![sequence(1, ports, Some(BIZ))]))
+            .await
+            .unwrap();
+        let before = lab.sent_by_tunnel().await;
+        assert_eq!(lab.send(1), 1);
+        let after = lab.sent_by_tunnel().await;
+        let tunnel = if matches { BIZ } else { DEFAULT };
+        assert_eq!(after[tunnel] - before[tunnel], 1, "turn {turn}: {ranges:?}");
+    }
+}
