@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use verdict::text::counted;
+use verdict::text::ms;
 use verdict::{Outcome, RunOutcome, RunRecord, Verdicts};
 
 use crate::findings::headline;
@@ -69,12 +70,31 @@ fn verdicts_in_short(verdicts: &Verdicts) -> String {
         .iter()
         .map(|verdict| Status::from(&verdict.outcome))
         .collect();
-    let count = counted(statuses.len() as u64, "assertion");
-    if statuses.iter().all(|status| *status == Status::Pass) {
-        count
-    } else {
-        format!("{count}: {}", tally(&statuses))
+    let mut text = counted(statuses.len() as u64, "assertion");
+    if statuses.iter().any(|status| *status != Status::Pass) {
+        text += &format!(": {}", tally(&statuses));
     }
+    text + &first_packets(verdicts)
+}
+
+/// For each event that moved traffic, how soon the first packet was on the new tunnel.
+fn first_packets(verdicts: &Verdicts) -> String {
+    let mut first: Vec<(&str, &str, u64)> = Vec::new();
+    for transition in &verdicts.transitions {
+        let (event, to, ns) = (
+            &*transition.event,
+            &*transition.to_tunnel,
+            transition.first_on_new_path_ns,
+        );
+        match first.iter_mut().find(|known| (known.0, known.1) == (event, to)) {
+            Some(known) => known.2 = known.2.min(ns),
+            None => first.push((event, to, ns)),
+        }
+    }
+    let told = first
+        .iter()
+        .map(|(event, to, ns)| format!("; {event}: first packet on {to} after {}", ms(*ns)));
+    told.collect()
 }
 
 fn details(record: &RunRecord, colour: Colour) -> String {
