@@ -1,9 +1,16 @@
 //! What the Manager tells the WAN edges to do: centralized policy, compiled for each edge.
 //!
 //! Owns the values between the Manager emulation, which compiles them from activated policy, and the fabric,
-//! which turns them into steering. Invariant: nothing here refers to a Manager object; prefixes are expanded.
+//! which turns them into steering. Invariant: nothing here refers to a Manager object; prefixes and classes are
+//! expanded.
+//!
+//! A packet that comes from the site meets the app-route policy of its service VPN first and the data policy then,
+//! as on Cisco's edges: what app-route drops, the data policy never sees; a color that the data policy sets goes
+//! before the one that app-route chose, as long as there is a tunnel of that color.
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -14,8 +21,144 @@ use serde::Serialize;
 pub struct EdgePolicy {
     /// The site of the edge.
     pub site_id: u32,
+    /// At most one app-route policy for each service VPN; sorted.
+    pub app_route: Vec<AppRoutePolicy>,
     /// At most one data policy for each (service VPN, direction); sorted.
     pub data: Vec<DataPolicy>,
+}
+
+impl EdgePolicy {
+    /// No policy: normal routing for everything.
+    #[must_use]
+    pub fn none(site_id: u32) -> Self {
+        Self {
+            site_id,
+            app_route: Vec::new(),
+            data: Vec::new(),
+        }
+    }
+}
+
+/// An app-route policy as one edge applies it in one service VPN, to what comes from the site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppRoutePolicy {
+    /// The service VPN.
+    pub service_vpn: u16,
+    /// First match wins; ascending ids.
+    pub sequences: Vec<AppRouteSequence>,
+    /// The class that packets need which no sequence matches; `None`: normal routing.
+    pub default_class: Option<SlaClass>,
+}
+
+/// One sequence of an app-route policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppRouteSequence {
+    /// 1 to 65534.
+    pub id: u16,
+    /// What it matches: the conjunction of all fields.
+    pub matching: Match,
+    /// Which tunnels it chooses; `None`: normal routing.
+    pub choice: Option<AppRoute>,
+    /// Counter name.
+    pub counter: Option<String>,
+}
+
+/// How app-route chooses among the tunnels to a destination that are up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct AppRoute {
+    /// What a tunnel has to meet; `None`: any tunnel does.
+    pub class: Option<SlaClass>,
+    /// Which of the tunnels that meet it are taken, while there are such.
+    pub preference: Preference,
+    /// What happens when no tunnel meets the class.
+    pub unmet: Unmet,
+}
+
+/// Which tunnels come first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Preference {
+    /// None; flows are shared over all.
+    Equal,
+    /// Those of these colors; flows are shared over them.
+    Colors(Vec<String>),
+    /// By tiers.
+    Group(ColorGroup),
+}
+
+/// What app-route does when no tunnel meets the class.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Unmet {
+    /// Flows are shared over all tunnels.
+    Any,
+    /// `strict`: dropped.
+    Drop,
+    /// `backup-sla-preferred-color`: these colors; without a tunnel of them as `Any`.
+    Backup(Vec<String>),
+    /// `fallback-to-best-path`: the tunnels that are best.
+    Best(BestPath),
+}
+
+/// `fallback-best-tunnel`: what makes a tunnel best, the most important first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct BestPath {
+    /// Each criterion with its variance: a tunnel no worse than the best by more than that is as good.
+    pub criteria: Vec<Criterion>,
+}
+
+/// One criterion of [`BestPath`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Criterion {
+    /// Variance in millionths of the packets.
+    Loss(u32),
+    /// Variance of the latency.
+    Latency(Duration),
+    /// Variance of the jitter.
+    Jitter(Duration),
+}
+
+/// What tunnels are measured by; each bound is inclusive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct SlaClass {
+    /// Its name on the Manager.
+    pub name: String,
+    /// Most millionths of packets that may be lost.
+    pub loss: Option<u32>,
+    /// Longest mean latency, there and back halved.
+    pub latency: Option<Duration>,
+    /// Most mean jitter.
+    pub jitter: Option<Duration>,
+}
+
+/// `preferred-color-group`: one to three tiers, the first the most preferred.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ColorGroup {
+    /// Its name on the Manager.
+    pub name: String,
+    /// The tiers.
+    pub tiers: Vec<ColorTier>,
+    /// Drop when no tier has a tunnel, instead of normal routing.
+    pub restrict: bool,
+}
+
+/// One tier of a [`ColorGroup`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ColorTier {
+    /// Colors, at least one; flows are shared over them.
+    pub colors: Vec<String>,
+    /// Which ways count.
+    pub path: PathPreference,
+}
+
+/// `path-preference` of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PathPreference {
+    /// One tunnel from edge to edge.
+    DirectPath,
+    /// Through other edges.
+    MultiHopPath,
+    /// Either.
+    AllPaths,
 }
 
 /// A data policy as one edge applies it in one service VPN.
@@ -62,12 +205,14 @@ pub struct Sequence {
     pub matching: Match,
     /// What it does.
     pub action: Action,
+    /// Counter name.
+    pub counter: Option<String>,
 }
 
 /// Match conditions; an empty list matches anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Match {
-    /// Any of these. `Some(empty)` matches nothing, `None` matches everything.
+    /// Any of these. `Some(empty)` matches nothing, `None` matches everything of either address family.
     pub source_prefixes: Option<Vec<IpNet>>,
     /// As `source_prefixes`.
     pub destination_prefixes: Option<Vec<IpNet>>,
@@ -77,29 +222,54 @@ pub struct Match {
     pub destination_ports: Vec<RangeInclusive<u16>>,
     /// Any of these IP protocol numbers.
     pub protocols: Vec<u8>,
+    /// Any of these differentiated services code points, 0 to 63.
+    pub dscp: Vec<u8>,
 }
 
-/// What happens to a packet that a sequence matches.
+/// What happens to a packet that a sequence of a data policy matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Action {
     /// Discarded.
     Drop,
-    /// Forwarded, on the given local TLOCs if any are named.
+    /// Forwarded.
     Accept {
-        /// `set local-tloc-list`.
-        local_tlocs: Option<LocalTlocs>,
-        /// Counter name.
-        counter: Option<String>,
+        /// Which way; `None`: as routing, or app-route, has it.
+        path: Option<DataPath>,
+        /// A copy goes to the site's inspection service.
+        inspect: bool,
     },
 }
 
+/// The way that a data policy sets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum DataPath {
+    /// `set local-tloc-list`.
+    Local(LocalTlocs),
+    /// `set tloc` and `set tloc-list`: to these remote TLOCs, whatever the destination, those of the highest
+    /// preference that are up; dropped when none is.
+    Remote(Vec<RemoteTloc>),
+    /// `set preferred-color-group`.
+    Group(ColorGroup),
+}
+
 /// `set local-tloc-list { color …; restrict }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct LocalTlocs {
-    /// Colors, at least one.
+    /// Colors, at least one; flows are shared over them.
     pub colors: Vec<String>,
     /// Drop when none of the colors is up, instead of normal routing.
     pub restrict: bool,
+}
+
+/// A TLOC of another edge.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct RemoteTloc {
+    /// The edge's system IP.
+    pub system_ip: Ipv4Addr,
+    /// The TLOC's color.
+    pub color: String,
+    /// The higher, the more preferred.
+    pub preference: u32,
 }
 
 /// The WAN edges, as the Manager sees them.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use manager_support::{MemoryEdges, PASSWORD, Session, client, client_builder, config, device, start, url};
 use netsim::manager::{Activities, Change, Config, Device, Event, Manager, ObjectKind};
-use netsim::policy::{Action, DefaultAction, PolicyDirection};
+use netsim::policy::{Action, DataPath, DefaultAction, PolicyDirection};
 use reqwest::Version;
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ fn assert_steered(edges: &MemoryEdges) {
         assert_eq!(data.sequences.len(), 2);
         for sequence in &data.sequences {
             let Action::Accept {
-                local_tlocs: Some(tlocs),
+                path: Some(DataPath::Local(tlocs)),
                 ..
             } = &sequence.action
             else {

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
 use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, TunnelSpec};
 use netsim::policy::{
-    Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
+    Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
 
 const VPN: u16 = 10;
@@ -174,15 +174,17 @@ pub fn policy(endpoints: Vec<IpNet>) -> EdgePolicy {
             ..Match::default()
         },
         action: Action::Accept {
-            local_tlocs: Some(LocalTlocs {
+            path: Some(DataPath::Local(LocalTlocs {
                 colors: vec![COLOR.to_owned()],
                 restrict: true,
-            }),
-            counter: None,
+            })),
+            inspect: false,
         },
+        counter: None,
     };
     EdgePolicy {
         site_id: 100,
+        app_route: Vec::new(),
         data: vec![DataPolicy {
             service_vpn: VPN,
             direction: PolicyDirection::FromService,

@@ -89,12 +89,21 @@ struct Steering {
 /// differs from the one before only in prefixes or ports goes on with its counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceCount {
-    /// Position of its data policy.
-    pub data: usize,
+    /// Its policy.
+    pub of: Counted,
     /// The sequence; `None` is the default action.
     pub sequence: Option<u16>,
     /// What it matched.
     pub count: RuleCount,
+}
+
+/// A policy of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// The app-route policy at this position.
+    AppRoute(usize),
+    /// The data policy at this position.
+    Data(usize),
 }
 
 /// Why an edge could not be set up.
@@ -247,15 +256,15 @@ impl Edge {
                 match counts.last_mut() {
                     // One sequence of several protocols is several rules.
                     Some(SequenceCount {
-                        data: last_data,
+                        of: last_of,
                         sequence: last,
                         count,
-                    }) if (*last_data, *last) == (position, sequence) => {
+                    }) if (*last_of, *last) == (Counted::Data(position), sequence) => {
                         count.packets += rule.packets;
                         count.octets += rule.octets;
                     }
                     _ => counts.push(SequenceCount {
-                        data: position,
+                        of: Counted::Data(position),
                         sequence,
                         count: rule,
                     }),
@@ -318,13 +327,9 @@ impl Edge {
 impl Steering {
     /// Nothing in force yet.
     fn new(nft: Socket, site_id: u32) -> Self {
-        let policy = EdgePolicy {
-            site_id,
-            data: Vec::new(),
-        };
         Self {
             nft,
-            policy,
+            policy: EdgePolicy::none(site_id),
             table: None,
         }
     }

@@ -13,7 +13,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::nft::{Chain, Elements, Expression, Field, Set, Table, Value};
-use crate::policy::{Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, PolicyDirection, Sequence};
+use crate::policy::{
+    Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, PolicyDirection, Sequence,
+};
 
 /// The table that holds the steering of an edge.
 pub const TABLE: &str = "sdwan";
@@ -227,8 +229,8 @@ fn action(sequence: &Sequence, marks: &[TunnelMark]) -> Result<Vec<Expression>, 
     let mut expressions = vec![Expression::Count];
     match &sequence.action {
         Action::Drop => expressions.push(Expression::Drop),
-        Action::Accept { local_tlocs, .. } => {
-            if let Some(tlocs) = local_tlocs {
+        Action::Accept { path, .. } => {
+            if let Some(DataPath::Local(tlocs)) = path {
                 expressions.push(Expression::SetMark(mark(sequence.id, tlocs, marks)?));
             }
             expressions.push(Expression::Accept);

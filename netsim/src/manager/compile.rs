@@ -13,7 +13,7 @@ use super::objects::Objects;
 use super::sequence::{Addresses, BaseAction, DataSequence, Family, LocalTlocList};
 use super::value::Encapsulation;
 use super::vsmart_policy::{Application, Assembly};
-use crate::policy::{Action, DataPolicy, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence};
+use crate::policy::{Action, DataPath, DataPolicy, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence};
 
 /// Why a policy cannot be compiled.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -72,16 +72,14 @@ pub(super) fn compile(
     data.sort_by_key(|policy| (policy.service_vpn, policy.direction));
     Ok(EdgePolicy {
         site_id: place.site_id,
+        app_route: Vec::new(),
         data,
     })
 }
 
 /// What an edge does when no policy is active.
 pub(super) fn no_policy(place: Place<'_>) -> EdgePolicy {
-    EdgePolicy {
-        site_id: place.site_id,
-        data: Vec::new(),
-    }
+    EdgePolicy::none(place.site_id)
 }
 
 /// Checks that at most one application wants each site, service VPN and direction.
@@ -184,6 +182,7 @@ fn sequence(raw: &DataSequence, objects: &Objects) -> Result<Sequence, CompileEr
         source_ports: raw.source_ports.clone(),
         destination_ports: raw.destination_ports.clone(),
         protocols: raw.protocols.clone(),
+        dscp: raw.dscp.clone(),
     };
     // Without a prefix nothing else would keep the sequence to its address family.
     if matching.source_prefixes.is_none() && matching.destination_prefixes.is_none() {
@@ -192,14 +191,15 @@ fn sequence(raw: &DataSequence, objects: &Objects) -> Result<Sequence, CompileEr
     let action = match raw.base_action {
         BaseAction::Drop => Action::Drop,
         BaseAction::Accept => Action::Accept {
-            local_tlocs: raw.local_tlocs.as_ref().map(local_tlocs),
-            counter: raw.counter.clone(),
+            path: raw.local_tlocs.as_ref().map(local_tlocs).map(DataPath::Local),
+            inspect: false,
         },
     };
     Ok(Sequence {
         id: raw.id,
         matching,
         action,
+        counter: raw.counter.clone(),
     })
 }
 

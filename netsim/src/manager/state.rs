@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Device;
 use crate::bfd::State;
-use crate::policy::{Action, DataPolicy, DefaultAction, EdgePolicy, Match, PolicyDirection, Sequence};
+use crate::fabric::edge::Counted;
+use crate::policy::{Action, DataPath, DataPolicy, DefaultAction, Match, PolicyDirection, Sequence};
 use crate::telemetry::{PolicyReport, TunnelReport};
 
 /// All edges of a lab.
@@ -173,9 +174,12 @@ fn millis(duration: Duration) -> f64 {
 }
 
 fn sequences(report: &PolicyReport) -> Vec<SequenceState> {
-    let EdgePolicy { data, .. } = &report.policy;
+    let data = &report.policy.data;
     let counts = report.counts.iter().filter_map(|count| {
-        let data = data.get(count.data)?;
+        let Counted::Data(position) = count.of else {
+            return None;
+        };
+        let data = data.get(position)?;
         let sequence = match count.sequence {
             Some(id) => Some(data.sequences.iter().find(|sequence| sequence.id == id)?),
             None => None,
@@ -210,7 +214,11 @@ fn default_action(data: &DataPolicy) -> SequenceState {
 fn of_sequence(data: &DataPolicy, sequence: &Sequence) -> SequenceState {
     let (action, tlocs) = match &sequence.action {
         Action::Drop => ("drop", None),
-        Action::Accept { local_tlocs, .. } => ("accept", local_tlocs.as_ref()),
+        Action::Accept {
+            path: Some(DataPath::Local(tlocs)),
+            ..
+        } => ("accept", Some(tlocs)),
+        Action::Accept { .. } => ("accept", None),
     };
     SequenceState {
         sequence: Some(sequence.id),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use netsim::capture::{Capture, Frame, RingSize, Sink, Tap, Way, decode};
 use netsim::fabric::{Host, Mac};
 use netsim::policy::{
-    Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
+    Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
 
 use super::two_sites::{BIZ, COLORS, DEFAULT, TwoSites, VPN, host_address};
@@ -58,18 +58,20 @@ fn sequence(id: u16, ports: Vec<RangeInclusive<u16>>, color: Option<usize>) -> S
             ..Match::default()
         },
         action: color.map_or(Action::Drop, |color| Action::Accept {
-            local_tlocs: Some(LocalTlocs {
+            path: Some(DataPath::Local(LocalTlocs {
                 colors: vec![COLORS[color].into()],
                 restrict: true,
-            }),
-            counter: None,
+            })),
+            inspect: false,
         }),
+        counter: None,
     }
 }
 
 fn policy(sequences: Vec<Sequence>) -> EdgePolicy {
     EdgePolicy {
         site_id: 100,
+        app_route: Vec::new(),
         data: vec![DataPolicy {
             service_vpn: VPN,
             direction: PolicyDirection::FromService,

@@ -1,7 +1,8 @@
 //! Which tunnel packets take under which policy.
 
+use netsim::fabric::edge::Counted;
 use netsim::policy::{
-    Action, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
+    Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
 
 use super::two_sites::{BIZ, DEFAULT, TwoSites, VPN, host_address};
@@ -10,6 +11,7 @@ pub fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePo
     let direction = PolicyDirection::FromService;
     EdgePolicy {
         site_id: 100,
+        app_route: Vec::new(),
         data: vec![DataPolicy {
             service_vpn: VPN,
             direction,
@@ -29,12 +31,13 @@ pub fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
             ..Match::default()
         },
         action: Action::Accept {
-            local_tlocs: Some(LocalTlocs {
+            path: Some(DataPath::Local(LocalTlocs {
                 colors: vec![color.into()],
                 restrict,
-            }),
-            counter: None,
+            })),
+            inspect: false,
         },
+        counter: None,
     }
 }
 
@@ -125,6 +128,7 @@ pub async fn an_empty_policy_restores_normal_routing() {
     lab.edges[0]
         .apply(&EdgePolicy {
             site_id: 100,
+            app_route: Vec::new(),
             data: vec![],
         })
         .await
@@ -184,20 +188,17 @@ pub async fn each_sequence_counts_what_it_matched() {
     assert_eq!(in_force, asked);
     let counted: Vec<_> = counts
         .iter()
-        .map(|count| {
-            (
-                count.data,
-                count.sequence,
-                count.count.packets,
-                count.count.octets,
-            )
-        })
+        .map(|count| (count.of, count.sequence, count.count.packets, count.count.octets))
         .collect();
     // An IPv4 and a UDP header, and five octets of payload.
     let octets = 20 * (20 + 8 + 5);
     assert_eq!(
         counted,
-        [(0, Some(1), 0, 0), (0, Some(2), 20, octets), (0, None, 0, 0)]
+        [
+            (Counted::Data(0), Some(1), 0, 0),
+            (Counted::Data(0), Some(2), 20, octets),
+            (Counted::Data(0), None, 0, 0)
+        ]
     );
     let mut other_port = asked.clone();
     other_port.data[0].sequences[0].matching.destination_ports = vec![9998..=9998];

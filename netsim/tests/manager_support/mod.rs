@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use netsim::bfd::{State as SessionState, Statistics, Timing};
-use netsim::fabric::edge::SequenceCount;
+use netsim::fabric::edge::{Counted, SequenceCount};
 use netsim::fabric::host::PacketCount;
 use netsim::fabric::nft::RuleCount;
 use netsim::manager::{Config, Device, Manager, SecretString};
@@ -153,10 +153,7 @@ impl Telemetry for MemoryEdges {
     }
 
     async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
-        let policy = self.in_force(site_id).unwrap_or(EdgePolicy {
-            site_id,
-            data: Vec::new(),
-        });
+        let policy = self.in_force(site_id).unwrap_or(EdgePolicy::none(site_id));
         let mut counts = Vec::new();
         for (data, of) in policy.data.iter().enumerate() {
             let sequences = of
@@ -165,7 +162,7 @@ impl Telemetry for MemoryEdges {
                 .map(|sequence| Some(sequence.id))
                 .chain([None]);
             counts.extend(sequences.map(|sequence| SequenceCount {
-                data,
+                of: Counted::Data(data),
                 sequence,
                 count: RuleCount {
                     packets: 7,

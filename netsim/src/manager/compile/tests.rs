@@ -67,12 +67,13 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
             ..Match::default()
         },
         action: Action::Accept {
-            local_tlocs: Some(LocalTlocs {
+            path: Some(DataPath::Local(LocalTlocs {
                 colors: vec!["biz-internet".to_owned()],
                 restrict: true,
-            }),
-            counter: None,
+            })),
+            inspect: false,
         },
+        counter: None,
     };
     let data = DataPolicy {
         service_vpn: 10,
@@ -84,16 +85,11 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
         edges[0],
         EdgePolicy {
             site_id: 1,
+            app_route: Vec::new(),
             data: vec![data]
         }
     );
-    assert_eq!(
-        edges[1],
-        EdgePolicy {
-            site_id: 2,
-            data: Vec::new()
-        }
-    );
+    assert_eq!(edges[1], EdgePolicy::none(2));
 }
 
 #[test]
