@@ -74,6 +74,18 @@ pub struct AppRoute {
     pub unmet: Unmet,
 }
 
+impl AppRoute {
+    /// Any tunnel that meets the class, and any at all when none does.
+    #[must_use]
+    pub fn of_class(class: SlaClass) -> Self {
+        Self {
+            class: Some(class),
+            preference: Preference::Equal,
+            unmet: Unmet::Any,
+        }
+    }
+}
+
 /// Which tunnels come first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Preference {

@@ -3,24 +3,27 @@
 //! Owns one socket for each tunnel of each edge, bound to the tunnel's device, and one thread that sends hellos,
 //! returns those of others and judges. It is one thread on purpose: when the machine stalls, it stalls for asker
 //! and answerer alike, and no session is judged before everything that arrived has been read. Invariants: while
-//! the prober is paused no hello is sent and no session judged; a tunnel whose session is down is out of use on
-//! its edge, and back in use when it is up.
+//! the prober is paused no hello is sent and no session judged; an edge is told of every change of a session, and
+//! of the totals of its sessions at the end of each poll interval.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
 use tokio::sync::{mpsc as tasks, oneshot, watch};
 
 use super::packet::PACKET_LEN;
-use super::{ECHO_PORT, Packet, PacketKind, Session, State, Timing, Transition};
-use crate::fabric::{Edge, HostError, TunnelUse};
+use super::{ECHO_PORT, Packet, PacketKind, Session, State, Timing, Totals, Transition};
+use crate::fabric::{DeviceSpec, Edge, HostError};
 use crate::netns::NetnsError;
+use crate::policy::SlaClass;
+use crate::sla::{SlaChange, TunnelKey};
 
 /// Class selector 6, as Cisco marks its BFD packets (DSCP 48), in the upper six bits of the TOS octet.
 const TOS_CS6: u8 = 48 << 2;
@@ -28,7 +31,7 @@ const TOS_CS6: u8 = 48 << 2;
 const QUIET_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A session of a prober.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     /// Position of the edge.
     pub edge: usize,
@@ -47,15 +50,29 @@ pub struct SessionView {
     pub session: Session,
 }
 
-/// A session changed its state, and its edge acted on it.
+/// What an edge has learned of a tunnel.
 #[derive(Debug)]
 pub struct TunnelChange {
-    /// The session.
+    /// The tunnel's session.
     pub id: SessionId,
-    /// How it changed.
-    pub transition: Transition,
-    /// Whether the edge could take the tunnel out of use or back.
-    pub applied: Result<(), HostError>,
+    /// What it is.
+    pub news: News,
+    /// Whether the edge could route accordingly.
+    pub applied: Result<(), Arc<HostError>>,
+}
+
+/// A change of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Its session changed its state.
+    Session(Transition),
+    /// It meets a class from now on, or no longer.
+    Class {
+        /// The class.
+        class: SlaClass,
+        /// Whether it is met.
+        met: bool,
+    },
 }
 
 /// Why probing could not start.
@@ -108,14 +125,14 @@ enum Request {
 }
 
 impl Prober {
-    /// Starts a session for each tunnel and remote edge of `edges`; `observe` is told of every change of state,
-    /// after the edge has acted on it.
+    /// Starts a session for each tunnel and remote edge of `edges`, in the first service VPN that both have;
+    /// `observe` is told of every change, after the edge has acted on it.
     ///
     /// # Errors
     /// [`ProberError`].
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, and when an edge has no device in a VPN that a remote edge is probed in.
     pub fn start(
         edges: &[Arc<Edge>],
         timing: Timing,
@@ -123,15 +140,10 @@ impl Prober {
     ) -> Result<Self, ProberError> {
         let now = Instant::now();
         let (mut sockets, mut sessions, mut by_peer) = (Vec::new(), Vec::new(), HashMap::new());
-        for (edge_position, edge) in edges.iter().enumerate() {
-            for (tunnel, (spec, socket)) in edge.tunnels().iter().zip(open(edge)?).enumerate() {
-                for (remote, (peer, _)) in spec.remotes.iter().enumerate() {
-                    let id = SessionId {
-                        edge: edge_position,
-                        tunnel,
-                        remote,
-                    };
-                    by_peer.insert((sockets.len(), peer.address), sessions.len());
+        for (position, edge) in edges.iter().enumerate() {
+            for (probed, socket) in open(edge)? {
+                for (id, address) in probed.sessions(position) {
+                    by_peer.insert((sockets.len(), address), sessions.len());
                     sessions.push((id, Session::new(timing, now)));
                 }
                 sockets.push(socket);
@@ -155,6 +167,7 @@ impl Prober {
             woken,
             changes,
             pending: pending_now,
+            polling: edges.iter().map(|edge| edge.spec().polling.interval).min(),
             pauses: 0,
             pausing: Vec::new(),
         };
@@ -217,25 +230,77 @@ impl Remote {
     }
 }
 
-/// A socket for each tunnel of an edge.
-fn open(edge: &Edge) -> Result<Vec<UdpSocket>, ProberError> {
+/// A tunnel device, and the remote edges that are probed over it.
+struct Probed<'a> {
+    tunnel: usize,
+    device: &'a DeviceSpec,
+    /// Each by its position and its address on the device's link.
+    remotes: Vec<(usize, Ipv4Addr)>,
+}
+
+impl Probed<'_> {
+    fn sessions(&self, edge: usize) -> impl Iterator<Item = (SessionId, Ipv4Addr)> {
+        self.remotes.iter().map(move |&(remote, address)| {
+            let id = SessionId {
+                edge,
+                tunnel: self.tunnel,
+                remote,
+            };
+            (id, address)
+        })
+    }
+}
+
+/// The devices that tunnels of an edge are probed over.
+fn probed(edge: &Edge) -> Vec<Probed<'_>> {
+    let mut probed: Vec<Probed<'_>> = Vec::new();
+    for (tunnel, spec) in edge.tunnels().iter().enumerate() {
+        for device in &spec.devices {
+            let remotes = spec.remotes.iter().enumerate().filter_map(|(position, remote)| {
+                let vpn = remote.vpns.first().filter(|vpn| vpn.service_vpn == device.service_vpn)?;
+                let addresses = vpn.addresses.iter();
+                let address = addresses.into_iter().find_map(|address| match address {
+                    IpAddr::V4(address) => Some(*address),
+                    IpAddr::V6(_) => None,
+                })?;
+                Some((position, address))
+            });
+            let remotes: Vec<_> = remotes.collect();
+            if !remotes.is_empty() {
+                probed.push(Probed {
+                    tunnel,
+                    device,
+                    remotes,
+                });
+            }
+        }
+    }
+    probed
+}
+
+/// A socket for each device that is probed over.
+fn open(edge: &Edge) -> Result<Vec<(Probed<'_>, UdpSocket)>, ProberError> {
     let host = edge.host();
     host.netns().run(|| {
-        let sockets = edge.tunnels().iter().map(|tunnel| {
-            let device = &tunnel.device;
-            bind(device.address.addr(), &device.interface).map_err(|source| ProberError::Socket {
+        let sockets = probed(edge).into_iter().map(|probed| {
+            let device = probed.device;
+            let socket = bind(device).map_err(|source| ProberError::Socket {
                 host: host.name().to_owned(),
                 interface: device.interface.clone(),
                 source,
-            })
+            })?;
+            Ok((probed, socket))
         });
         sockets.collect::<Result<Vec<_>, _>>()
     })?
 }
 
-fn bind(address: Ipv4Addr, interface: &str) -> io::Result<UdpSocket> {
+fn bind(device: &DeviceSpec) -> io::Result<UdpSocket> {
+    let addresses = device.addresses.iter().map(IpNet::addr);
+    let address = addresses.into_iter().find(IpAddr::is_ipv4);
+    let address = address.ok_or_else(|| io::Error::other("the device has no IPv4 address"))?;
     let socket = UdpSocket::bind((address, ECHO_PORT))?;
-    setsockopt(&socket, sockopt::BindToDevice, &interface.into())?;
+    setsockopt(&socket, sockopt::BindToDevice, &(&device.interface).into())?;
     setsockopt(&socket, sockopt::Ipv4Tos, &i32::from(TOS_CS6))?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     Ok(socket)
@@ -250,36 +315,57 @@ fn peers(by_peer: &HashMap<(usize, Ipv4Addr), usize>, count: usize) -> Vec<(usiz
     peers
 }
 
-type Changes = Vec<tasks::UnboundedSender<(SessionId, Transition)>>;
+type Changes = Vec<tasks::UnboundedSender<Told>>;
 
-/// One task for each edge, which acts on changes in their order: netlink never holds up the hellos.
+/// What the thread tells the task of an edge.
+enum Told {
+    Turned(TunnelKey, Transition),
+    Polled(Vec<(TunnelKey, Totals)>, Instant),
+}
+
+/// One task for each edge, which acts on what the thread tells in its order: netlink never holds up the hellos.
 fn route(
     edges: &[Arc<Edge>],
     observe: impl Fn(TunnelChange) + Send + Sync + 'static,
 ) -> (tokio::task::JoinSet<()>, Changes) {
     let observe = Arc::new(observe);
     let mut routing = tokio::task::JoinSet::new();
-    let changes = edges.iter().map(|edge| {
-        let (sender, mut changes) = tasks::unbounded_channel::<(SessionId, Transition)>();
+    let changes = edges.iter().enumerate().map(|(position, edge)| {
+        let (sender, mut inbox) = tasks::unbounded_channel();
         let (edge, observe) = (Arc::clone(edge), Arc::clone(&observe));
         routing.spawn(async move {
-            while let Some((id, transition)) = changes.recv().await {
-                let tunnel_use = match transition.to {
-                    State::Down => TunnelUse::Withdrawn,
-                    State::Up | State::Pending => TunnelUse::InUse,
-                };
-                let applied = edge.set_tunnel_use(id.tunnel, id.remote, tunnel_use).await;
-                observe(TunnelChange {
-                    id,
-                    transition,
-                    applied,
-                });
+            while let Some(told) = inbox.recv().await {
+                let (news, applied) = act(&edge, told).await;
+                let applied = applied.map_err(Arc::new);
+                for ((tunnel, remote), news) in news {
+                    let edge = position;
+                    observe(TunnelChange {
+                        id: SessionId { edge, tunnel, remote },
+                        news,
+                        applied: applied.clone(),
+                    });
+                }
             }
         });
         sender
     });
     let changes = changes.collect();
     (routing, changes)
+}
+
+async fn act(edge: &Edge, told: Told) -> (Vec<(TunnelKey, News)>, Result<(), HostError>) {
+    let (turned, (changes, applied)) = match told {
+        Told::Turned(tunnel, transition) => {
+            let done = edge.turn(tunnel, transition.to).await;
+            (Some((tunnel, News::Session(transition))), done)
+        }
+        Told::Polled(totals, now) => (None, edge.poll(totals, now).await),
+    };
+    let judged = changes.into_iter().map(|SlaChange { tunnel, class, met }| {
+        let news = News::Class { class, met };
+        (tunnel, news)
+    });
+    (turned.into_iter().chain(judged).collect(), applied)
 }
 
 struct Worker {
@@ -292,6 +378,8 @@ struct Worker {
     woken: OwnedFd,
     changes: Changes,
     pending: watch::Sender<usize>,
+    /// Time between polls; none when there is no edge.
+    polling: Option<Duration>,
     /// How many want hellos to stop.
     pauses: u32,
     /// Who still waits for quiet, and until when.
@@ -301,6 +389,7 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let mut next_hello = Instant::now();
+        let mut next_poll = self.polling.map(|polling| next_hello + polling);
         loop {
             if !self.take_requests() {
                 return;
@@ -320,6 +409,10 @@ impl Worker {
                 // A tick that came late does not take its echoes' time away from the next.
                 let on_time = now - next_hello < self.timing.hello / 10;
                 next_hello = if on_time { next_hello } else { now } + self.timing.hello;
+                if next_poll.is_some_and(|due| now >= due) {
+                    self.tell_totals(now);
+                    next_poll = self.polling.map(|polling| now + polling);
+                }
             }
         }
     }
@@ -407,6 +500,18 @@ impl Worker {
         }
     }
 
+    /// Tells each edge what its sessions have counted so far.
+    fn tell_totals(&self, now: Instant) {
+        let mut totals: Vec<Vec<(TunnelKey, Totals)>> = vec![Vec::new(); self.changes.len()];
+        for (id, session) in lock(&self.sessions).iter() {
+            totals[id.edge].push(((id.tunnel, id.remote), session.totals()));
+        }
+        for (change, totals) in self.changes.iter().zip(totals) {
+            // The task ends with the prober.
+            change.send(Told::Polled(totals, now)).ok();
+        }
+    }
+
     /// Reads what a socket has: returns hellos, takes echoes.
     fn read(&self, socket: usize) {
         let mut octets = [0; PACKET_LEN + 1];
@@ -461,7 +566,7 @@ impl Worker {
             self.pending.send_modify(|pending| *pending -= 1);
         }
         // The task ends with the prober, which then needs no routes any more.
-        self.changes[id.edge].send((id, transition)).ok();
+        self.changes[id.edge].send(Told::Turned((id.tunnel, id.remote), transition)).ok();
     }
 
     fn send(&self, socket: usize, to: Ipv4Addr, packet: &Packet) {

@@ -1,91 +1,170 @@
-//! A WAN edge: tunnels, the routing tables that choose among them, and the policy in force.
+//! A WAN edge: its tunnels, its routing tables, and the policy in force.
 //!
-//! Owns the mapping from local TLOC to firewall mark to routing table. For the tunnel at position `i` there are
-//! two tables: the preferred one holds the remote prefixes over the tunnel and falls through to the main table
-//! where it has none; the strict one ends each remote prefix in a black hole, so that traffic pinned to a tunnel
-//! that is down is dropped and never leaks. The main table sends remote prefixes over the default tunnel.
-//! A tunnel to a remote edge that is out of use has no routes in any of them, so that strict traffic meets the
-//! black hole and preferred traffic falls through. Invariant: one rule for each table, however many endpoints a
-//! policy names.
+//! Owns the way from a policy and the health of tunnels to what the kernel does. Each service VPN has a routing
+//! table of its own, and so has each way of choosing among tunnels that the policy asks for ([`super::choices`]);
+//! what they hold is computed as a whole ([`super::routing`]) and the kernel is told the difference. Invariants:
+//! one rule for each table, however many endpoints a policy names; a policy changes in one nftables transaction,
+//! before which all tables that it needs are there and after which those are gone that it does not need.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
 
-use futures::TryFutureExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use tokio::sync::Mutex;
-use tracing::warn;
 
-use super::host::{Host, HostError, TABLE_MAIN, VxlanPeer, VxlanSpec};
-use super::nft::{NftError, RuleCount, Socket, Table};
-use super::steering::{self, TunnelMark, VpnInterfaces};
+use super::choices::{Choices, PRIORITY_OUTPUT, VPNS_MAX, vpn_rule};
+use super::host::routes::{MarkRule, NextHop};
+use super::host::{Families, Host, HostError, Mac, PacketCount, VxlanPeer, VxlanSpec};
+use super::nft::{Family, NftError, RuleCount, Socket, Table};
+use super::routing::{self, Destinations, NoGateway, Routes};
+use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
+use crate::bfd::{State as SessionState, Totals};
 use crate::policy::{ApplyError, EdgePolicy};
-
-/// Marks and tables of tunnels count from here.
-const FIRST_TABLE: u32 = 1000;
-/// Rules of tunnels come before the main table's, which has priority 32766.
-const FIRST_PRIORITY: u32 = 1000;
+use crate::sla::{Health, Polling, SlaBoard, SlaChange, TunnelKey};
 
 /// What an edge is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeSpec {
     /// The site id that the Manager knows it by.
     pub site_id: u32,
-    /// Its service VPN.
-    pub service_vpn: u16,
-    /// Its service-side interfaces; they exist on the host already.
-    pub service_interfaces: Vec<String>,
-    /// Its tunnels, one VXLAN device for each transport.
+    /// Its system IP.
+    pub system_ip: Ipv4Addr,
+    /// Its service VPNs, at most 255.
+    pub vpns: Vec<VpnSpec>,
+    /// Its tunnels, one for each transport that it is attached to.
     pub tunnels: Vec<TunnelSpec>,
-    /// Position in `tunnels` of the one for traffic that no policy matches.
-    pub default_tunnel: usize,
+    /// The colors that traffic takes which no policy sends elsewhere; flows are shared over several.
+    pub default_colors: Vec<String>,
+    /// How tunnels are judged against the classes in force.
+    pub polling: Polling,
+    /// Where copies of inspected packets go.
+    pub inspection: Option<InspectionSpec>,
 }
 
-/// One tunnel device of an edge and what is behind it.
-#[derive(Debug, Clone)]
+/// A service VPN of an edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpnSpec {
+    /// Its number.
+    pub service_vpn: u16,
+    /// The edge's interfaces towards the site; they exist on the host already.
+    pub interfaces: Vec<String>,
+    /// The prefixes of the site.
+    pub routes: Vec<SiteRoute>,
+}
+
+/// A prefix of the edge's own site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteRoute {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// The way to it.
+    pub hop: NextHop,
+}
+
+/// The tunnels of an edge over one transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelSpec {
     /// The color of its local TLOC.
     pub color: String,
-    /// The device.
-    pub device: VxlanSpec,
-    /// Other edges, with the prefixes at their sites.
-    pub remotes: Vec<(VxlanPeer, Vec<Ipv4Net>)>,
+    /// Outer address.
+    pub local: IpAddr,
+    /// Outer UDP port, the same on all edges.
+    pub port: u16,
+    /// Largest inner IP packet, in octets.
+    pub mtu: u32,
+    /// One device for each service VPN.
+    pub devices: Vec<DeviceSpec>,
+    /// The edges at the other ends.
+    pub remotes: Vec<RemoteSpec>,
 }
 
-/// Whether a tunnel to a remote edge carries traffic.
+/// The device of one service VPN on one transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSpec {
+    /// The service VPN; its number is the VXLAN network identifier.
+    pub service_vpn: u16,
+    /// Interface name, at most 15 bytes.
+    pub interface: String,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// Its inner addresses: one of IPv4, and one of IPv6 if the VPN carries it.
+    pub addresses: Vec<IpNet>,
+}
+
+/// An edge at the other end of tunnels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSpec {
+    /// Its site.
+    pub site_id: u32,
+    /// Its system IP.
+    pub system_ip: Ipv4Addr,
+    /// Its outer address.
+    pub underlay: IpAddr,
+    /// The service VPNs that both edges have, at least one; the tunnel is probed in the first.
+    pub vpns: Vec<RemoteVpn>,
+}
+
+/// A service VPN at the other end of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteVpn {
+    /// Its number.
+    pub service_vpn: u16,
+    /// The link-layer address of the remote device.
+    pub mac: Mac,
+    /// The inner addresses of the remote device, the IPv4 address first.
+    pub addresses: Vec<IpAddr>,
+    /// What can be reached through it.
+    pub prefixes: Vec<RemotePrefix>,
+}
+
+/// A prefix of another site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TunnelUse {
-    /// Its routes are in place.
-    InUse,
-    /// It has no routes: strict traffic is dropped, preferred traffic takes the default tunnel.
-    Withdrawn,
+pub struct RemotePrefix {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// Tunnels to its site: 1 when it is the remote edge's own, more when that edge forwards.
+    pub hops: u8,
+}
+
+/// A site's inspection service: a host of its own on a link to the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectionSpec {
+    /// The edge's interface towards it, which exists on the host already.
+    pub interface: String,
+    /// Its addresses on that link, at most one of each family.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A WAN edge in operation.
 #[derive(Debug)]
 pub struct Edge {
     host: Host,
-    site_id: u32,
-    interfaces: VpnInterfaces,
-    marks: Vec<TunnelMark>,
-    tunnels: Vec<TunnelSpec>,
-    default_tunnel: usize,
-    /// Positions of tunnels, and of the remotes that they are out of use for.
-    withdrawn: Mutex<BTreeSet<(usize, usize)>>,
-    steering: Mutex<Steering>,
+    spec: EdgeSpec,
+    surroundings: Surroundings,
+    destinations: Vec<Destinations>,
+    state: Mutex<State>,
 }
 
-/// The steering of an edge, and the way to change it.
+/// What changes while an edge is in operation.
 #[derive(Debug)]
-struct Steering {
+struct State {
     nft: Socket,
     /// The policy in force.
     policy: EdgePolicy,
-    /// The table in the kernel, once there is one.
-    table: Option<Table>,
+    /// The tables in the kernel, one for each address family.
+    tables: Vec<Table>,
+    /// What the policy in force chooses by.
+    choices: Choices,
+    /// How the tunnels stand.
+    board: SlaBoard,
+    /// What the kernel's routing tables hold.
+    routes: Routes,
+    /// What leads to them.
+    rules: BTreeSet<MarkRule>,
 }
 
-/// What a sequence of the policy in force has matched since the table was last written as a whole: a policy that
+/// What a sequence of the policy in force has matched since the tables were last written as a whole: a policy that
 /// differs from the one before only in prefixes or ports goes on with its counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceCount {
@@ -121,157 +200,74 @@ pub enum EdgeError {
         #[source]
         source: NftError,
     },
+    /// A prefix of a family that the tunnels do not carry.
+    #[error(transparent)]
+    NoGateway(#[from] NoGateway),
 }
 
 impl Edge {
-    /// Makes an edge of a host that has its uplinks and service interfaces already.
+    /// Makes an edge of a host that has its uplinks and service interfaces already. Every tunnel is taken to be up.
     ///
     /// # Errors
     /// [`EdgeError`].
     ///
     /// # Panics
-    /// When `default_tunnel` is not a position in `tunnels`.
+    /// When there are more than 255 service VPNs, or a remote edge has none.
     pub async fn create(host: Host, spec: EdgeSpec) -> Result<Self, EdgeError> {
-        let mut marks = Vec::new();
-        for (position, tunnel) in (0_u32..).zip(&spec.tunnels) {
-            host.add_vxlan(&tunnel.device).await?;
-            let mark = TunnelMark {
-                color: tunnel.color.clone(),
-                preferred: FIRST_TABLE + 2 * position,
-                strict: FIRST_TABLE + 2 * position + 1,
-            };
-            for (peer, prefixes) in &tunnel.remotes {
-                host.add_vxlan_peer(&tunnel.device.interface, *peer).await?;
-                for prefix in prefixes {
-                    for table in [mark.preferred, mark.strict] {
-                        add_route_over(&host, table, *prefix, &tunnel.device.interface, peer.address).await?;
-                    }
-                    host.add_blackhole(mark.strict, *prefix).await?;
-                }
-            }
-            for table in [mark.preferred, mark.strict] {
-                host.add_mark_rule(FIRST_PRIORITY + table, table, table).await?;
-            }
-            marks.push(mark);
+        assert!(spec.vpns.len() <= VPNS_MAX, "an edge of too many service VPNs");
+        let destinations = routing::destinations(&spec)?;
+        host.add_output_rule(PRIORITY_OUTPUT).await?;
+        for tunnel in &spec.tunnels {
+            add_devices(&host, tunnel).await?;
         }
-        let default = &spec.tunnels[spec.default_tunnel];
-        for (peer, prefixes) in &default.remotes {
-            for prefix in prefixes {
-                add_route_over(
-                    &host,
-                    TABLE_MAIN,
-                    *prefix,
-                    &default.device.interface,
-                    peer.address,
-                )
-                .await?;
-            }
-        }
-        let interfaces = VpnInterfaces {
-            service_vpn: spec.service_vpn,
-            service: spec.service_interfaces,
-            tunnel: spec
-                .tunnels
-                .iter()
-                .map(|tunnel| tunnel.device.interface.clone())
-                .collect(),
-            own: spec
-                .tunnels
-                .iter()
-                .map(|tunnel| tunnel.device.address.addr())
-                .collect(),
+        let surroundings = surroundings(&host, &spec)?;
+        let nft_refused = |source| EdgeError::Nft {
+            site_id: spec.site_id,
+            source,
         };
-        let site_id = spec.site_id;
-        let nft = Socket::open(host.netns()).map_err(|source| EdgeError::Nft { site_id, source })?;
-        Ok(Self {
+        let policy = EdgePolicy::none(spec.site_id);
+        let choices = Choices::default();
+        let mut nft = Socket::open(host.netns()).map_err(nft_refused)?;
+        let tables = steering::compile(&policy, &surroundings, &choices)
+            .expect("an empty policy asks for nothing that an edge could lack");
+        nft.replace_tables(&tables).map_err(nft_refused)?;
+        let tunnels = spec.tunnels.iter().enumerate();
+        let tunnels =
+            tunnels.flat_map(|(tunnel, of)| (0..of.remotes.len()).map(move |remote| (tunnel, remote)));
+        let board = SlaBoard::new(spec.polling, tunnels);
+        let state = State {
+            nft,
+            policy,
+            tables,
+            choices,
+            board,
+            routes: Routes::new(),
+            rules: BTreeSet::new(),
+        };
+        let edge = Self {
             host,
-            site_id,
-            interfaces,
-            marks,
-            tunnels: spec.tunnels,
-            default_tunnel: spec.default_tunnel,
-            withdrawn: Mutex::default(),
-            steering: Mutex::new(Steering::new(nft, site_id)),
-        })
+            spec,
+            surroundings,
+            destinations,
+            state: Mutex::new(state),
+        };
+        let mut state = edge.state.lock().await;
+        let choices = state.choices.clone();
+        edge.route(&mut state, &choices).await?;
+        drop(state);
+        Ok(edge)
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn spec(&self) -> &EdgeSpec {
+        &self.spec
     }
 
     /// Its tunnels, in the order of the specification.
     #[must_use]
     pub fn tunnels(&self) -> &[TunnelSpec] {
-        &self.tunnels
-    }
-
-    /// Takes a tunnel to a remote edge out of use or back: its routes go from the main table, if it is the default
-    /// tunnel, and from its preferred and strict tables. What it is already, it stays.
-    ///
-    /// # Errors
-    /// [`HostError`]; calling again goes on where it failed.
-    ///
-    /// # Panics
-    /// When there is no such tunnel or remote.
-    pub async fn set_tunnel_use(
-        &self,
-        tunnel: usize,
-        remote: usize,
-        tunnel_use: TunnelUse,
-    ) -> Result<(), HostError> {
-        let mut withdrawn = self.withdrawn.lock().await;
-        let is_withdrawn = withdrawn.contains(&(tunnel, remote));
-        if is_withdrawn == (tunnel_use == TunnelUse::Withdrawn) {
-            return Ok(());
-        }
-        let mark = &self.marks[tunnel];
-        let main = (tunnel == self.default_tunnel).then_some(TABLE_MAIN);
-        let device = &self.tunnels[tunnel].device.interface;
-        let (peer, prefixes) = &self.tunnels[tunnel].remotes[remote];
-        let gateway = Some(peer.address);
-        for prefix in prefixes {
-            for table in main.into_iter().chain([mark.preferred, mark.strict]) {
-                // Removing first makes adding a second time harmless.
-                self.host.remove_route(table, *prefix, device, gateway).await?;
-                if tunnel_use == TunnelUse::InUse {
-                    self.host.add_route(table, *prefix, device, gateway).await?;
-                }
-            }
-        }
-        match tunnel_use {
-            TunnelUse::InUse => withdrawn.remove(&(tunnel, remote)),
-            TunnelUse::Withdrawn => withdrawn.insert((tunnel, remote)),
-        };
-        Ok(())
-    }
-
-    /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
-    ///
-    /// # Errors
-    /// [`NftError`].
-    pub async fn policy_in_force(&self) -> Result<(EdgePolicy, Vec<SequenceCount>), NftError> {
-        let mut steering = self.steering.lock().await;
-        let policy = steering.policy.clone();
-        let mut counts = Vec::new();
-        for (position, data) in policy.data.iter().enumerate() {
-            let chain = steering::chain_name(data);
-            let rules = steering.nft.counts(steering::TABLE, &chain)?;
-            for (sequence, rule) in steering::rules_of(data).zip(rules) {
-                match counts.last_mut() {
-                    // One sequence of several protocols is several rules.
-                    Some(SequenceCount {
-                        of: last_of,
-                        sequence: last,
-                        count,
-                    }) if (*last_of, *last) == (Counted::Data(position), sequence) => {
-                        count.packets += rule.packets;
-                        count.octets += rule.octets;
-                    }
-                    _ => counts.push(SequenceCount {
-                        of: Counted::Data(position),
-                        sequence,
-                        count: rule,
-                    }),
-                }
-            }
-        }
-        Ok((policy, counts))
+        &self.spec.tunnels
     }
 
     /// Its host.
@@ -283,13 +279,63 @@ impl Edge {
     /// The site it stands at.
     #[must_use]
     pub fn site_id(&self) -> u32 {
-        self.site_id
+        self.spec.site_id
     }
 
-    /// Its tunnels' colors and marks, in the order of the specification.
-    #[must_use]
-    pub fn marks(&self) -> &[TunnelMark] {
-        &self.marks
+    /// The session of a tunnel changed its state: it is down, and carries nothing, or up again. Returns the classes
+    /// that it meets now or no longer meets, and whether the kernel's routes are those that follow.
+    ///
+    /// After a [`HostError`] the next change, or calling again, goes on where it failed.
+    pub async fn turn(
+        &self,
+        tunnel: TunnelKey,
+        session: SessionState,
+    ) -> (Vec<SlaChange>, Result<(), HostError>) {
+        let mut state = self.state.lock().await;
+        let changes = state.board.turn(tunnel, session);
+        let choices = state.choices.clone();
+        (changes, self.route(&mut state, &choices).await)
+    }
+
+    /// A poll interval of the sessions has ended at `now` with these totals. Returns as [`Self::turn`].
+    pub async fn poll(
+        &self,
+        totals: impl IntoIterator<Item = (TunnelKey, Totals)>,
+        now: Instant,
+    ) -> (Vec<SlaChange>, Result<(), HostError>) {
+        let mut state = self.state.lock().await;
+        let changes = state.board.poll(totals, now);
+        let choices = state.choices.clone();
+        // Best paths are chosen by the figures, which change without any class.
+        (changes, self.route(&mut state, &choices).await)
+    }
+
+    /// What is known of a tunnel.
+    pub async fn health(&self, tunnel: TunnelKey) -> Health {
+        self.state.lock().await.board.health(tunnel)
+    }
+
+    /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
+    ///
+    /// # Errors
+    /// [`NftError`].
+    pub async fn policy_in_force(&self) -> Result<(EdgePolicy, Vec<SequenceCount>), NftError> {
+        let mut state = self.state.lock().await;
+        let policy = state.policy.clone();
+        let mut counts = Vec::new();
+        for (position, app_route) in policy.app_route.iter().enumerate() {
+            let sequences = app_route.sequences.iter();
+            let rules = steering::rules_of(sequences.map(|sequence| (sequence.id, &sequence.matching)));
+            let of = Counted::AppRoute(position);
+            counts.extend(state.counts(of, &steering::app_route_chain(app_route), rules)?);
+        }
+        for (position, data) in policy.data.iter().enumerate() {
+            let sequences = data.sequences.iter();
+            let rules = steering::rules_of(sequences.map(|sequence| (sequence.id, &sequence.matching)));
+            let of = Counted::Data(position);
+            counts.extend(state.counts(of, &steering::data_chain(data), rules)?);
+        }
+        Ok((policy, counts))
     }
 
     /// Replaces the policy in force in one nftables transaction: each packet meets the old or the new one.
@@ -300,18 +346,35 @@ impl Edge {
     /// # Errors
     /// [`ApplyError`]; the old policy is then still in force.
     pub async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
-        let failed = |reason: String| ApplyError {
-            site_id: self.site_id,
-            reason,
+        let failed = |error: &dyn std::error::Error| ApplyError {
+            site_id: self.spec.site_id,
+            reason: error.to_string(),
         };
-        let table = steering::compile(policy, &self.interfaces, &self.marks)
-            .map_err(|error| failed(error.to_string()))?;
-        let mut steering = self.steering.lock().await;
+        let position = |service_vpn| self.surroundings.position(service_vpn);
+        let mut state = self.state.lock().await;
+        let both = state.choices.with(policy, position).map_err(|error| failed(&error))?;
+        let tables =
+            steering::compile(policy, &self.surroundings, &both).map_err(|error| failed(&error))?;
+        let before = state.choices.clone();
+        if both != before {
+            let classes = state.choices.classes().chain(both.classes()).cloned().collect();
+            state.board.set_classes(&classes);
+            self.route(&mut state, &both).await.map_err(|error| failed(&error))?;
+        }
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
-        steering
-            .put_in_force(table)
-            .map_err(|error| failed(error.to_string()))?;
-        steering.policy = policy.clone();
+        if let Err(error) = state.put_in_force(tables) {
+            // What was added for the new policy is of no use, and of no harm if it cannot be removed now.
+            self.route(&mut state, &before).await.ok();
+            return Err(failed(&error));
+        }
+        state.policy = policy.clone();
+        state.choices = both.only(policy, position);
+        let choices = state.choices.clone();
+        if choices != both {
+            let classes = choices.classes().cloned().collect();
+            state.board.set_classes(&classes);
+            self.route(&mut state, &choices).await.map_err(|error| failed(&error))?;
+        }
         Ok(())
     }
 
@@ -319,47 +382,143 @@ impl Edge {
     ///
     /// # Errors
     /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<super::host::PacketCount, HostError> {
+    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
         self.host.packet_count(interface).await
     }
-}
 
-impl Steering {
-    /// Nothing in force yet.
-    fn new(nft: Socket, site_id: u32) -> Self {
-        Self {
-            nft,
-            policy: EdgePolicy::none(site_id),
-            table: None,
+    /// Makes the kernel's routes and rules those of `choices` and the health of the tunnels.
+    async fn route(&self, state: &mut State, choices: &Choices) -> Result<(), HostError> {
+        let families = self.host.families();
+        let health: Vec<Vec<Health>> = self
+            .spec
+            .tunnels
+            .iter()
+            .enumerate()
+            .map(|(tunnel, of)| {
+                let remotes = 0..of.remotes.len();
+                remotes.map(|remote| state.board.health((tunnel, remote))).collect()
+            })
+            .collect();
+        let wanted = routing::routes(&self.spec, families, &self.destinations, choices, &health);
+        let vpns = 0..self.spec.vpns.len();
+        let rules: BTreeSet<MarkRule> = choices.rules().into_iter().chain(vpns.map(vpn_rule)).collect();
+        for (key, target) in &wanted {
+            if state.routes.get(key) != Some(target) {
+                self.host.set_route(key.table, key.destination, key.metric, target).await?;
+                state.routes.insert(*key, target.clone());
+            }
         }
-    }
-
-    fn put_in_force(&mut self, table: Table) -> Result<(), NftError> {
-        let changed = match &self.table {
-            None => self.nft.replace_table(&table),
-            // A change that does not fit what is in the kernel heals when the table is written anew.
-            Some(old) => match self.nft.update_table(old, &table) {
-                Err(NftError::Refused { reply, .. }) => {
-                    warn!(reply, "change of steering refused, replacing the table");
-                    self.nft.replace_table(&table)
-                }
-                other => other,
-            },
-        };
-        changed?;
-        self.table = Some(table);
+        // A rule leads to a table that is complete.
+        for rule in &rules {
+            if !state.rules.contains(rule) {
+                self.host.add_mark_rule(*rule).await?;
+                state.rules.insert(*rule);
+            }
+        }
+        let gone: Vec<_> = state.rules.difference(&rules).copied().collect();
+        for rule in gone {
+            self.host.remove_mark_rule(rule).await?;
+            state.rules.remove(&rule);
+        }
+        let gone: Vec<_> = state.routes.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
+        for key in gone {
+            self.host.remove_route_of(key.table, key.destination, Some(key.metric)).await?;
+            state.routes.remove(&key);
+        }
         Ok(())
     }
 }
 
-async fn add_route_over(
-    host: &Host,
-    table: u32,
-    prefix: Ipv4Net,
-    device: &str,
-    gateway: Ipv4Addr,
-) -> Result<(), EdgeError> {
-    host.add_route(table, prefix, device, Some(gateway))
-        .err_into()
-        .await
+impl State {
+    fn put_in_force(&mut self, tables: Vec<Table>) -> Result<(), NftError> {
+        match self.nft.update_tables(&self.tables, &tables) {
+            // A change that does not fit what is in the kernel heals when the tables are written anew.
+            Err(NftError::Refused { reply, .. }) => {
+                tracing::warn!(reply, "change of steering refused, replacing the tables");
+                self.nft.replace_tables(&tables)?;
+            }
+            other => other?,
+        }
+        self.tables = tables;
+        Ok(())
+    }
+
+    /// The counts of a chain's sequences, over all address families.
+    fn counts(
+        &mut self,
+        of: Counted,
+        chain: &str,
+        rules: impl Iterator<Item = Option<u16>>,
+    ) -> Result<Vec<SequenceCount>, NftError> {
+        let mut sums: Vec<RuleCount> = Vec::new();
+        for family in self.tables.iter().map(|table| table.family) {
+            let counts = self.nft.counts((family, steering::TABLE), chain)?;
+            sums.resize(sums.len().max(counts.len()), RuleCount::default());
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum = sum.plus(count);
+            }
+        }
+        let mut counts: Vec<SequenceCount> = Vec::new();
+        for (sequence, count) in rules.zip(sums) {
+            match counts.last_mut() {
+                // One sequence of several protocols is several rules.
+                Some(last) if last.sequence == sequence => last.count = last.count.plus(count),
+                _ => counts.push(SequenceCount { of, sequence, count }),
+            }
+        }
+        Ok(counts)
+    }
+}
+
+async fn add_devices(host: &Host, tunnel: &TunnelSpec) -> Result<(), HostError> {
+    for device in &tunnel.devices {
+        let spec = VxlanSpec {
+            interface: device.interface.clone(),
+            vni: u32::from(device.service_vpn),
+            port: tunnel.port,
+            local: tunnel.local,
+            mac: device.mac,
+            addresses: device.addresses.clone(),
+            mtu: tunnel.mtu,
+        };
+        host.add_vxlan(&spec).await?;
+        for remote in &tunnel.remotes {
+            for vpn in remote.vpns.iter().filter(|vpn| vpn.service_vpn == device.service_vpn) {
+                let peer = VxlanPeer {
+                    underlay: remote.underlay,
+                    mac: vpn.mac,
+                    addresses: vpn.addresses.clone(),
+                };
+                host.add_vxlan_peer(&device.interface, &peer).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError> {
+    let devices = || spec.tunnels.iter().flat_map(|tunnel| &tunnel.devices);
+    let vpns = spec.vpns.iter().map(|vpn| VpnInterfaces {
+        service_vpn: vpn.service_vpn,
+        service: vpn.interfaces.clone(),
+        tunnel: devices()
+            .filter(|device| device.service_vpn == vpn.service_vpn)
+            .map(|device| device.interface.clone())
+            .collect(),
+    });
+    let inspection = spec.inspection.as_ref().map(|inspection| {
+        host.interface(&inspection.interface).map(|interface| Inspection {
+            interface: interface.index,
+            addresses: inspection.addresses.clone(),
+        })
+    });
+    Ok(Surroundings {
+        families: match host.families() {
+            Families::Ipv4 => vec![Family::Ipv4],
+            Families::Both => vec![Family::Ipv4, Family::Ipv6],
+        },
+        vpns: vpns.collect(),
+        own: devices().flat_map(|device| &device.addresses).map(IpNet::addr).collect(),
+        inspection: inspection.transpose()?,
+    })
 }

@@ -1,28 +1,26 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
-//! Owns the route netlink requests. It does not know what a host is for. Invariants: both ends of a veth are
-//! created directly in their namespaces (moving one later waits for an RCU grace period, 15 to 30 ms); every
-//! neighbour is permanent, so that no ARP packet is ever on a wire; no link is deleted, a host ends as a whole.
+//! Owns the route netlink requests: links here, routes and rules in [`routes`]. It does not know what a host is
+//! for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
+//! RCU grace period, 15 to 30 ms); every neighbour is permanent and links that carry IPv6 are set to neither ARP
+//! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
+//! ends as a whole.
+
+pub mod routes;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
 use futures::TryStreamExt;
-use ipnet::Ipv4Net;
-use netlink_packet_route::AddressFamily;
+use ipnet::IpNet;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use netlink_packet_route::neighbour::NeighbourFlags;
-use netlink_packet_route::route::{RouteMessage, RouteType};
-use netlink_packet_route::rule::RuleAction;
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 
 use crate::netns::{Netns, NetnsError, offload, open_netlink};
-
-/// The kernel's main routing table, RT_TABLE_MAIN of rtnetlink(7).
-pub const TABLE_MAIN: u32 = 254;
 
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
@@ -65,6 +63,15 @@ pub enum Forwarding {
     Off,
 }
 
+/// Which address families a host speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 alone: IPv6 is off on all its interfaces.
+    Ipv4,
+    /// IPv4 and IPv6.
+    Both,
+}
+
 /// One end of a veth link.
 #[derive(Debug, Clone)]
 pub struct LinkEnd {
@@ -72,8 +79,8 @@ pub struct LinkEnd {
     pub interface: String,
     /// Its link-layer address.
     pub mac: Mac,
-    /// Its address, if it has one.
-    pub address: Option<Ipv4Net>,
+    /// Its addresses, at most one of each family.
+    pub addresses: Vec<IpNet>,
 }
 
 /// An interface of a host.
@@ -95,24 +102,24 @@ pub struct VxlanSpec {
     /// UDP port, local and remote.
     pub port: u16,
     /// Outer source address.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// Its link-layer address.
     pub mac: Mac,
-    /// Its inner address.
-    pub address: Ipv4Net,
+    /// Its inner addresses, at most one of each family.
+    pub addresses: Vec<IpNet>,
     /// Largest inner IP packet.
     pub mtu: u32,
 }
 
 /// The far end of a VXLAN device.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct VxlanPeer {
     /// Outer address.
-    pub underlay: Ipv4Addr,
+    pub underlay: IpAddr,
     /// Inner link-layer address.
     pub mac: Mac,
-    /// Inner address.
-    pub address: Ipv4Addr,
+    /// Inner addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Packets that an interface received and sent, as the kernel counts them.
@@ -181,11 +188,12 @@ pub enum HostError {
 pub struct Host {
     netns: Netns,
     netlink: Handle,
+    families: Families,
     interfaces: Mutex<BTreeMap<String, Interface>>,
 }
 
 impl Host {
-    /// Makes a host with nothing but its loopback interface, up.
+    /// Makes a host with nothing but its loopback interface, up, that speaks IPv4 alone.
     ///
     /// # Errors
     /// [`HostError`].
@@ -193,17 +201,25 @@ impl Host {
     /// # Panics
     /// Outside a tokio runtime, as do all methods here that speak netlink.
     pub async fn create(name: &str, forwarding: Forwarding) -> Result<Self, HostError> {
-        // Steering sends replies another way than a reverse path check expects (RFC 3704 section 2.3).
-        let mut sysctls = vec![
-            ("net/ipv4/conf/all/rp_filter", "0"),
-            ("net/ipv4/conf/default/rp_filter", "0"),
-        ];
-        if forwarding == Forwarding::On {
-            sysctls.push(("net/ipv4/ip_forward", "1"));
-        }
+        Self::create_speaking(name, forwarding, Families::Ipv4).await
+    }
+
+    /// As [`Self::create`], for these address families.
+    ///
+    /// # Errors
+    /// [`HostError`], also when the kernel lacks a family.
+    ///
+    /// # Panics
+    /// As [`Self::create`].
+    pub async fn create_speaking(
+        name: &str,
+        forwarding: Forwarding,
+        families: Families,
+    ) -> Result<Self, HostError> {
         let runtime = tokio::runtime::Handle::current();
+        let sysctls = sysctls(forwarding, families);
         let (netns, netlink) = Netns::create_with(name, &sysctls, || open_netlink(&runtime))?;
-        Self::with_netlink(netns, netlink).await
+        Self::with_netlink(netns, netlink, families).await
     }
 
     /// Takes a namespace as it is and brings its loopback interface up.
@@ -212,18 +228,25 @@ impl Host {
     /// [`HostError`].
     pub async fn adopt(netns: Netns) -> Result<Self, HostError> {
         let netlink = netns.netlink()?;
-        Self::with_netlink(netns, netlink).await
+        Self::with_netlink(netns, netlink, Families::Ipv4).await
     }
 
-    async fn with_netlink(netns: Netns, netlink: Handle) -> Result<Self, HostError> {
+    async fn with_netlink(netns: Netns, netlink: Handle, families: Families) -> Result<Self, HostError> {
         let host = Self {
             netns,
             netlink,
+            families,
             interfaces: Mutex::new(BTreeMap::new()),
         };
         // Loopback is interface 1 of every namespace.
         host.set_up(1, "lo").await?;
         Ok(host)
+    }
+
+    /// The address families that it speaks.
+    #[must_use]
+    pub fn families(&self) -> Families {
+        self.families
     }
 
     /// Its name.
@@ -254,8 +277,8 @@ impl Host {
             })
     }
 
-    /// Links two hosts by a veth pair, both ends up and addressed; where both have addresses, each knows the
-    /// other's link-layer address.
+    /// Links two hosts by a veth pair, both ends up and addressed; each knows the other's link-layer address for
+    /// all its addresses.
     ///
     /// # Errors
     /// [`HostError`].
@@ -274,24 +297,22 @@ impl Host {
             .index(near_index)
             .address(near.mac.0.to_vec())
             .mtu(mtu)
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-            .up()
-            .build();
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+        let message = self.quiet(message).up().build();
         let added = self.netlink.link().add(message).execute().await;
         added.map_err(|source| self.refused("add veth link", &near.interface, source))?;
         other.set_up(far_index, &far.interface).await?;
-        if let Some(address) = near.address {
-            self.add_address(near_index, address).await?;
+        for (host, index, end) in [(self, near_index, near), (other, far_index, far)] {
+            for address in &end.addresses {
+                host.add_address(index, *address).await?;
+            }
         }
-        if let Some(address) = far.address {
-            other.add_address(far_index, address).await?;
-        }
-        if let (Some(near_address), Some(far_address)) = (near.address, far.address) {
-            self.add_neighbour(&near.interface, far_address.addr(), far.mac)
-                .await?;
-            other
-                .add_neighbour(&far.interface, near_address.addr(), near.mac)
-                .await?;
+        for (host, end, peer) in [(self, near, far), (other, far, near)] {
+            // Without an address of its own an end reaches nobody.
+            for address in peer.addresses.iter().filter(|_| !end.addresses.is_empty()) {
+                host.add_neighbour(&end.interface, address.addr(), peer.mac)
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -307,11 +328,13 @@ impl Host {
             .address(spec.mac.0.to_vec())
             .mtu(spec.mtu)
             .id(spec.vni)
-            .local(spec.local)
             .port(spec.port)
-            .learning(false)
-            .up()
-            .build();
+            .learning(false);
+        let message = match spec.local {
+            IpAddr::V4(local) => message.local(local),
+            IpAddr::V6(local) => message.local6(local),
+        };
+        let message = self.quiet(message).up().build();
         let added = self.netlink.link().add(message).execute().await;
         added.map_err(|source| self.refused("add VXLAN device", &spec.interface, source))?;
         let offload = self.netns.run(|| offload::disable_gro(&spec.interface))?;
@@ -320,44 +343,50 @@ impl Host {
             host: self.name().to_owned(),
             source,
         })?;
-        self.add_address(index, spec.address).await
+        for address in &spec.addresses {
+            self.add_address(index, *address).await?;
+        }
+        Ok(())
     }
 
     /// Tells a VXLAN device of a peer: a forwarding entry and a neighbour, both permanent.
     ///
     /// # Errors
     /// [`HostError`].
-    pub async fn add_vxlan_peer(&self, interface: &str, peer: VxlanPeer) -> Result<(), HostError> {
+    pub async fn add_vxlan_peer(&self, interface: &str, peer: &VxlanPeer) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         let entry = self
             .netlink
             .neighbours()
             .add_bridge(index, &peer.mac.0)
-            .destination(peer.underlay.into())
+            .destination(peer.underlay)
             .flags(NeighbourFlags::Own);
         let added = entry.execute().await;
         added.map_err(|source| self.refused("add VXLAN peer", &peer.underlay, source))?;
-        self.add_neighbour(interface, peer.address, peer.mac).await
+        for address in &peer.addresses {
+            self.add_neighbour(interface, *address, peer.mac).await?;
+        }
+        Ok(())
     }
 
     /// Adds an address to the loopback interface.
     ///
     /// # Errors
     /// [`HostError`].
-    pub async fn add_loopback_address(&self, address: Ipv4Addr) -> Result<(), HostError> {
-        self.add_address(1, Ipv4Net::from(address)).await
+    pub async fn add_loopback_address(&self, address: IpAddr) -> Result<(), HostError> {
+        self.add_address(1, IpNet::from(address)).await
     }
 
     /// Adds a permanent neighbour.
     ///
     /// # Errors
     /// [`HostError`].
-    pub async fn add_neighbour(&self, interface: &str, address: Ipv4Addr, mac: Mac) -> Result<(), HostError> {
+    pub async fn add_neighbour(&self, interface: &str, address: IpAddr, mac: Mac) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         let entry = self
             .netlink
             .neighbours()
-            .add(index, address.into())
+            .add(index, address)
             .link_layer_address(&mac.0);
         entry
             .execute()
@@ -372,87 +401,20 @@ impl Host {
     pub async fn replace_neighbour(
         &self,
         interface: &str,
-        address: Ipv4Addr,
+        address: IpAddr,
         mac: Mac,
     ) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         let entry = self
             .netlink
             .neighbours()
-            .add(index, address.into())
+            .add(index, address)
             .link_layer_address(&mac.0)
             .replace();
         entry
             .execute()
             .await
             .map_err(|source| self.refused("replace neighbour", &address, source))
-    }
-
-    /// Adds a route in `table` out of an interface, through `gateway` if there is one; the gateway need not be
-    /// in a connected prefix.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn add_route(
-        &self,
-        table: u32,
-        destination: Ipv4Net,
-        interface: &str,
-        gateway: Option<Ipv4Addr>,
-    ) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        let route = route_over(table, destination, index, gateway);
-        self.request_route(destination, route).await
-    }
-
-    /// Removes a route that [`Self::add_route`] added; one that is gone already is no error.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn remove_route(
-        &self,
-        table: u32,
-        destination: Ipv4Net,
-        interface: &str,
-        gateway: Option<Ipv4Addr>,
-    ) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        let route = route_over(table, destination, index, gateway);
-        match self.netlink.route().del(route).execute().await {
-            // The kernel removes routes of its own accord when their device goes down.
-            Err(rtnetlink::Error::NetlinkError(answer)) if answer.raw_code() == -libc::ESRCH => Ok(()),
-            removed => removed.map_err(|source| self.refused("remove route", &destination, source)),
-        }
-    }
-
-    /// Adds a route in `table` that discards, used when no better one is there.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn add_blackhole(&self, table: u32, destination: Ipv4Net) -> Result<(), HostError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .table_id(table)
-            .destination_prefix(destination.addr(), destination.prefix_len())
-            .kind(RouteType::BlackHole)
-            .priority(u32::MAX);
-        self.request_route(destination, route.build()).await
-    }
-
-    /// Adds a rule: packets with this firewall mark look their route up in `table`.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn add_mark_rule(&self, priority: u32, mark: u32, table: u32) -> Result<(), HostError> {
-        let rule = self
-            .netlink
-            .rule()
-            .add()
-            .v4()
-            .priority(priority)
-            .fw_mark(mark)
-            .table_id(table);
-        let added = rule.action(RuleAction::ToTable).execute().await;
-        added.map_err(|source| self.refused("add rule for mark", &mark, source))
     }
 
     /// Takes an interface down, as a cut cable would; the kernel removes the routes over it, and the other
@@ -525,27 +487,33 @@ impl Host {
         Ok(index)
     }
 
+    /// Where IPv6 is spoken: without resolution of addresses, which are all known, and without multicast, which
+    /// nobody listens to.
+    fn quiet<T>(&self, link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+        match self.families {
+            Families::Ipv4 => link,
+            Families::Both => link.arp(false).multicast(false),
+        }
+    }
+
     async fn set_up(&self, index: u32, name: &str) -> Result<(), HostError> {
-        let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).up().build();
+        let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).up();
+        // Loopback has no neighbours to be quiet about.
+        let message = if index == 1 { message } else { self.quiet(message) };
+        let message = message.build();
         let set = self.netlink.link().change(message).execute().await;
         set.map_err(|source| self.refused("bring up interface", &name, source))
     }
 
-    async fn add_address(&self, index: u32, address: Ipv4Net) -> Result<(), HostError> {
+    async fn add_address(&self, index: u32, address: IpNet) -> Result<(), HostError> {
         let request = self
             .netlink
             .address()
-            .add(index, address.addr().into(), address.prefix_len());
+            .add(index, address.addr(), address.prefix_len());
         request
             .execute()
             .await
             .map_err(|source| self.refused("add address", &address, source))
-    }
-
-    async fn request_route(&self, destination: Ipv4Net, mut route: RouteMessage) -> Result<(), HostError> {
-        route.header.address_family = AddressFamily::Inet;
-        let added = self.netlink.route().add(route).execute().await;
-        added.map_err(|source| self.refused("add route", &destination, source))
     }
 
     fn refused(
@@ -563,15 +531,38 @@ impl Host {
     }
 }
 
-/// The message of a route in `table` out of the interface of that index, through `gateway` if there is one.
-fn route_over(table: u32, destination: Ipv4Net, index: u32, gateway: Option<Ipv4Addr>) -> RouteMessage {
-    let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .table_id(table)
-        .destination_prefix(destination.addr(), destination.prefix_len())
-        .output_interface(index);
-    let route = match gateway {
-        Some(gateway) => route.gateway(gateway).onlink(),
-        None => route.scope(netlink_packet_route::route::RouteScope::Link),
-    };
-    route.build()
+/// What a host's namespace is set to before it has links.
+fn sysctls(forwarding: Forwarding, families: Families) -> Vec<(&'static str, &'static str)> {
+    let mut sysctls = vec![
+        // Steering sends replies another way than a reverse path check expects (RFC 3704 section 2.3).
+        ("net/ipv4/conf/all/rp_filter", "0"),
+        ("net/ipv4/conf/default/rp_filter", "0"),
+    ];
+    if forwarding == Forwarding::On {
+        sysctls.extend([
+            ("net/ipv4/ip_forward", "1"),
+            // A router's errors go back in the VPN that the packet was in.
+            ("net/ipv4/fwmark_reflect", "1"),
+            // Flows, not pairs of hosts, are shared over equal routes: by addresses, protocol and ports.
+            ("net/ipv4/fib_multipath_hash_policy", "1"),
+        ]);
+    }
+    if families == Families::Both {
+        sysctls.extend([
+            ("net/ipv6/conf/default/addr_gen_mode", "1"),
+            ("net/ipv6/conf/default/accept_dad", "0"),
+            ("net/ipv6/conf/default/accept_ra", "0"),
+            ("net/ipv6/conf/default/router_solicitations", "0"),
+            ("net/ipv6/conf/all/disable_ipv6", "0"),
+            ("net/ipv6/conf/default/disable_ipv6", "0"),
+        ]);
+    }
+    if (forwarding, families) == (Forwarding::On, Families::Both) {
+        sysctls.extend([
+            ("net/ipv6/conf/all/forwarding", "1"),
+            ("net/ipv6/fwmark_reflect", "1"),
+            ("net/ipv6/fib_multipath_hash_policy", "1"),
+        ]);
+    }
+    sysctls
 }

@@ -5,18 +5,15 @@
 
 mod channel;
 pub mod diff;
+mod expression;
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use netlink_bindings::nftables::{
-    self, Chained, CmpOps, MetaKeys, Nfgenmsg, PayloadBase, PushExprListAttrs, PushSetelemListAttrs,
-    Registers, SetElemFlags, SetFlags, VerdictCode,
-};
+use netlink_bindings::nftables::{self, Chained, Nfgenmsg, PushSetelemListAttrs, SetElemFlags, SetFlags};
 use netlink_bindings::traits::Pusher;
-use netlink_bindings::utils::push_header;
 use netlink_socket2::{NetlinkSocket, ReplyError};
 
 use crate::netns::{Netns, NetnsError};
@@ -29,16 +26,23 @@ const SUBSYSTEM: u16 = 10;
 const ELEMENTS_PER_MESSAGE: usize = 2000;
 /// NF_INET_PRE_ROUTING.
 const HOOK_PREROUTING: u32 = 0;
-/// Source register of a set lookup, linux/netfilter/nf_tables.h.
-const NFTA_LOOKUP_SREG: u16 = 2;
-/// Revision of the NFQUEUE target whose options are [`nfqueue_info`].
-const NFQUEUE_REVISION: u32 = 3;
 /// IFNAMSIZ: interface names are compared with their padding.
 const INTERFACE_NAME_LEN: usize = 16;
 
-/// A table of the IPv4 family and all that is in it.
+/// An address family of nftables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `ip`.
+    Ipv4,
+    /// `ip6`.
+    Ipv6,
+}
+
+/// A table and all that is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// Which packets it sees; tables of two families may have one name.
+    pub family: Family,
     /// Its name.
     pub name: &'static str,
     /// Named sets.
@@ -47,7 +51,7 @@ pub struct Table {
     pub chains: Vec<Chain>,
 }
 
-/// A named set of addresses or ports.
+/// A named set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Its name.
@@ -61,8 +65,14 @@ pub struct Set {
 pub enum Elements {
     /// IPv4 addresses, as numbers.
     Addresses(Vec<RangeInclusive<u32>>),
+    /// IPv6 addresses, as numbers.
+    Addresses6(Vec<RangeInclusive<u128>>),
     /// Ports.
     Ports(Vec<RangeInclusive<u16>>),
+    /// Names of interfaces.
+    Interfaces(Vec<String>),
+    /// Differentiated services code points.
+    Dscp(Vec<u8>),
 }
 
 /// A chain of rules.
@@ -83,16 +93,30 @@ pub enum Expression {
     In(Field, String),
     /// The field has this value.
     Is(Field, Value),
-    /// The packet's mark is not 0.
-    Marked,
+    /// The packet's mark has one of these bits.
+    Marked(u32),
     /// The whole IP packet has more octets than this.
     LongerThan(u16),
     /// True for one of every so many packets that come to it: the one at three quarters.
     OneIn(u32),
     /// Counts packets and bytes.
     Count,
-    /// Sets the packet's mark.
-    SetMark(u32),
+    /// Sets the bits of the packet's mark that `mask` names to those of `value`, which has no others.
+    SetMark {
+        /// The bits.
+        mask: u32,
+        /// Their values.
+        value: u32,
+    },
+    /// Sends a copy of the packet to a neighbour on a link.
+    Duplicate {
+        /// The neighbour, of the table's family.
+        to: IpAddr,
+        /// The index of the link's interface.
+        interface: u32,
+    },
+    /// Goes back to where the chain was jumped to from.
+    Return,
     /// Ends the table.
     Accept,
     /// Discards the packet.
@@ -106,9 +130,9 @@ pub enum Expression {
 /// A field of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// IPv4 source address.
+    /// Source address, of the table's family.
     SourceAddress,
-    /// IPv4 destination address.
+    /// Destination address.
     DestinationAddress,
     /// Source port of UDP, TCP or SCTP.
     SourcePort,
@@ -118,13 +142,15 @@ pub enum Field {
     Protocol,
     /// The interface that it came in by.
     InputInterface,
+    /// Differentiated services code point (RFC 2474).
+    Dscp,
 }
 
 /// A value to compare a field with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// For the address fields.
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// For the port fields.
     Port(u16),
     /// For [`Field::Protocol`].
@@ -200,12 +226,27 @@ impl Socket {
         })?
     }
 
-    /// Replaces the table of that name, or makes it, in one transaction.
+    /// Replaces the table of that name and family, or makes it, in one transaction.
     ///
     /// # Errors
     /// [`NftError`]; the old table is then still there.
     pub fn replace_table(&mut self, table: &Table) -> Result<(), NftError> {
-        self.transact(table.name, |batch| encode(batch, table))
+        self.replace_tables(std::slice::from_ref(table))
+    }
+
+    /// As [`Self::replace_table`] for several tables, all in one transaction.
+    ///
+    /// # Errors
+    /// [`NftError`]; the old tables are then still there.
+    pub fn replace_tables(&mut self, tables: &[Table]) -> Result<(), NftError> {
+        let Some(first) = tables.first() else {
+            return Ok(());
+        };
+        self.transact(first.name, |batch| {
+            for table in tables {
+                encode(batch, table);
+            }
+        })
     }
 
     /// Replaces the rules of a table's chains, or makes the table, in one transaction; the chains themselves
@@ -219,41 +260,42 @@ impl Socket {
         self.transact(table.name, |batch| encode_rules_alone(batch, table))
     }
 
-    /// Makes the table `new` out of `old`, which is in the kernel, in one transaction; where only elements of sets
-    /// differ, only these are sent.
+    /// Makes each table of `new` out of the one at the same position of `old`, which is in the kernel, all in one
+    /// transaction; where only elements of sets differ, only these are sent.
     ///
     /// # Errors
     /// [`NftError`]; `old` is then still there.
-    pub fn update_table(&mut self, old: &Table, new: &Table) -> Result<(), NftError> {
-        match diff::diff(old, new) {
-            Change::Nothing => Ok(()),
-            Change::Elements(changes) => self.change_elements(new.name, &changes),
-            Change::Replace => self.replace_table(new),
-        }
+    pub fn update_tables(&mut self, old: &[Table], new: &[Table]) -> Result<(), NftError> {
+        let changes: Vec<(&Table, Change)> = old
+            .iter()
+            .zip(new)
+            .map(|(old, new)| (new, diff::diff(old, new)))
+            .filter(|(_, change)| *change != Change::Nothing)
+            .collect();
+        let Some((first, _)) = changes.first() else {
+            return Ok(());
+        };
+        self.transact(first.name, |batch| {
+            for (table, change) in &changes {
+                match change {
+                    Change::Nothing => {}
+                    Change::Elements(changes) => encode_changes(batch, (table.family, table.name), changes),
+                    Change::Replace => encode(batch, table),
+                }
+            }
+        })
     }
 
     /// Takes elements out of sets of a table and puts others in, in one transaction.
     ///
     /// # Errors
     /// [`NftError`]; nothing has then changed.
-    pub fn change_elements(&mut self, table: &'static str, changes: &[SetChange]) -> Result<(), NftError> {
-        let name = c_string(table);
-        self.transact(table, |batch| {
-            for change in changes {
-                let target = ElementsOf {
-                    table: &name,
-                    set: &c_string(&change.set),
-                    id: None,
-                };
-                encode_elements(
-                    batch,
-                    &target,
-                    change.remove.keys(change.holds_ranges),
-                    Verb::Remove,
-                );
-                encode_elements(batch, &target, change.add.keys(change.holds_ranges), Verb::Add);
-            }
-        })
+    pub fn change_elements(
+        &mut self,
+        table: (Family, &'static str),
+        changes: &[SetChange],
+    ) -> Result<(), NftError> {
+        self.transact(table.1, |batch| encode_changes(batch, table, changes))
     }
 
     fn transact(
@@ -284,17 +326,32 @@ pub struct RuleCount {
     pub octets: u64,
 }
 
+impl RuleCount {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            octets: self.octets + other.octets,
+        }
+    }
+}
+
 impl Socket {
     /// What the rules of a chain have counted, in their order; rules that do not count are left out.
     ///
     /// # Errors
     /// [`NftError`]; a chain that is not there has no rules.
-    pub fn counts(&mut self, table: &'static str, chain: &str) -> Result<Vec<RuleCount>, NftError> {
+    pub fn counts(
+        &mut self,
+        (family, table): (Family, &'static str),
+        chain: &str,
+    ) -> Result<Vec<RuleCount>, NftError> {
         let refused = |reply: &dyn std::fmt::Display| NftError::Counters {
             table,
             reply: reply.to_string(),
         };
-        let mut request = nftables::Request::new().op_getrule_dump(&family());
+        let mut request = nftables::Request::new().op_getrule_dump(&header(family));
         let (name, chain) = (c_string(table), c_string(chain));
         request.encode().push_table(&name).push_chain(&chain);
         let mut replies = self.dumps.request(&request)?;
@@ -337,10 +394,14 @@ fn batch_header() -> Nfgenmsg {
     header
 }
 
-fn family() -> Nfgenmsg {
-    // NFPROTO_IPV4 has the value of AF_INET.
+fn header(family: Family) -> Nfgenmsg {
+    // NFPROTO_IPV4 and NFPROTO_IPV6 have the values of AF_INET and AF_INET6.
+    let number = match family {
+        Family::Ipv4 => libc::AF_INET,
+        Family::Ipv6 => libc::AF_INET6,
+    };
     Nfgenmsg {
-        nfgen_family: u8::try_from(libc::AF_INET).expect("AF_INET is 2"),
+        nfgen_family: u8::try_from(number).expect("address families are below 256"),
         ..Default::default()
     }
 }
@@ -350,48 +411,50 @@ fn c_string(name: &str) -> CString {
 }
 
 fn encode(batch: &mut Chained<'_>, table: &Table) {
+    let family = table.family;
     let name = c_string(table.name);
     // Deleting a table that is not there would fail the batch, so it is made first.
     batch
         .request()
         .set_create()
-        .op_newtable_do(&family())
+        .op_newtable_do(&header(family))
         .encode()
         .push_name(&name);
     batch
         .request()
-        .op_deltable_do(&family())
+        .op_deltable_do(&header(family))
         .encode()
         .push_name(&name);
     batch
         .request()
         .set_create()
-        .op_newtable_do(&family())
+        .op_newtable_do(&header(family))
         .encode()
         .push_name(&name);
     for (id, set) in (1..).zip(&table.sets) {
-        encode_set(batch, &name, id, set);
+        encode_set(batch, (family, &name), id, set);
     }
     for chain in &table.chains {
-        encode_chain(batch, &name, chain);
+        encode_chain(batch, (family, &name), chain);
     }
     encode_rules(batch, &name, table);
 }
 
 fn encode_rules_alone(batch: &mut Chained<'_>, table: &Table) {
+    let family = table.family;
     let name = c_string(table.name);
     batch
         .request()
         .set_create()
-        .op_newtable_do(&family())
+        .op_newtable_do(&header(family))
         .encode()
         .push_name(&name);
     for chain in &table.chains {
-        encode_chain(batch, &name, chain);
+        encode_chain(batch, (family, &name), chain);
         // Without the handle of a rule this deletes all that the chain has.
         batch
             .request()
-            .op_delrule_do(&family())
+            .op_delrule_do(&header(family))
             .encode()
             .push_table(&name)
             .push_chain(&c_string(&chain.name));
@@ -400,23 +463,24 @@ fn encode_rules_alone(batch: &mut Chained<'_>, table: &Table) {
 }
 
 fn encode_rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
+    let family = table.family;
     for chain in &table.chains {
         for rule in &chain.rules {
-            let mut request = batch.request().set_create().set_append().op_newrule_do(&family());
+            let mut request = batch.request().set_create().set_append().op_newrule_do(&header(family));
             let mut list = request
                 .encode()
                 .push_table(name)
                 .push_chain(&c_string(&chain.name))
                 .nested_expressions();
             for expression in rule {
-                list = encode_expression(list, expression);
+                list = expression::encode(list, expression, family);
             }
         }
     }
 }
 
-fn encode_chain(batch: &mut Chained<'_>, table: &CStr, chain: &Chain) {
-    let mut request = batch.request().set_create().op_newchain_do(&family());
+fn encode_chain(batch: &mut Chained<'_>, (family, table): (Family, &CStr), chain: &Chain) {
+    let mut request = batch.request().set_create().op_newchain_do(&header(family));
     let attributes = request
         .encode()
         .push_table(table)
@@ -431,16 +495,12 @@ fn encode_chain(batch: &mut Chained<'_>, table: &CStr, chain: &Chain) {
     }
 }
 
-fn encode_set(batch: &mut Chained<'_>, table: &CStr, id: u32, set: &Set) {
+fn encode_set(batch: &mut Chained<'_>, (family, table): (Family, &CStr), id: u32, set: &Set) {
     let name = c_string(&set.name);
     let interval = set.elements.has_ranges();
-    // Types are the numbers that the nft tool prints keys by: ipv4_addr and inet_service.
-    let (key_type, key_len) = match set.elements {
-        Elements::Addresses(_) => (7, 4),
-        Elements::Ports(_) => (13, 2),
-    };
+    let (key_type, key_len) = set.elements.key(family);
     let flags = if interval { SetFlags::Interval as u32 } else { 0 };
-    let mut request = batch.request().set_create().op_newset_do(&family());
+    let mut request = batch.request().set_create().op_newset_do(&header(family));
     request
         .encode()
         .push_table(table)
@@ -451,15 +511,32 @@ fn encode_set(batch: &mut Chained<'_>, table: &CStr, id: u32, set: &Set) {
         .push_id(id);
     drop(request);
     let target = ElementsOf {
+        family,
         table,
         set: &name,
         id: Some(id),
     };
-    encode_elements(batch, &target, set.elements.keys(interval), Verb::Add);
+    encode_elements(batch, &target, set.elements.keys(family, interval), Verb::Add);
+}
+
+fn encode_changes(batch: &mut Chained<'_>, (family, table): (Family, &str), changes: &[SetChange]) {
+    let table = c_string(table);
+    for change in changes {
+        let target = ElementsOf {
+            family,
+            table: &table,
+            set: &c_string(&change.set),
+            id: None,
+        };
+        let ranges = change.holds_ranges;
+        encode_elements(batch, &target, change.remove.keys(family, ranges), Verb::Remove);
+        encode_elements(batch, &target, change.add.keys(family, ranges), Verb::Add);
+    }
 }
 
 /// A set whose elements change.
 struct ElementsOf<'a> {
+    family: Family,
     table: &'a CStr,
     set: &'a CStr,
     /// The number that the transaction gives a set it makes itself.
@@ -478,16 +555,17 @@ fn encode_elements(
     keys: impl Iterator<Item = Key>,
     verb: Verb,
 ) {
+    let family = target.family;
     let mut keys = keys.peekable();
     while keys.peek().is_some() {
         let chunk = keys.by_ref().take(ELEMENTS_PER_MESSAGE);
         match verb {
             Verb::Add => {
-                let mut request = batch.request().set_create().op_newsetelem_do(&family());
+                let mut request = batch.request().set_create().op_newsetelem_do(&header(family));
                 push_elements(request.encode(), target, chunk);
             }
             Verb::Remove => {
-                let mut request = batch.request().op_delsetelem_do(&family());
+                let mut request = batch.request().op_delsetelem_do(&header(family));
                 push_elements(request.encode(), target, chunk);
             }
         }
@@ -519,206 +597,93 @@ fn push_elements<P: Pusher>(
 
 /// A key as the kernel takes it, in network byte order.
 struct Key {
-    bytes: [u8; 4],
+    bytes: [u8; INTERFACE_NAME_LEN],
     len: usize,
     ends_interval: bool,
 }
 
 impl Key {
-    fn address(address: u32) -> Self {
+    fn new(value: &[u8]) -> Self {
+        let mut bytes = [0; INTERFACE_NAME_LEN];
+        bytes[..value.len()].copy_from_slice(value);
         Self {
-            bytes: address.to_be_bytes(),
-            len: 4,
+            bytes,
+            len: value.len(),
             ends_interval: false,
         }
     }
 
-    fn port(port: u16) -> Self {
-        let [high, low] = port.to_be_bytes();
+    fn interface(name: &str) -> Self {
         Self {
-            bytes: [high, low, 0, 0],
-            len: 2,
-            ends_interval: false,
-        }
-    }
-
-    fn ending(self) -> Self {
-        Self {
-            ends_interval: true,
-            ..self
+            len: INTERFACE_NAME_LEN,
+            ..Self::new(name.as_bytes())
         }
     }
 }
 
 impl Elements {
     fn has_ranges(&self) -> bool {
+        fn any<T: Eq>(ranges: &[RangeInclusive<T>]) -> bool {
+            ranges.iter().any(|range| range.start() != range.end())
+        }
         match self {
-            Self::Addresses(ranges) => ranges.iter().any(|range| range.start() != range.end()),
-            Self::Ports(ranges) => ranges.iter().any(|range| range.start() != range.end()),
+            Self::Addresses(ranges) => any(ranges),
+            Self::Addresses6(ranges) => any(ranges),
+            Self::Ports(ranges) => any(ranges),
+            Self::Interfaces(_) | Self::Dscp(_) => false,
+        }
+    }
+
+    /// The type of a key, by the number that the nft tool prints keys by, and its length.
+    fn key(&self, family: Family) -> (u32, u32) {
+        match self {
+            Self::Addresses(_) => (7, 4),
+            Self::Addresses6(_) => (8, 16),
+            Self::Ports(_) => (13, 2),
+            Self::Interfaces(_) => (41, 16),
+            Self::Dscp(_) => match family {
+                Family::Ipv4 => (33, 1),
+                Family::Ipv6 => (33, 2),
+            },
         }
     }
 
     /// The elements as the kernel takes them: an interval is its first key and, flagged, the key after its last.
-    fn keys(&self, interval: bool) -> Box<dyn Iterator<Item = Key> + '_> {
+    fn keys(&self, family: Family, interval: bool) -> Box<dyn Iterator<Item = Key> + '_> {
         match self {
-            Self::Addresses(ranges) => Box::new(ranges.iter().flat_map(move |range| {
-                let after = range.end().checked_add(1).filter(|_| interval);
-                let end = after.map(|after| Key::address(after).ending());
-                std::iter::once(Key::address(*range.start())).chain(end)
-            })),
-            Self::Ports(ranges) => Box::new(ranges.iter().flat_map(move |range| {
-                let after = range.end().checked_add(1).filter(|_| interval);
-                let end = after.map(|after| Key::port(after).ending());
-                std::iter::once(Key::port(*range.start())).chain(end)
-            })),
-        }
-    }
-}
-
-fn encode_expression<P: Pusher>(list: PushExprListAttrs<P>, expression: &Expression) -> PushExprListAttrs<P> {
-    match expression {
-        Expression::In(field, set) => {
-            let mut lookup = load(list, *field)
-                .nested_elem()
-                .nested_data_lookup()
-                .push_set(&c_string(set));
-            // netlink-bindings 0.3.5 numbers NFTA_LOOKUP_SREG as 3; in the kernel's header it is 2.
-            push_header(lookup.as_vec_mut(), NFTA_LOOKUP_SREG, 4);
-            lookup.as_vec_mut().extend((Registers::Reg1 as u32).to_be_bytes());
-            lookup.end_nested().end_nested()
-        }
-        Expression::Is(field, value) => compare(load(list, *field), CmpOps::Eq, &value.bytes()),
-        Expression::Marked => compare(meta(list, MetaKeys::Mark), CmpOps::Neq, &0_u32.to_ne_bytes()),
-        Expression::LongerThan(octets) => {
-            // Total length, RFC 791 section 3.1.
-            let list = payload(list, PayloadBase::NetworkHeader, 2, 2);
-            compare(list, CmpOps::Gt, &octets.to_be_bytes())
-        }
-        Expression::OneIn(n) => {
-            // netlink-bindings 0.3.5 writes this register, unlike all others, in host byte order.
-            let register = (Registers::Reg1 as u32).to_be();
-            let list = list
-                .nested_elem()
-                .nested_data_numgen()
-                .push_dreg(register)
-                .push_modulus(*n)
-                .push_type(nftables::NumgenTypes::Incremental as u32)
-                .push_offset(0)
-                .end_nested()
-                .end_nested();
-            compare(list, CmpOps::Eq, &(n - n / 4 - 1).to_ne_bytes())
-        }
-        Expression::Count => list.nested_elem().nested_data_counter().end_nested().end_nested(),
-        Expression::SetMark(mark) => list
-            .nested_elem()
-            .nested_data_immediate()
-            .push_dreg(Registers::Reg1 as u32)
-            .nested_data()
-            .push_value(&mark.to_ne_bytes())
-            .end_nested()
-            .end_nested()
-            .end_nested()
-            .nested_elem()
-            .nested_data_meta()
-            .push_key(MetaKeys::Mark as u32)
-            .push_sreg(Registers::Reg1 as u32)
-            .end_nested()
-            .end_nested(),
-        Expression::Accept => verdict(list, VerdictCode::Accept as u32, None),
-        Expression::Drop => verdict(list, VerdictCode::Drop as u32, None),
-        // The native expression for this is an option of the kernel that many lack; the xtables target is not.
-        Expression::Queue(number) => list
-            .nested_elem()
-            .nested_data_target()
-            .push_name(c"NFQUEUE")
-            .push_rev(NFQUEUE_REVISION)
-            .push_info(&nfqueue_info(*number))
-            .end_nested()
-            .end_nested(),
-        Expression::Jump(chain) => verdict(list, VerdictCode::Jump as u32, Some(chain)),
-    }
-}
-
-/// `struct xt_NFQ_info_v3` of linux/netfilter/xt_NFQUEUE.h: queue number, number of queues, flags; padded to 8.
-fn nfqueue_info(number: u16) -> [u8; 8] {
-    let ([a, b], [c, d]) = (number.to_ne_bytes(), 1_u16.to_ne_bytes());
-    [a, b, c, d, 0, 0, 0, 0]
-}
-
-fn payload<P: Pusher>(
-    list: PushExprListAttrs<P>,
-    base: PayloadBase,
-    offset: u32,
-    len: u32,
-) -> PushExprListAttrs<P> {
-    list.nested_elem()
-        .nested_data_payload()
-        .push_dreg(Registers::Reg1 as u32)
-        .push_base(base as u32)
-        .push_offset(offset)
-        .push_len(len)
-        .end_nested()
-        .end_nested()
-}
-
-fn meta<P: Pusher>(list: PushExprListAttrs<P>, key: MetaKeys) -> PushExprListAttrs<P> {
-    list.nested_elem()
-        .nested_data_meta()
-        .push_key(key as u32)
-        .push_dreg(Registers::Reg1 as u32)
-        .end_nested()
-        .end_nested()
-}
-
-fn load<P: Pusher>(list: PushExprListAttrs<P>, field: Field) -> PushExprListAttrs<P> {
-    // Offsets of RFC 791 section 3.1 and, alike for UDP, TCP and SCTP, of the ports.
-    match field {
-        Field::SourceAddress => payload(list, PayloadBase::NetworkHeader, 12, 4),
-        Field::DestinationAddress => payload(list, PayloadBase::NetworkHeader, 16, 4),
-        Field::SourcePort => payload(list, PayloadBase::TransportHeader, 0, 2),
-        Field::DestinationPort => payload(list, PayloadBase::TransportHeader, 2, 2),
-        Field::Protocol => meta(list, MetaKeys::L4Proto),
-        Field::InputInterface => meta(list, MetaKeys::Iifname),
-    }
-}
-
-fn compare<P: Pusher>(list: PushExprListAttrs<P>, op: CmpOps, value: &[u8]) -> PushExprListAttrs<P> {
-    list.nested_elem()
-        .nested_data_cmp()
-        .push_sreg(Registers::Reg1 as u32)
-        .push_op(op as u32)
-        .nested_data()
-        .push_value(value)
-        .end_nested()
-        .end_nested()
-        .end_nested()
-}
-
-fn verdict<P: Pusher>(list: PushExprListAttrs<P>, code: u32, chain: Option<&str>) -> PushExprListAttrs<P> {
-    let mut verdict = list
-        .nested_elem()
-        .nested_data_immediate()
-        .push_dreg(Registers::RegVerdict as u32)
-        .nested_data()
-        .nested_verdict()
-        .push_code(code);
-    if let Some(chain) = chain {
-        verdict = verdict.push_chain(&c_string(chain));
-    }
-    verdict.end_nested().end_nested().end_nested().end_nested()
-}
-
-impl Value {
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Address(address) => address.octets().to_vec(),
-            Self::Port(port) => port.to_be_bytes().to_vec(),
-            Self::Protocol(protocol) => vec![*protocol],
-            Self::Interface(name) => {
-                let mut bytes = name.clone().into_bytes();
-                bytes.resize(INTERFACE_NAME_LEN, 0);
-                bytes
+            Self::Addresses(ranges) => {
+                range_keys(ranges, interval, |address| Key::new(&address.to_be_bytes()), |end| {
+                    end.checked_add(1)
+                })
             }
+            Self::Addresses6(ranges) => {
+                range_keys(ranges, interval, |address| Key::new(&address.to_be_bytes()), |end| {
+                    end.checked_add(1)
+                })
+            }
+            Self::Ports(ranges) => {
+                range_keys(ranges, interval, |port| Key::new(&port.to_be_bytes()), |end| {
+                    end.checked_add(1)
+                })
+            }
+            Self::Interfaces(names) => Box::new(names.iter().map(|name| Key::interface(name))),
+            Self::Dscp(codes) => Box::new(codes.iter().map(move |code| expression::dscp_key(*code, family))),
         }
     }
+}
+
+fn range_keys<T: Copy>(
+    ranges: &[RangeInclusive<T>],
+    interval: bool,
+    key: impl Fn(T) -> Key + Copy + 'static,
+    after: impl Fn(T) -> Option<T> + 'static,
+) -> Box<dyn Iterator<Item = Key> + '_> {
+    Box::new(ranges.iter().flat_map(move |range| {
+        let after = after(*range.end()).filter(|_| interval);
+        let end = after.map(|after| Key {
+            ends_interval: true,
+            ..key(after)
+        });
+        std::iter::once(key(*range.start())).chain(end)
+    }))
 }

@@ -1,26 +1,43 @@
-//! From an edge's policy to an nftables table.
+//! From an edge's policy to nftables.
 //!
 //! A pure function: each sequence becomes one rule, in order, so the first match wins; the prefixes of a
-//! sequence become one set, so no chain grows with the number of endpoints. Packets that come from the site
-//! meet the from-service policy, packets that come from a tunnel the from-tunnel policy.
+//! sequence become one set, so no chain grows with the number of endpoints. Every packet of a service VPN is
+//! marked as one of it. What comes from the site then meets the app-route policy and the from-service policy,
+//! what comes from a tunnel the from-tunnel policy; a policy for all meets both. A sequence that chooses among
+//! tunnels sets its bits of the mark ([`super::choices`]), and routing does the rest.
 //!
-//! # Limits
-//! IPv4 only: IPv6 prefixes match nothing. A sequence may name one color.
+//! There is a table for each address family, and the rules of both are the same: a sequence whose prefixes are all
+//! of the other family looks into an empty set.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::nft::{Chain, Elements, Expression, Field, Set, Table, Value};
+use super::choices::{Choice, Choices, MarkBits, TooManyChoices, vpn_bits};
+use super::nft::{Chain, Elements, Expression, Family, Field, Set, Table, Value};
 use crate::policy::{
-    Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, PolicyDirection, Sequence,
+    Action, AppRoute, AppRoutePolicy, DataPolicy, DefaultAction, EdgePolicy, Match, PolicyDirection,
 };
 
-/// The table that holds the steering of an edge.
+/// The tables that hold the steering of an edge, one in each address family.
 pub const TABLE: &str = "sdwan";
 /// NF_IP_PRI_MANGLE: before routing, after connection tracking.
 const PRIORITY_MANGLE: i32 = -150;
+
+/// What steering has to know of an edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Its address families.
+    pub families: Vec<Family>,
+    /// Its service VPNs.
+    pub vpns: Vec<VpnInterfaces>,
+    /// The edge's own addresses on its tunnels. What is sent to them is the edge's own traffic, such as hellos, and
+    /// no policy of a service VPN applies to it.
+    pub own: Vec<IpAddr>,
+    /// Where copies of inspected packets go, if the site has such a service.
+    pub inspection: Option<Inspection>,
+}
 
 /// The interfaces of one service VPN on an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,153 +48,90 @@ pub struct VpnInterfaces {
     pub service: Vec<String>,
     /// Towards the WAN.
     pub tunnel: Vec<String>,
-    /// The edge's own addresses on its tunnels. What is sent to them is the edge's own traffic, such as hellos, and
-    /// no policy of a service VPN applies to it.
-    pub own: Vec<Ipv4Addr>,
 }
 
-/// The firewall marks that pin a packet to a tunnel; the routing table of the same number does the rest.
+/// The site's inspection service, which gets copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TunnelMark {
-    /// The color of the tunnel's local TLOC.
-    pub color: String,
-    /// Falls back to normal routing when the tunnel is down.
-    pub preferred: u32,
-    /// Drops when the tunnel is down.
-    pub strict: u32,
+pub struct Inspection {
+    /// The index of the edge's interface towards it.
+    pub interface: u32,
+    /// Its addresses on that link.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Why a policy cannot be put in force on an edge.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SteeringError {
-    /// The edge has no TLOC of that color.
-    #[error("sequence {sequence} names color `{color}`; this edge has {known}")]
-    UnknownColor {
-        /// The sequence.
-        sequence: u16,
-        /// The color asked for.
-        color: String,
-        /// The colors there are.
-        known: String,
-    },
-    /// Sharing load over several colors is not implemented.
-    #[error("sequence {sequence} names {count} colors; this fabric takes one")]
-    SeveralColors {
-        /// The sequence.
-        sequence: u16,
-        /// How many.
-        count: usize,
-    },
     /// The edge has no such service VPN.
     #[error("policy for service VPN {asked}; this edge has {known}")]
     UnknownVpn {
         /// The VPN asked for.
         asked: u16,
-        /// The VPN there is.
-        known: u16,
+        /// The VPNs there are.
+        known: String,
     },
+    /// A sequence inspects at a site without inspection.
+    #[error("sequence {sequence} inspects packets; this site has no inspection service")]
+    NoInspection {
+        /// The sequence.
+        sequence: u16,
+    },
+    /// Too many different choices.
+    #[error(transparent)]
+    TooManyChoices(#[from] TooManyChoices),
 }
 
-/// The table that puts `policy` in force.
+impl Surroundings {
+    /// Where a service VPN is among the edge's.
+    #[must_use]
+    pub fn position(&self, service_vpn: u16) -> Option<usize> {
+        self.vpns.iter().position(|vpn| vpn.service_vpn == service_vpn)
+    }
+}
+
+/// The tables that put `policy` in force, in the order of the families.
 ///
 /// # Errors
 /// [`SteeringError`] when the policy asks for what the edge does not have.
+///
+/// # Panics
+/// When `choices` lacks one of the policy's.
 pub fn compile(
     policy: &EdgePolicy,
-    interfaces: &VpnInterfaces,
-    marks: &[TunnelMark],
-) -> Result<Table, SteeringError> {
-    let mut table = Table {
-        name: TABLE,
-        sets: Vec::new(),
-        chains: Vec::new(),
-    };
-    let own = interfaces.own.iter().map(|address| {
-        let to_edge = Expression::Is(Field::DestinationAddress, Value::Address(*address));
-        vec![to_edge, Expression::Accept]
-    });
-    let mut dispatch: Vec<_> = own.collect();
-    for data in &policy.data {
-        if data.service_vpn != interfaces.service_vpn {
-            return Err(SteeringError::UnknownVpn {
-                asked: data.service_vpn,
-                known: interfaces.service_vpn,
-            });
-        }
-        let name = chain_name(data);
-        let chain = compile_data(data, &name, marks, &mut table.sets)?;
-        table.chains.push(chain);
-        let entries: Vec<&String> = match data.direction {
-            PolicyDirection::FromService => interfaces.service.iter().collect(),
-            PolicyDirection::FromTunnel => interfaces.tunnel.iter().collect(),
-            PolicyDirection::All => interfaces.service.iter().chain(&interfaces.tunnel).collect(),
+    edge: &Surroundings,
+    choices: &Choices,
+) -> Result<Vec<Table>, SteeringError> {
+    let tables = edge.families.iter().map(|family| {
+        let mut compiler = Compiler {
+            edge,
+            choices,
+            table: Table {
+                family: *family,
+                name: TABLE,
+                sets: Vec::new(),
+                chains: Vec::new(),
+            },
         };
-        dispatch.extend(entries.into_iter().map(|interface| {
-            vec![
-                Expression::Is(Field::InputInterface, Value::Interface(interface.clone())),
-                Expression::Jump(name.clone()),
-            ]
-        }));
-    }
-    table.chains.push(Chain {
-        name: "prerouting".to_owned(),
-        prerouting: Some(PRIORITY_MANGLE),
-        rules: dispatch,
+        compiler.policy(policy)?;
+        Ok(compiler.table)
     });
-    Ok(table)
+    tables.collect()
 }
 
-fn compile_data(
-    data: &DataPolicy,
-    name: &str,
-    marks: &[TunnelMark],
-    sets: &mut Vec<Set>,
-) -> Result<Chain, SteeringError> {
-    let mut rules = Vec::new();
-    for sequence in &data.sequences {
-        // A rule compares the protocol with one value, so a sequence of several protocols becomes several rules.
-        let protocols: Vec<Option<u8>> = if sequence.matching.protocols.is_empty() {
-            vec![None]
-        } else {
-            sequence.matching.protocols.iter().copied().map(Some).collect()
-        };
-        let conditions = conditions(sequence, name, sets);
-        let action = action(sequence, marks)?;
-        for protocol in protocols {
-            let mut rule: Vec<Expression> = protocol
-                .map(|protocol| Expression::Is(Field::Protocol, Value::Protocol(protocol)))
-                .into_iter()
-                .collect();
-            rule.extend(conditions.iter().chain(&action).cloned());
-            rules.push(rule);
-        }
-    }
-    rules.push(vec![
-        Expression::Count,
-        match data.default_action {
-            DefaultAction::Accept => Expression::Accept,
-            DefaultAction::Drop => Expression::Drop,
-        },
-    ]);
-    Ok(Chain {
-        name: name.to_owned(),
-        prerouting: None,
-        rules,
-    })
-}
-
-/// What each rule of a data policy's chain belongs to, in the order of [`compile`]; `None` is the default action.
-pub(super) fn rules_of(data: &DataPolicy) -> impl Iterator<Item = Option<u16>> {
-    let sequences = data.sequences.iter().flat_map(|sequence| {
-        let rules = sequence.matching.protocols.len().max(1);
-        std::iter::repeat_n(Some(sequence.id), rules)
+/// What each rule of a chain belongs to, in the order of [`compile`]; `None` is the default action.
+pub(super) fn rules_of<'a>(
+    sequences: impl Iterator<Item = (u16, &'a Match)>,
+) -> impl Iterator<Item = Option<u16>> {
+    let sequences = sequences.flat_map(|(id, matching)| {
+        let rules = matching.protocols.len().max(1);
+        std::iter::repeat_n(Some(id), rules)
     });
     sequences.chain([None])
 }
 
 /// The name of a data policy's chain: by what it is, not by where it stands, so that the same policy keeps its name
 /// beside any other.
-pub(super) fn chain_name(data: &DataPolicy) -> String {
+pub(super) fn data_chain(data: &DataPolicy) -> String {
     let direction = match data.direction {
         PolicyDirection::FromService => "from-service",
         PolicyDirection::FromTunnel => "from-tunnel",
@@ -186,87 +140,230 @@ pub(super) fn chain_name(data: &DataPolicy) -> String {
     format!("vpn{}-{direction}", data.service_vpn)
 }
 
-fn conditions(sequence: &Sequence, chain: &str, sets: &mut Vec<Set>) -> Vec<Expression> {
-    let matching = &sequence.matching;
-    let mut conditions = Vec::new();
-    let mut add = |field, suffix: &str, elements| {
-        let name = format!("{chain}-{}-{suffix}", sequence.id);
-        conditions.push(Expression::In(field, name.clone()));
-        sets.push(Set { name, elements });
-    };
-    if let Some(prefixes) = &matching.source_prefixes {
-        add(
-            Field::SourceAddress,
-            "src",
-            Elements::Addresses(address_ranges(prefixes)),
-        );
-    }
-    if let Some(prefixes) = &matching.destination_prefixes {
-        add(
-            Field::DestinationAddress,
-            "dst",
-            Elements::Addresses(address_ranges(prefixes)),
-        );
-    }
-    if !matching.source_ports.is_empty() {
-        add(
-            Field::SourcePort,
-            "sport",
-            Elements::Ports(merge(matching.source_ports.clone())),
-        );
-    }
-    if !matching.destination_ports.is_empty() {
-        add(
-            Field::DestinationPort,
-            "dport",
-            Elements::Ports(merge(matching.destination_ports.clone())),
-        );
-    }
-    conditions
+/// The name of an app-route policy's chain.
+pub(super) fn app_route_chain(policy: &AppRoutePolicy) -> String {
+    format!("vpn{}-app-route", policy.service_vpn)
 }
 
-fn action(sequence: &Sequence, marks: &[TunnelMark]) -> Result<Vec<Expression>, SteeringError> {
-    let mut expressions = vec![Expression::Count];
-    match &sequence.action {
-        Action::Drop => expressions.push(Expression::Drop),
-        Action::Accept { path, .. } => {
-            if let Some(DataPath::Local(tlocs)) = path {
-                expressions.push(Expression::SetMark(mark(sequence.id, tlocs, marks)?));
-            }
-            expressions.push(Expression::Accept);
-        }
-    }
-    Ok(expressions)
+struct Compiler<'a> {
+    edge: &'a Surroundings,
+    choices: &'a Choices,
+    table: Table,
 }
 
-fn mark(sequence: u16, tlocs: &LocalTlocs, marks: &[TunnelMark]) -> Result<u32, SteeringError> {
-    let [color] = tlocs.colors.as_slice() else {
-        return Err(SteeringError::SeveralColors {
-            sequence,
-            count: tlocs.colors.len(),
+impl Compiler<'_> {
+    fn policy(&mut self, policy: &EdgePolicy) -> Result<(), SteeringError> {
+        let own = self.addresses(&self.edge.own).map(|address| {
+            let to_edge = Expression::Is(Field::DestinationAddress, Value::Address(address));
+            vec![to_edge, Expression::Accept]
         });
-    };
-    let found = marks.iter().find(|mark| mark.color == *color).ok_or_else(|| {
-        let known: Vec<_> = marks.iter().map(|mark| mark.color.as_str()).collect();
-        SteeringError::UnknownColor {
-            sequence,
-            color: color.clone(),
-            known: known.join(", "),
+        let mut dispatch: Vec<_> = own.collect();
+        let mut jumps: Vec<(Vec<String>, Vec<String>)> = vec![Default::default(); self.edge.vpns.len()];
+        for app_route in &policy.app_route {
+            let vpn = self.position(app_route.service_vpn)?;
+            jumps[vpn].0.push(self.app_route(app_route, vpn));
         }
-    })?;
-    Ok(if tlocs.restrict {
-        found.strict
-    } else {
-        found.preferred
-    })
+        for data in &policy.data {
+            let vpn = self.position(data.service_vpn)?;
+            let chain = self.data(data, vpn)?;
+            let (from_service, from_tunnel) = &mut jumps[vpn];
+            if data.direction != PolicyDirection::FromTunnel {
+                from_service.push(chain.clone());
+            }
+            if data.direction != PolicyDirection::FromService {
+                from_tunnel.push(chain);
+            }
+        }
+        for (position, (from_service, from_tunnel)) in jumps.into_iter().enumerate() {
+            let vpn = &self.edge.vpns[position];
+            let number = vpn.service_vpn;
+            let sides = [("service", &vpn.service, from_service), ("tunnel", &vpn.tunnel, from_tunnel)];
+            for (side, interfaces, chains) in sides {
+                let set = format!("vpn{number}-{side}");
+                let entered = Expression::In(Field::InputInterface, set.clone());
+                self.table.sets.push(Set {
+                    name: set,
+                    elements: Elements::Interfaces(interfaces.clone()),
+                });
+                dispatch.push(vec![entered.clone(), set_mark(vpn_bits(position))]);
+                let jumps = chains.into_iter().map(|chain| vec![entered.clone(), Expression::Jump(chain)]);
+                dispatch.extend(jumps);
+            }
+        }
+        self.table.chains.push(Chain {
+            name: "prerouting".to_owned(),
+            prerouting: Some(PRIORITY_MANGLE),
+            rules: dispatch,
+        });
+        Ok(())
+    }
+
+    fn position(&self, service_vpn: u16) -> Result<usize, SteeringError> {
+        self.edge.position(service_vpn).ok_or_else(|| {
+            let known: Vec<_> = self.edge.vpns.iter().map(|vpn| vpn.service_vpn.to_string()).collect();
+            SteeringError::UnknownVpn {
+                asked: service_vpn,
+                known: known.join(", "),
+            }
+        })
+    }
+
+    /// Those addresses that are of the table's family.
+    fn addresses<'a>(&self, addresses: &'a [IpAddr]) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let is_ipv4 = self.table.family == Family::Ipv4;
+        addresses.iter().copied().filter(move |address| address.is_ipv4() == is_ipv4)
+    }
+
+    fn app_route(&mut self, policy: &AppRoutePolicy, vpn: usize) -> String {
+        let name = app_route_chain(policy);
+        let chosen = |choices: &Choices, choice: Option<AppRoute>| {
+            let mark = choice.map(|choice| set_mark(choices.bits(vpn, Choice::AppRoute(choice))));
+            std::iter::once(Expression::Count)
+                .chain(mark)
+                // The data policy comes next.
+                .chain([Expression::Return])
+                .collect()
+        };
+        let mut rules = Vec::new();
+        for sequence in &policy.sequences {
+            let action = chosen(self.choices, sequence.choice.clone());
+            rules.extend(self.rules(&name, sequence.id, &sequence.matching, action));
+        }
+        rules.push(chosen(self.choices, policy.default_class.clone().map(AppRoute::of_class)));
+        self.add_chain(&name, rules);
+        name
+    }
+
+    fn data(&mut self, policy: &DataPolicy, vpn: usize) -> Result<String, SteeringError> {
+        let name = data_chain(policy);
+        let mut rules = Vec::new();
+        for sequence in &policy.sequences {
+            let mut action = vec![Expression::Count];
+            match &sequence.action {
+                Action::Drop => action.push(Expression::Drop),
+                Action::Accept { path, inspect } => {
+                    if *inspect {
+                        action.extend(self.copy(sequence.id)?);
+                    }
+                    let path = path.clone().map(Choice::Data);
+                    action.extend(path.map(|path| set_mark(self.choices.bits(vpn, path))));
+                    action.push(Expression::Accept);
+                }
+            }
+            rules.extend(self.rules(&name, sequence.id, &sequence.matching, action));
+        }
+        rules.push(vec![
+            Expression::Count,
+            match policy.default_action {
+                DefaultAction::Accept => Expression::Accept,
+                DefaultAction::Drop => Expression::Drop,
+            },
+        ]);
+        self.add_chain(&name, rules);
+        Ok(name)
+    }
+
+    /// The copy that inspection takes; none when the service has no address of the table's family.
+    fn copy(&self, sequence: u16) -> Result<Option<Expression>, SteeringError> {
+        let service = self.edge.inspection.as_ref();
+        let service = service.ok_or(SteeringError::NoInspection { sequence })?;
+        let to = self.addresses(&service.addresses).next();
+        Ok(to.map(|to| Expression::Duplicate {
+            to,
+            interface: service.interface,
+        }))
+    }
+
+    fn add_chain(&mut self, name: &str, rules: Vec<Vec<Expression>>) {
+        self.table.chains.push(Chain {
+            name: name.to_owned(),
+            prerouting: None,
+            rules,
+        });
+    }
+
+    /// The rules of a sequence: one, but a rule compares the protocol with one value, so a sequence of several
+    /// protocols is several rules.
+    fn rules(
+        &mut self,
+        chain: &str,
+        id: u16,
+        matching: &Match,
+        action: Vec<Expression>,
+    ) -> Vec<Vec<Expression>> {
+        let protocols: Vec<Option<u8>> = if matching.protocols.is_empty() {
+            vec![None]
+        } else {
+            matching.protocols.iter().copied().map(Some).collect()
+        };
+        let conditions = self.conditions(chain, id, matching);
+        let rules = protocols.into_iter().map(|protocol| {
+            let protocol =
+                protocol.map(|protocol| Expression::Is(Field::Protocol, Value::Protocol(protocol)));
+            let rest = conditions.iter().chain(&action).cloned();
+            protocol.into_iter().chain(rest).collect()
+        });
+        rules.collect()
+    }
+
+    fn conditions(&mut self, chain: &str, id: u16, matching: &Match) -> Vec<Expression> {
+        let family = self.table.family;
+        let ports = |ranges: &[RangeInclusive<u16>]| Elements::Ports(merge(ranges.to_vec()));
+        let prefixes = |prefixes: &Option<Vec<IpNet>>| {
+            prefixes.as_ref().map(|prefixes| address_ranges(prefixes, family))
+        };
+        let unless_empty = |ranges: &[RangeInclusive<u16>]| (!ranges.is_empty()).then(|| ports(ranges));
+        let dscp = (!matching.dscp.is_empty()).then(|| {
+            let mut codes = matching.dscp.clone();
+            codes.sort_unstable();
+            codes.dedup();
+            Elements::Dscp(codes)
+        });
+        let sets = [
+            (Field::SourceAddress, "src", prefixes(&matching.source_prefixes)),
+            (Field::DestinationAddress, "dst", prefixes(&matching.destination_prefixes)),
+            (Field::SourcePort, "sport", unless_empty(&matching.source_ports)),
+            (Field::DestinationPort, "dport", unless_empty(&matching.destination_ports)),
+            (Field::Dscp, "dscp", dscp),
+        ];
+        let mut conditions = Vec::new();
+        for (field, suffix, elements) in sets {
+            if let Some(elements) = elements {
+                let name = format!("{chain}-{id}-{suffix}");
+                conditions.push(Expression::In(field, name.clone()));
+                self.table.sets.push(Set { name, elements });
+            }
+        }
+        conditions
+    }
 }
 
-fn address_ranges(prefixes: &[IpNet]) -> Vec<RangeInclusive<u32>> {
-    let ranges = prefixes.iter().filter_map(|prefix| match prefix {
-        IpNet::V4(prefix) => Some(u32::from(prefix.network())..=u32::from(prefix.broadcast())),
-        IpNet::V6(_) => None,
-    });
-    merge(ranges.collect())
+fn set_mark(MarkBits { mask, value }: MarkBits) -> Expression {
+    Expression::SetMark { mask, value }
+}
+
+/// Those prefixes that are of the family, as ranges.
+fn address_ranges(prefixes: &[IpNet], family: Family) -> Elements {
+    match family {
+        Family::Ipv4 => Elements::Addresses(merge(
+            prefixes
+                .iter()
+                .filter_map(|prefix| match prefix {
+                    IpNet::V4(prefix) => Some(prefix.network().into()..=prefix.broadcast().into()),
+                    IpNet::V6(_) => None,
+                })
+                .collect(),
+        )),
+        Family::Ipv6 => Elements::Addresses6(merge(
+            prefixes
+                .iter()
+                .filter_map(|prefix| match prefix {
+                    IpNet::V4(_) => None,
+                    IpNet::V6(prefix) => Some(prefix.network().into()..=prefix.broadcast().into()),
+                })
+                .collect(),
+        )),
+    }
 }
 
 /// Sorts ranges and joins those that overlap, which the kernel refuses. Neighbours stay apart: a set of single

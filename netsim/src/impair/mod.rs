@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 pub use hop::HopError;
 pub use impairment::{Impairment, ImpairmentError, Loss, Percent};
 
-use crate::fabric::nft::{Chain, Expression, Field, Table, Value};
+use crate::fabric::nft::{Chain, Expression, Family, Field, Table, Value};
 use crate::netns::Netns;
 use hop::{Hop, QueuedLine};
 use schedule::SplitMix;
@@ -124,7 +124,7 @@ impl Impairer {
 fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Table {
     let mut rules: Vec<(bool, Vec<Expression>)> = Vec::new();
     for line in lines.keys() {
-        let mut rule = vec![Expression::Is(Field::DestinationAddress, Value::Address(line.to))];
+        let mut rule = vec![Expression::Is(Field::DestinationAddress, Value::Address(line.to.into()))];
         if let Some(from) = &line.from {
             rule.push(Expression::Is(
                 Field::InputInterface,
@@ -146,6 +146,7 @@ fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Ta
         rules: rules.into_iter().map(|(_, rule)| rule).collect(),
     };
     Table {
+        family: Family::Ipv4,
         name: "impair",
         sets: Vec::new(),
         chains: vec![chain],

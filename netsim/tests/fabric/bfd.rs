@@ -3,11 +3,11 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use netsim::bfd::{ECHO_PORT, Packet, Prober, SessionId, State, Timing, TunnelChange};
+use netsim::bfd::{ECHO_PORT, News, Packet, Prober, SessionId, State, Timing, Transition, TunnelChange};
 use netsim::capture::decode::{self, Segment};
 use netsim::capture::{Capture, Frame, RingSize, Sink, Tap};
 use netsim::fabric::Mac;
-use netsim::fabric::nft::{Chain, Expression, Socket, Table};
+use netsim::fabric::nft::{Chain, Expression, Family, Socket, Table};
 use netsim::policy::{DefaultAction, EdgePolicy, PolicyDirection};
 
 use super::steering::{policy, sequence};
@@ -35,26 +35,29 @@ impl Probed {
         tokio::time::timeout(DEADLINE, prober.settled()).await.unwrap();
         let probed = Self { lab, prober, changes };
         for _ in 0..4 {
-            assert_eq!(probed.change().transition.from, State::Pending);
+            assert_eq!(probed.change().1.from, State::Pending);
         }
         assert_eq!(probed.states(), [State::Up; 4]);
         probed
     }
 
     /// The next change of a session, which its edge has acted on.
-    fn change(&self) -> TunnelChange {
-        let change = self.changes.recv_timeout(DEADLINE).unwrap();
-        change.applied.as_ref().unwrap();
-        change
+    fn change(&self) -> (SessionId, Transition) {
+        let TunnelChange { id, news, applied } = self.changes.recv_timeout(DEADLINE).unwrap();
+        applied.unwrap();
+        match news {
+            News::Session(transition) => (id, transition),
+            News::Class { .. } => panic!("no class is in force: {news:?}"),
+        }
     }
 
     /// Waits until the sessions over a transport, one at each edge, have turned to `state`.
     fn both_turn(&self, transport: usize, state: State) {
         let mut edges: Vec<usize> = [(); 2]
             .map(|()| {
-                let change = self.change();
-                assert_eq!((change.id.tunnel, change.transition.to), (transport, state));
-                change.id.edge
+                let (id, transition) = self.change();
+                assert_eq!((id.tunnel, transition.to), (transport, state));
+                id.edge
             })
             .to_vec();
         edges.sort_unstable();
@@ -95,6 +98,7 @@ impl Probed {
             rules,
         };
         let table = Table {
+            family: Family::Ipv4,
             name: "fault",
             sets: Vec::new(),
             chains: vec![chain],

@@ -6,8 +6,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use ipnet::Ipv4Net;
-use netsim::fabric::host::TABLE_MAIN;
-use netsim::fabric::{Forwarding, Host, LinkEnd, Mac};
+use netsim::fabric::{Forwarding, Host, LinkEnd, Mac, TABLE_MAIN};
 use netsim::impair::{Impairer, Impairment, Line, Loss, Percent, schedule};
 
 const ENDS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 1, 1)];
@@ -44,13 +43,13 @@ impl Wire {
             let side = |interface: &str, kind, address| LinkEnd {
                 interface: interface.into(),
                 mac: Mac::local(kind, number),
-                address: Some(Ipv4Net::new(address, 30).unwrap()),
+                addresses: vec![Ipv4Net::new(address, 30).unwrap().into()],
             };
             let far = side(&format!("end{number}"), 2, gateway);
             host.link(&side("eth0", 1, end), &router, &far, 1500)
                 .await
                 .unwrap();
-            host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
+            host.add_route(TABLE_MAIN, Ipv4Net::default().into(), "eth0", Some(gateway.into()))
                 .await
                 .unwrap();
             hosts.push(host);

@@ -67,8 +67,8 @@ fn trials() -> Vec<Trial> {
             steering::an_empty_policy_restores_normal_routing,
         ),
         trial(
-            "an_unknown_color_is_refused_and_changes_nothing",
-            steering::an_unknown_color_is_refused,
+            "a_color_that_the_edge_lacks_counts_as_down",
+            steering::a_color_that_the_edge_lacks_counts_as_down,
         ),
         trial(
             "prefixes_that_overlap_or_cover_everything_are_taken",

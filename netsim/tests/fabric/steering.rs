@@ -5,7 +5,7 @@ use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
 
-use super::two_sites::{BIZ, DEFAULT, TwoSites, VPN, host_address};
+use super::two_sites::{DEFAULT, TwoSites, VPN, host_address};
 
 pub fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePolicy {
     let direction = PolicyDirection::FromService;
@@ -137,21 +137,15 @@ pub async fn an_empty_policy_restores_normal_routing() {
     assert_eq!(lab.sent_by_tunnel().await, [0, 20]);
 }
 
-pub async fn an_unknown_color_is_refused() {
+/// A policy is for many sites, and not every site has every color.
+pub async fn a_color_that_the_edge_lacks_counts_as_down() {
     let lab = TwoSites::build().await;
-    let good = policy(
-        vec![sequence(1, 8080, "biz-internet", true)],
-        DefaultAction::Accept,
-    );
-    lab.edges[0].apply(&good).await.unwrap();
-    let bad = policy(vec![sequence(1, 8080, "mpls", true)], DefaultAction::Accept);
-    let error = lab.edges[0].apply(&bad).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "apply policy to the edge of site 100: sequence 1 names color `mpls`; this edge has biz-internet, default"
-    );
-    assert_eq!(lab.send(20), 20);
-    assert_eq!(lab.sent_by_tunnel().await[BIZ], 20);
+    for (restrict, arrived, by_tunnel) in [(true, 0, [0, 0]), (false, 20, [0, 20])] {
+        let mpls = policy(vec![sequence(1, 8080, "mpls", restrict)], DefaultAction::Accept);
+        lab.edges[0].apply(&mpls).await.unwrap();
+        assert_eq!(lab.send(20), arrived);
+        assert_eq!(lab.sent_by_tunnel().await, by_tunnel);
+    }
 }
 
 pub async fn prefixes_that_overlap() {

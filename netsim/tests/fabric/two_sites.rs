@@ -4,9 +4,12 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
-use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
-use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, TunnelSpec};
+use ipnet::{IpNet, Ipv4Net};
+use netsim::fabric::{
+    DeviceSpec, Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
+    SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+};
+use netsim::sla::Polling;
 
 pub const VPN: u16 = 10;
 pub const COLORS: [&str; 2] = ["biz-internet", "default"];
@@ -31,7 +34,7 @@ fn mac(kind: u8, site: u8, transport: u8) -> Mac {
     Mac::local(kind, u32::from(site) * 32 + u32::from(transport))
 }
 
-fn net(text: &str) -> Ipv4Net {
+fn net(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
@@ -52,13 +55,13 @@ impl TwoSites {
             let lan = |name: &str, octet, kind| LinkEnd {
                 interface: name.into(),
                 mac: mac(kind, site, 0),
-                address: Some(net(&format!("10.244.{site}.{octet}/24"))),
+                addresses: vec![net(&format!("10.244.{site}.{octet}/24"))],
             };
             edge.link(&lan("lan0", 1, 1), &host, &lan("eth0", 2, 2), 1450)
                 .await
                 .unwrap();
             let gateway = Ipv4Addr::new(10, 244, site, 1);
-            host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
+            host.add_route(TABLE_MAIN, Ipv4Net::default().into(), "eth0", Some(gateway.into()))
                 .await
                 .unwrap();
             for (transport, router) in (0..).zip(&transports) {
@@ -67,10 +70,19 @@ impl TwoSites {
             let tunnels = (0..2).map(|transport| tunnel(site, transport)).collect();
             let spec = EdgeSpec {
                 site_id: 100 + u32::from(site),
-                service_vpn: VPN,
-                service_interfaces: vec!["lan0".into()],
+                system_ip: Ipv4Addr::new(10, 255, 0, site + 1),
+                vpns: vec![VpnSpec {
+                    service_vpn: VPN,
+                    interfaces: vec!["lan0".into()],
+                    routes: vec![SiteRoute {
+                        prefix: net(&format!("10.244.{site}.0/24")),
+                        hop: NextHop::new("lan0", None),
+                    }],
+                }],
                 tunnels,
-                default_tunnel: DEFAULT,
+                default_colors: vec![COLORS[DEFAULT].into()],
+                polling: Polling::default(),
+                inspection: None,
             };
             edges.push(Arc::new(Edge::create(edge, spec).await.unwrap()));
             hosts.push(host);
@@ -121,23 +133,28 @@ async fn attach(edge: &Host, site: u8, transport: u8, router: &Host) {
     let near = LinkEnd {
         interface: format!("wan{transport}"),
         mac: mac(3, site, transport),
-        address: Some(Ipv4Net::from(uplink(site, transport))),
+        addresses: vec![Ipv4Net::from(uplink(site, transport)).into()],
     };
     let far = LinkEnd {
         interface: format!("edge{site}"),
         mac: mac(4, site, transport),
-        address: None,
+        addresses: vec![],
     };
     edge.link(&near, router, &far, 1500).await.unwrap();
     let other = uplink(1 - site, transport);
-    edge.add_neighbour(&near.interface, other, far.mac).await.unwrap();
-    edge.add_route(TABLE_MAIN, Ipv4Net::from(other), &near.interface, None)
+    edge.add_neighbour(&near.interface, other.into(), far.mac)
+        .await
+        .unwrap();
+    edge.add_route(TABLE_MAIN, Ipv4Net::from(other).into(), &near.interface, None)
         .await
         .unwrap();
     let own = uplink(site, transport);
-    router.add_neighbour(&far.interface, own, near.mac).await.unwrap();
     router
-        .add_route(TABLE_MAIN, Ipv4Net::from(own), &far.interface, None)
+        .add_neighbour(&far.interface, own.into(), near.mac)
+        .await
+        .unwrap();
+    router
+        .add_route(TABLE_MAIN, Ipv4Net::from(own).into(), &far.interface, None)
         .await
         .unwrap();
 }
@@ -147,22 +164,28 @@ fn tunnel(site: u8, transport: u8) -> TunnelSpec {
     let other = 1 - site;
     TunnelSpec {
         color: COLORS[usize::from(transport)].into(),
-        device: VxlanSpec {
+        local: uplink(site, transport).into(),
+        port: 4789 + u16::from(transport),
+        mtu: 1450,
+        devices: vec![DeviceSpec {
+            service_vpn: VPN,
             interface: format!("tun{transport}"),
-            vni: u32::from(VPN),
-            port: 4789 + u16::from(transport),
-            local: uplink(site, transport),
             mac: mac(5, site, transport),
-            address: Ipv4Net::new(overlay(site), 21).unwrap(),
-            mtu: 1450,
-        },
-        remotes: vec![(
-            VxlanPeer {
-                underlay: uplink(other, transport),
+            addresses: vec![Ipv4Net::new(overlay(site), 21).unwrap().into()],
+        }],
+        remotes: vec![RemoteSpec {
+            site_id: 100 + u32::from(other),
+            system_ip: Ipv4Addr::new(10, 255, 0, other + 1),
+            underlay: uplink(other, transport).into(),
+            vpns: vec![RemoteVpn {
+                service_vpn: VPN,
                 mac: mac(5, other, transport),
-                address: overlay(other),
-            },
-            vec![net(&format!("10.244.{other}.0/24"))],
-        )],
+                addresses: vec![overlay(other).into()],
+                prefixes: vec![RemotePrefix {
+                    prefix: net(&format!("10.244.{other}.0/24")),
+                    hops: 1,
+                }],
+            }],
+        }],
     }
 }

@@ -34,7 +34,8 @@ pub struct SetChange {
 /// The change that makes `new` out of `old`.
 #[must_use]
 pub fn diff(old: &Table, new: &Table) -> Change {
-    let same_frame = old.name == new.name && old.chains == new.chains && old.sets.len() == new.sets.len();
+    let same_frame =
+        (old.family, old.name) == (new.family, new.name) && old.chains == new.chains && old.sets.len() == new.sets.len();
     if !same_frame {
         return Change::Replace;
     }
@@ -65,6 +66,10 @@ fn set_change(old: &Set, new: &Set) -> Option<SetChange> {
         (Elements::Addresses(old), Elements::Addresses(new)) => {
             let (remove, add) = differences(old, new);
             (Elements::Addresses(remove), Elements::Addresses(add))
+        }
+        (Elements::Addresses6(old), Elements::Addresses6(new)) => {
+            let (remove, add) = differences(old, new);
+            (Elements::Addresses6(remove), Elements::Addresses6(add))
         }
         (Elements::Ports(old), Elements::Ports(new)) => {
             let (remove, add) = differences(old, new);
@@ -118,11 +123,12 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{Chain, Expression, Field};
+    use super::super::{Chain, Expression, Family, Field};
     use super::*;
 
     fn table(elements: Elements) -> Table {
         Table {
+            family: Family::Ipv4,
             name: "sdwan",
             sets: vec![Set {
                 name: "vpn10-from-service-1-dst".into(),
@@ -182,7 +188,10 @@ mod tests {
     fn another_rule_or_kind_of_set_replaces_the_table() {
         let old = table(addresses(&[1]));
         let mut other_rule = old.clone();
-        other_rule.chains[0].rules[0].push(Expression::SetMark(1000));
+        other_rule.chains[0].rules[0].push(Expression::SetMark {
+            mask: u32::MAX,
+            value: 1000,
+        });
         let mut other_name = old.clone();
         other_name.sets[0].name = "vpn10-from-service-2-dst".into();
         let ranges = table(Elements::Addresses(vec![1..=2]));
