@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use packet::{ECHO_PORT, MARK, Packet, PacketKind};
 pub use prober::{Paused, Prober, ProberError, SessionId, SessionView, TunnelChange};
-pub use session::{Session, State, Statistics, Transition, WINDOW};
+pub use session::{Session, State, Statistics, Totals, Transition, WINDOW};
 
 /// How often a session is tried and when it is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

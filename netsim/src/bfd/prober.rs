@@ -28,7 +28,7 @@ const TOS_CS6: u8 = 48 << 2;
 const QUIET_DEADLINE: Duration = Duration::from_millis(500);
 
 /// A session of a prober.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
     /// Position of the edge.
     pub edge: usize,

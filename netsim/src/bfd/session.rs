@@ -1,11 +1,12 @@
 //! One session: a pure state machine that is told of ticks and echoes.
 //!
-//! Owns up and down, and the statistics over the last hellos. It has no clock, no socket and no timer: every time
+//! Owns up and down, the statistics over the last hellos, and the totals over all of them. It has no clock, no socket and no timer: every time
 //! is passed in. Invariants: a session goes down only after `multiplier` hellos in a row whose echoes had a whole
 //! interval each and never came, counted in ticks and not in time, so that a machine that stands still for a
 //! while (sender, echoer and judge alike) takes no session down; any echo brings it up.
 
 use std::collections::VecDeque;
+use std::iter::Sum;
 use std::time::{Duration, Instant};
 
 use super::Timing;
@@ -63,6 +64,72 @@ impl Statistics {
     }
 }
 
+/// Counts and sums over hellos whose fate is settled: over all of a session, or between two moments of it.
+///
+/// A hello is settled once one that was sent `multiplier` hellos later is answered, or once so many hellos in a row
+/// were not: neither a long way nor echoes out of order look like loss. The echo that ends an outage settles all
+/// before it. What is settled is so for good; an echo that comes yet later counts for the state and the
+/// [`Statistics`] only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Hellos that were answered.
+    pub answered: u64,
+    /// Hellos that are lost.
+    pub lost: u64,
+    /// Sum of the latencies of those answered, each as in [`Statistics`].
+    pub latency: Duration,
+    /// Pairs of an answered hello and the answered one before it.
+    pub pairs: u64,
+    /// Sum of the differences in latency of those pairs.
+    pub variation: Duration,
+}
+
+impl Totals {
+    /// Hellos that are settled.
+    #[must_use]
+    pub fn hellos(&self) -> u64 {
+        self.answered + self.lost
+    }
+
+    /// What came since `earlier`, a moment of the same session.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            answered: self.answered.saturating_sub(earlier.answered),
+            lost: self.lost.saturating_sub(earlier.lost),
+            latency: self.latency.saturating_sub(earlier.latency),
+            pairs: self.pairs.saturating_sub(earlier.pairs),
+            variation: self.variation.saturating_sub(earlier.variation),
+        }
+    }
+
+    /// Adds a settled hello; `before` is the latency of the answered one before it.
+    fn settle(&mut self, latency: Option<Duration>, before: Option<Duration>) {
+        let Some(latency) = latency else {
+            self.lost += 1;
+            return;
+        };
+        self.answered += 1;
+        self.latency += latency;
+        if let Some(before) = before {
+            self.pairs += 1;
+            self.variation += latency.abs_diff(before);
+        }
+    }
+}
+
+impl<'a> Sum<&'a Totals> for Totals {
+    fn sum<I: Iterator<Item = &'a Totals>>(totals: I) -> Self {
+        totals.fold(Self::default(), |sum, one| Self {
+            answered: sum.answered + one.answered,
+            lost: sum.lost + one.lost,
+            latency: sum.latency + one.latency,
+            pairs: sum.pairs + one.pairs,
+            variation: sum.variation + one.variation,
+        })
+    }
+}
+
 /// A session with one remote edge over one tunnel.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -76,6 +143,12 @@ pub struct Session {
     next: u64,
     /// Latencies of the last hellos, oldest first; `None` where no echo came.
     hellos: VecDeque<Option<Duration>>,
+    /// Over all hellos before `unsettled`.
+    totals: Totals,
+    /// The oldest hello that is not settled.
+    unsettled: u64,
+    /// The latency of the last hello in `totals` that was answered.
+    settled_latency: Option<Duration>,
 }
 
 impl Session {
@@ -90,6 +163,9 @@ impl Session {
             unanswered: 0,
             next: 0,
             hellos: VecDeque::with_capacity(WINDOW),
+            totals: Totals::default(),
+            unsettled: 0,
+            settled_latency: None,
         }
     }
 
@@ -99,12 +175,17 @@ impl Session {
         let lost = self.unanswered >= u32::from(self.timing.multiplier);
         let transition = if lost { self.turn(State::Down, now) } else { None };
         let number = self.next;
-        self.next += 1;
-        self.unanswered = self.unanswered.saturating_add(1);
         if self.hellos.len() == WINDOW {
+            // What leaves the window cannot be answered any more.
+            self.settle(number - WINDOW as u64);
             self.hellos.pop_front();
         }
+        self.next += 1;
+        self.unanswered = self.unanswered.saturating_add(1);
         self.hellos.push_back(None);
+        if lost {
+            self.settle_before(number);
+        }
         (number, transition)
     }
 
@@ -119,6 +200,11 @@ impl Session {
         }
         *hello = Some(latency);
         self.unanswered = 0;
+        self.settle_before(number);
+        if let (State::Down, Some(last)) = (self.state, number.checked_sub(1)) {
+            // The losses of an outage belong to it, not to what comes after.
+            self.settle(last);
+        }
         self.turn(State::Up, now)
     }
 
@@ -138,6 +224,12 @@ impl Session {
     #[must_use]
     pub fn transitions(&self) -> u64 {
         self.transitions
+    }
+
+    /// Counts and sums over every settled hello; the difference of two moments tells of the time between.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Its timing.
@@ -178,6 +270,26 @@ impl Session {
             latency_p50: percentile(&sorted, 50),
             latency_p99: percentile(&sorted, 99),
             jitter: jitter(&latencies),
+        }
+    }
+
+    /// Settles what was sent `multiplier` hellos before `number`, or earlier.
+    fn settle_before(&mut self, number: u64) {
+        if let Some(last) = number.checked_sub(u64::from(self.timing.multiplier)) {
+            self.settle(last);
+        }
+    }
+
+    /// Settles the hellos up to `last`, all of which were sent.
+    fn settle(&mut self, last: u64) {
+        while self.unsettled <= last {
+            // Nothing leaves the window unsettled, so a window back from the next hello reaches it.
+            let from_back = usize::try_from(self.next - self.unsettled).unwrap_or(usize::MAX);
+            let position = self.hellos.len().checked_sub(from_back);
+            let latency = position.and_then(|position| self.hellos[position]);
+            self.totals.settle(latency, self.settled_latency);
+            self.settled_latency = latency.or(self.settled_latency);
+            self.unsettled += 1;
         }
     }
 

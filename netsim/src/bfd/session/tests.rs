@@ -179,7 +179,135 @@ fn statistics_are_those_of_the_latencies() {
     assert!((jitter - 3.520_507_812_5).abs() < 1e-6, "{jitter}");
 }
 
+#[test]
+fn a_hello_is_settled_once_its_multiplier_is_answered() {
+    let mut bench = Bench::new(TIMING);
+    for answered in [true, false, true, true] {
+        bench.tick(answered);
+    }
+    assert_eq!(
+        (bench.session.totals().answered, bench.session.totals().lost),
+        (1, 0)
+    );
+    bench.tick(true);
+    assert_eq!(
+        (bench.session.totals().answered, bench.session.totals().lost),
+        (1, 1)
+    );
+}
+
+#[test]
+fn silence_settles_hellos_as_lost() {
+    let mut bench = Bench::new(TIMING);
+    bench.tick(true);
+    for _ in 0..13 {
+        bench.tick(false);
+    }
+    // The last three are still open.
+    assert_eq!(
+        (bench.session.totals().answered, bench.session.totals().lost),
+        (1, 10)
+    );
+}
+
+#[test]
+fn the_losses_of_an_outage_are_settled_with_its_end() {
+    let mut bench = Bench::new(TIMING);
+    for answered in [true, false, false, false, false, false] {
+        bench.tick(answered);
+    }
+    assert_eq!(bench.session.state(), State::Down);
+    bench.tick(true);
+    let end = bench.session.totals();
+    assert_eq!((end.answered, end.lost), (1, 5));
+    for _ in 0..10 {
+        bench.tick(true);
+    }
+    assert_eq!(bench.session.totals().since(&end).lost, 0);
+}
+
+#[rstest]
+#[case::longer_than_the_detection_time(5)]
+#[case::as_long_as_the_window(WINDOW as u64 - 1)]
+fn a_long_way_is_no_loss(#[case] hellos: u64) {
+    let mut bench = Bench::new(TIMING);
+    let way = TIMING.hello * u32::try_from(hellos).unwrap();
+    let mut before = Totals::default();
+    for number in 0..1000 {
+        // Until the first echo it is silent, which is loss.
+        if number == 2 * hellos {
+            before = bench.session.totals();
+        }
+        bench.tick(false);
+        if let Some(answered) = number.checked_sub(hellos) {
+            bench.session.echo(answered, way / 2, bench.now);
+        }
+    }
+    let totals = bench.session.totals().since(&before);
+    assert_eq!(totals.lost, 0);
+    assert!(totals.answered >= 1000 - 2 * hellos - 3, "{totals:?}");
+    assert_eq!(totals.latency, way / 2 * u32::try_from(totals.answered).unwrap());
+}
+
+#[test]
+fn echoes_out_of_order_are_no_loss() {
+    let mut bench = Bench::new(TIMING);
+    for _ in 0..50 {
+        let numbers = [0; 3].map(|_| bench.session.tick(bench.now).0);
+        for number in numbers.iter().rev() {
+            bench.session.echo(*number, LATENCY, bench.now);
+        }
+    }
+    assert_eq!(bench.session.totals().lost, 0);
+    assert_eq!(bench.session.totals().hellos(), 147);
+}
+
+#[test]
+fn totals_tell_latency_and_its_variation() {
+    let mut bench = Bench::new(TIMING);
+    for milliseconds in [Some(10), Some(30), None, Some(35), Some(0), Some(0), Some(0)] {
+        let (number, _) = bench.session.tick(bench.now);
+        if let Some(milliseconds) = milliseconds {
+            let latency = Duration::from_millis(milliseconds);
+            bench.session.echo(number, latency, bench.now);
+        }
+    }
+    let expected = Totals {
+        answered: 3,
+        lost: 1,
+        latency: Duration::from_millis(75),
+        pairs: 2,
+        variation: Duration::from_millis(25),
+    };
+    assert_eq!(bench.session.totals(), expected);
+    assert_eq!(expected.since(&expected), Totals::default());
+    assert_eq!([expected, Totals::default()].iter().sum::<Totals>(), expected);
+}
+
 proptest! {
+    #[test]
+    fn totals_count_every_hello_once(
+        answers in prop::collection::vec(any::<bool>(), 1..400),
+        multiplier in 1..120_u8,
+    ) {
+        let mut bench = Bench::new(Timing { multiplier, ..TIMING });
+        let mut before = Totals::default();
+        for answered in &answers {
+            bench.tick(*answered);
+            let totals = bench.session.totals();
+            prop_assert!(totals.hellos() >= before.hellos() && totals.lost >= before.lost);
+            before = totals;
+        }
+        let open = usize::from(multiplier);
+        let settled = usize::try_from(before.hellos()).unwrap();
+        prop_assert!(settled <= answers.len());
+        prop_assert!(settled + 2 * open >= answers.len());
+        let lost = answers[..settled].iter().filter(|answered| !**answered).count();
+        prop_assert_eq!(before.lost, lost as u64);
+        prop_assert_eq!(before.latency, LATENCY * u32::try_from(before.answered).unwrap());
+        prop_assert_eq!(before.pairs, before.answered.saturating_sub(1));
+    }
+
     #[test]
     fn a_session_is_down_exactly_after_so_many_silent_hellos(
         answers in prop::collection::vec(any::<bool>(), 1..300),
