@@ -2,8 +2,8 @@
 //!
 //! Owns everything between the Kubernetes nodes of a lab: [`netns`] holds the namespaces, [`fabric`] wires and
 //! steers them by netlink, [`bfd`] probes the tunnels, [`impair`] makes the lines worse, [`capture`] watches every
-//! packet, [`manager`] is the API through which alone [`policy`] gets in and [`telemetry`] gets out. It knows nothing
-//! of scenarios, Kubernetes or verdicts.
+//! packet, [`manager`] is the API through which alone [`policy`] gets in and [`telemetry`] gets out; [`sla`] judges the
+//! tunnels by what the policy asks for. It knows nothing of scenarios, Kubernetes or verdicts.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bfd;
@@ -14,4 +14,5 @@ pub mod manager;
 #[allow(unsafe_code)]
 pub mod netns;
 pub mod policy;
+pub mod sla;
 pub mod telemetry;
