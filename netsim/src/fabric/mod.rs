@@ -2,8 +2,10 @@
 //!
 //! [`host`] makes hosts (one namespace each) with links, addresses, routes and rules; [`steering`] turns an
 //! [`crate::policy::EdgePolicy`] into one nftables transaction; [`edge`] is a WAN edge: a host whose routing
-//! tables and marks give each tunnel a strict and a preferred form.
+//! tables and marks give each tunnel a strict and a preferred form; [`decision`] is the table that says which way
+//! packets take.
 
+pub mod decision;
 pub mod edge;
 pub mod host;
 pub mod nft;
