@@ -105,3 +105,6 @@ impl Tunnel {
         before.map_or_else(Totals::default, |before| totals.since(&before))
     }
 }
+
+#[cfg(test)]
+mod tests;
