@@ -94,7 +94,12 @@ impl Wire {
             let far = side(&format!("end{number}"), 2, gateway);
             let linked = host.link(&side("eth0", 1, end), &router, &far, 1500).await;
             linked.unwrap();
-            let routed = host.add_route(TABLE_MAIN, Ipv4Net::default().into(), "eth0", Some(gateway.into()));
+            let routed = host.add_route(
+                TABLE_MAIN,
+                Ipv4Net::default().into(),
+                "eth0",
+                Some(gateway.into()),
+            );
             routed.await.unwrap();
             hosts.push(host);
         }

@@ -257,7 +257,10 @@ fn probed(edge: &Edge) -> Vec<Probed<'_>> {
     for (tunnel, spec) in edge.tunnels().iter().enumerate() {
         for device in &spec.devices {
             let remotes = spec.remotes.iter().enumerate().filter_map(|(position, remote)| {
-                let vpn = remote.vpns.first().filter(|vpn| vpn.service_vpn == device.service_vpn)?;
+                let vpn = remote
+                    .vpns
+                    .first()
+                    .filter(|vpn| vpn.service_vpn == device.service_vpn)?;
                 let addresses = vpn.addresses.iter();
                 let address = addresses.into_iter().find_map(|address| match address {
                     IpAddr::V4(address) => Some(*address),
@@ -566,7 +569,9 @@ impl Worker {
             self.pending.send_modify(|pending| *pending -= 1);
         }
         // The task ends with the prober, which then needs no routes any more.
-        self.changes[id.edge].send(Told::Turned((id.tunnel, id.remote), transition)).ok();
+        self.changes[id.edge]
+            .send(Told::Turned((id.tunnel, id.remote), transition))
+            .ok();
     }
 
     fn send(&self, socket: usize, to: Ipv4Addr, packet: &Packet) {

@@ -213,16 +213,22 @@ fn asked_for(
 }
 
 fn app_route_choices(policy: &AppRoutePolicy) -> impl Iterator<Item = Choice> {
-    let sequences = policy.sequences.iter().filter_map(|sequence| sequence.choice.clone());
+    let sequences = policy
+        .sequences
+        .iter()
+        .filter_map(|sequence| sequence.choice.clone());
     let default = policy.default_class.clone().map(AppRoute::of_class);
     sequences.chain(default).map(Choice::AppRoute)
 }
 
 fn data_choices(policy: &DataPolicy) -> impl Iterator<Item = Choice> {
-    policy.sequences.iter().filter_map(|sequence| match &sequence.action {
-        Action::Accept { path: Some(path), .. } => Some(Choice::Data(path.clone())),
-        Action::Accept { path: None, .. } | Action::Drop => None,
-    })
+    policy
+        .sequences
+        .iter()
+        .filter_map(|sequence| match &sequence.action {
+            Action::Accept { path: Some(path), .. } => Some(Choice::Data(path.clone())),
+            Action::Accept { path: None, .. } | Action::Drop => None,
+        })
 }
 
 fn free_slot(slots: &BTreeMap<(usize, Choice), u32>, (vpn, choice): &(usize, Choice)) -> Option<u32> {

@@ -352,14 +352,18 @@ impl Edge {
         };
         let position = |service_vpn| self.surroundings.position(service_vpn);
         let mut state = self.state.lock().await;
-        let both = state.choices.with(policy, position).map_err(|error| failed(&error))?;
-        let tables =
-            steering::compile(policy, &self.surroundings, &both).map_err(|error| failed(&error))?;
+        let both = state
+            .choices
+            .with(policy, position)
+            .map_err(|error| failed(&error))?;
+        let tables = steering::compile(policy, &self.surroundings, &both).map_err(|error| failed(&error))?;
         let before = state.choices.clone();
         if both != before {
             let classes = state.choices.classes().chain(both.classes()).cloned().collect();
             state.board.set_classes(&classes);
-            self.route(&mut state, &both).await.map_err(|error| failed(&error))?;
+            self.route(&mut state, &both)
+                .await
+                .map_err(|error| failed(&error))?;
         }
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
         if let Err(error) = state.put_in_force(tables) {
@@ -373,7 +377,9 @@ impl Edge {
         if choices != both {
             let classes = choices.classes().cloned().collect();
             state.board.set_classes(&classes);
-            self.route(&mut state, &choices).await.map_err(|error| failed(&error))?;
+            self.route(&mut state, &choices)
+                .await
+                .map_err(|error| failed(&error))?;
         }
         Ok(())
     }
@@ -396,7 +402,9 @@ impl Edge {
             .enumerate()
             .map(|(tunnel, of)| {
                 let remotes = 0..of.remotes.len();
-                remotes.map(|remote| state.board.health((tunnel, remote))).collect()
+                remotes
+                    .map(|remote| state.board.health((tunnel, remote)))
+                    .collect()
             })
             .collect();
         let wanted = routing::routes(&self.spec, families, &self.destinations, choices, &health);
@@ -404,7 +412,9 @@ impl Edge {
         let rules: BTreeSet<MarkRule> = choices.rules().into_iter().chain(vpns.map(vpn_rule)).collect();
         for (key, target) in &wanted {
             if state.routes.get(key) != Some(target) {
-                self.host.set_route(key.table, key.destination, key.metric, target).await?;
+                self.host
+                    .set_route(key.table, key.destination, key.metric, target)
+                    .await?;
                 state.routes.insert(*key, target.clone());
             }
         }
@@ -420,9 +430,16 @@ impl Edge {
             self.host.remove_mark_rule(rule).await?;
             state.rules.remove(&rule);
         }
-        let gone: Vec<_> = state.routes.keys().filter(|key| !wanted.contains_key(*key)).copied().collect();
+        let gone: Vec<_> = state
+            .routes
+            .keys()
+            .filter(|key| !wanted.contains_key(*key))
+            .copied()
+            .collect();
         for key in gone {
-            self.host.remove_route_of(key.table, key.destination, Some(key.metric)).await?;
+            self.host
+                .remove_route_of(key.table, key.destination, Some(key.metric))
+                .await?;
             state.routes.remove(&key);
         }
         Ok(())
@@ -483,7 +500,11 @@ async fn add_devices(host: &Host, tunnel: &TunnelSpec) -> Result<(), HostError> 
         };
         host.add_vxlan(&spec).await?;
         for remote in &tunnel.remotes {
-            for vpn in remote.vpns.iter().filter(|vpn| vpn.service_vpn == device.service_vpn) {
+            for vpn in remote
+                .vpns
+                .iter()
+                .filter(|vpn| vpn.service_vpn == device.service_vpn)
+            {
                 let peer = VxlanPeer {
                     underlay: remote.underlay,
                     mac: vpn.mac,
@@ -518,7 +539,10 @@ fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError>
             Families::Both => vec![Family::Ipv4, Family::Ipv6],
         },
         vpns: vpns.collect(),
-        own: devices().flat_map(|device| &device.addresses).map(IpNet::addr).collect(),
+        own: devices()
+            .flat_map(|device| &device.addresses)
+            .map(IpNet::addr)
+            .collect(),
         inspection: inspection.transpose()?,
     })
 }

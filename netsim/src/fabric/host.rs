@@ -13,10 +13,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State as LinkState};
 use netlink_packet_route::neighbour::NeighbourFlags;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 
@@ -24,6 +25,11 @@ use crate::netns::{Netns, NetnsError, offload, open_netlink};
 
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
+
+/// How long a carrier may take, which is there at once unless the machine stands still.
+const CARRIER_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two looks.
+const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).
 const INTERFACE_NAME_MAX: usize = 15;
@@ -173,6 +179,14 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// The other end of a link does not come up.
+    #[error("wait for the carrier of `{interface}` in netns `{host}`")]
+    NoCarrier {
+        /// The interface.
+        interface: String,
+        /// The host.
+        host: String,
+    },
     /// No interface of that name was made on the host.
     #[error("find interface `{interface}` in netns `{host}`")]
     NoInterface {
@@ -302,6 +316,7 @@ impl Host {
         let added = self.netlink.link().add(message).execute().await;
         added.map_err(|source| self.refused("add veth link", &near.interface, source))?;
         other.set_up(far_index, &far.interface).await?;
+        self.await_carrier(&near.interface).await?;
         for (host, index, end) in [(self, near_index, near), (other, far_index, far)] {
             for address in &end.addresses {
                 host.add_address(index, *address).await?;
@@ -442,24 +457,44 @@ impl Host {
         self.set_up(index, interface).await
     }
 
+    /// Waits until what is sent over an interface, whose other end has come up after it, is not discarded any more.
+    ///
+    /// The kernel gives the interface its queue some time after the carrier comes; asked for the link, those from
+    /// 6.8 on do it at once.
+    ///
+    /// # Errors
+    /// [`HostError`], also when there is no carrier after 5 s.
+    pub async fn await_carrier(&self, interface: &str) -> Result<(), HostError> {
+        let deadline = tokio::time::Instant::now() + CARRIER_DEADLINE;
+        loop {
+            let link = self.link_of(interface).await?;
+            let state = link.attributes.iter().find_map(|attribute| match attribute {
+                LinkAttribute::OperState(state) => Some(*state),
+                _ => None,
+            });
+            if state == Some(LinkState::Up) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(HostError::NoCarrier {
+                    interface: interface.to_owned(),
+                    host: self.name().to_owned(),
+                });
+            }
+            tokio::time::sleep(CARRIER_PAUSE).await;
+        }
+    }
+
     /// The kernel's packet counters of an interface.
     ///
     /// # Errors
     /// [`HostError`].
     pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        let index = self.interface(interface)?.index;
-        let links = self.netlink.link().get().match_index(index).execute();
-        let found: Vec<_> = links
-            .try_collect()
-            .await
-            .map_err(|source| self.refused("read counters of", &interface, source))?;
-        let stats = found
-            .iter()
-            .flat_map(|link| &link.attributes)
-            .find_map(|attribute| match attribute {
-                LinkAttribute::Stats64(stats) => Some(stats),
-                _ => None,
-            });
+        let link = self.link_of(interface).await?;
+        let stats = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Stats64(stats) => Some(stats),
+            _ => None,
+        });
         stats
             .map(|stats| PacketCount {
                 received: stats.rx_packets,
@@ -472,6 +507,17 @@ impl Host {
                 interface: interface.to_owned(),
                 host: self.name().to_owned(),
             })
+    }
+
+    async fn link_of(&self, interface: &str) -> Result<LinkMessage, HostError> {
+        let index = self.interface(interface)?.index;
+        let mut links = self.netlink.link().get().match_index(index).execute();
+        let found = links.try_next().await;
+        let found = found.map_err(|source| self.refused("look at interface", &interface, source))?;
+        found.ok_or_else(|| HostError::NoInterface {
+            interface: interface.to_owned(),
+            host: self.name().to_owned(),
+        })
     }
 
     fn register(&self, name: &str, mac: Mac) -> Result<u32, HostError> {

@@ -466,7 +466,11 @@ fn encode_rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
     let family = table.family;
     for chain in &table.chains {
         for rule in &chain.rules {
-            let mut request = batch.request().set_create().set_append().op_newrule_do(&header(family));
+            let mut request = batch
+                .request()
+                .set_create()
+                .set_append()
+                .op_newrule_do(&header(family));
             let mut list = request
                 .encode()
                 .push_table(name)
@@ -651,21 +655,24 @@ impl Elements {
     /// The elements as the kernel takes them: an interval is its first key and, flagged, the key after its last.
     fn keys(&self, family: Family, interval: bool) -> Box<dyn Iterator<Item = Key> + '_> {
         match self {
-            Self::Addresses(ranges) => {
-                range_keys(ranges, interval, |address| Key::new(&address.to_be_bytes()), |end| {
-                    end.checked_add(1)
-                })
-            }
-            Self::Addresses6(ranges) => {
-                range_keys(ranges, interval, |address| Key::new(&address.to_be_bytes()), |end| {
-                    end.checked_add(1)
-                })
-            }
-            Self::Ports(ranges) => {
-                range_keys(ranges, interval, |port| Key::new(&port.to_be_bytes()), |end| {
-                    end.checked_add(1)
-                })
-            }
+            Self::Addresses(ranges) => range_keys(
+                ranges,
+                interval,
+                |address| Key::new(&address.to_be_bytes()),
+                |end| end.checked_add(1),
+            ),
+            Self::Addresses6(ranges) => range_keys(
+                ranges,
+                interval,
+                |address| Key::new(&address.to_be_bytes()),
+                |end| end.checked_add(1),
+            ),
+            Self::Ports(ranges) => range_keys(
+                ranges,
+                interval,
+                |port| Key::new(&port.to_be_bytes()),
+                |end| end.checked_add(1),
+            ),
             Self::Interfaces(names) => Box::new(names.iter().map(|name| Key::interface(name))),
             Self::Dscp(codes) => Box::new(codes.iter().map(move |code| expression::dscp_key(*code, family))),
         }

@@ -50,7 +50,9 @@ pub struct WayTo {
 
 /// A prefix behind a remote edge that no address of the edge's device leads to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("route {prefix} in service VPN {service_vpn}: the remote edge has no address of that family in the VPN")]
+#[error(
+    "route {prefix} in service VPN {service_vpn}: the remote edge has no address of that family in the VPN"
+)]
 pub struct NoGateway {
     /// The prefix.
     pub prefix: IpNet,
@@ -63,16 +65,25 @@ pub struct NoGateway {
 /// # Errors
 /// [`NoGateway`].
 pub fn destinations(spec: &EdgeSpec) -> Result<Vec<Destinations>, NoGateway> {
-    spec.vpns.iter().map(|vpn| destinations_in(spec, vpn.service_vpn)).collect()
+    spec.vpns
+        .iter()
+        .map(|vpn| destinations_in(spec, vpn.service_vpn))
+        .collect()
 }
 
 fn destinations_in(spec: &EdgeSpec, service_vpn: u16) -> Result<Destinations, NoGateway> {
     let own = spec.vpns.iter().filter(|vpn| vpn.service_vpn == service_vpn);
-    let own: Vec<IpNet> = own.flat_map(|vpn| &vpn.routes).map(|route| route.prefix).collect();
+    let own: Vec<IpNet> = own
+        .flat_map(|vpn| &vpn.routes)
+        .map(|route| route.prefix)
+        .collect();
     let mut destinations = Destinations::new();
     for (tunnel, of_tunnel) in spec.tunnels.iter().enumerate() {
         let devices = of_tunnel.devices.iter();
-        let Some(device) = devices.into_iter().find(|device| device.service_vpn == service_vpn) else {
+        let Some(device) = devices
+            .into_iter()
+            .find(|device| device.service_vpn == service_vpn)
+        else {
             continue;
         };
         for (remote, of_remote) in of_tunnel.remotes.iter().enumerate() {
@@ -96,10 +107,12 @@ fn destinations_in(spec: &EdgeSpec, service_vpn: u16) -> Result<Destinations, No
 fn gateway(vpn: &RemoteVpn, prefix: IpNet) -> Result<std::net::IpAddr, NoGateway> {
     let is_ipv4 = matches!(prefix, IpNet::V4(_));
     let mut addresses = vpn.addresses.iter().copied();
-    addresses.find(|address| address.is_ipv4() == is_ipv4).ok_or(NoGateway {
-        prefix,
-        service_vpn: vpn.service_vpn,
-    })
+    addresses
+        .find(|address| address.is_ipv4() == is_ipv4)
+        .ok_or(NoGateway {
+            prefix,
+            service_vpn: vpn.service_vpn,
+        })
 }
 
 /// What the tables hold.
@@ -167,7 +180,8 @@ fn key(table: u32, destination: IpNet) -> RouteKey {
 
 /// Whether a choice drops what it has no tunnel for, rather than leave it to routing.
 fn fails_closed(choice: &Choice) -> bool {
-    let restricts = |preference: &Preference| matches!(preference, Preference::Group(group) if group.restrict);
+    let restricts =
+        |preference: &Preference| matches!(preference, Preference::Group(group) if group.restrict);
     match choice {
         Choice::AppRoute(choice) => choice.unmet == Unmet::Drop || restricts(&choice.preference),
         Choice::Data(DataPath::Local(tlocs)) => tlocs.restrict,

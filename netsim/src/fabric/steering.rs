@@ -177,7 +177,10 @@ impl Compiler<'_> {
         for (position, (from_service, from_tunnel)) in jumps.into_iter().enumerate() {
             let vpn = &self.edge.vpns[position];
             let number = vpn.service_vpn;
-            let sides = [("service", &vpn.service, from_service), ("tunnel", &vpn.tunnel, from_tunnel)];
+            let sides = [
+                ("service", &vpn.service, from_service),
+                ("tunnel", &vpn.tunnel, from_tunnel),
+            ];
             for (side, interfaces, chains) in sides {
                 let set = format!("vpn{number}-{side}");
                 let entered = Expression::In(Field::InputInterface, set.clone());
@@ -186,7 +189,9 @@ impl Compiler<'_> {
                     elements: Elements::Interfaces(interfaces.clone()),
                 });
                 dispatch.push(vec![entered.clone(), set_mark(vpn_bits(position))]);
-                let jumps = chains.into_iter().map(|chain| vec![entered.clone(), Expression::Jump(chain)]);
+                let jumps = chains
+                    .into_iter()
+                    .map(|chain| vec![entered.clone(), Expression::Jump(chain)]);
                 dispatch.extend(jumps);
             }
         }
@@ -200,7 +205,12 @@ impl Compiler<'_> {
 
     fn position(&self, service_vpn: u16) -> Result<usize, SteeringError> {
         self.edge.position(service_vpn).ok_or_else(|| {
-            let known: Vec<_> = self.edge.vpns.iter().map(|vpn| vpn.service_vpn.to_string()).collect();
+            let known: Vec<_> = self
+                .edge
+                .vpns
+                .iter()
+                .map(|vpn| vpn.service_vpn.to_string())
+                .collect();
             SteeringError::UnknownVpn {
                 asked: service_vpn,
                 known: known.join(", "),
@@ -211,7 +221,10 @@ impl Compiler<'_> {
     /// Those addresses that are of the table's family.
     fn addresses<'a>(&self, addresses: &'a [IpAddr]) -> impl Iterator<Item = IpAddr> + use<'a> {
         let is_ipv4 = self.table.family == Family::Ipv4;
-        addresses.iter().copied().filter(move |address| address.is_ipv4() == is_ipv4)
+        addresses
+            .iter()
+            .copied()
+            .filter(move |address| address.is_ipv4() == is_ipv4)
     }
 
     fn app_route(&mut self, policy: &AppRoutePolicy, vpn: usize) -> String {
@@ -229,7 +242,10 @@ impl Compiler<'_> {
             let action = chosen(self.choices, sequence.choice.clone());
             rules.extend(self.rules(&name, sequence.id, &sequence.matching, action));
         }
-        rules.push(chosen(self.choices, policy.default_class.clone().map(AppRoute::of_class)));
+        rules.push(chosen(
+            self.choices,
+            policy.default_class.clone().map(AppRoute::of_class),
+        ));
         self.add_chain(&name, rules);
         name
     }
@@ -321,9 +337,17 @@ impl Compiler<'_> {
         });
         let sets = [
             (Field::SourceAddress, "src", prefixes(&matching.source_prefixes)),
-            (Field::DestinationAddress, "dst", prefixes(&matching.destination_prefixes)),
+            (
+                Field::DestinationAddress,
+                "dst",
+                prefixes(&matching.destination_prefixes),
+            ),
             (Field::SourcePort, "sport", unless_empty(&matching.source_ports)),
-            (Field::DestinationPort, "dport", unless_empty(&matching.destination_ports)),
+            (
+                Field::DestinationPort,
+                "dport",
+                unless_empty(&matching.destination_ports),
+            ),
             (Field::Dscp, "dscp", dscp),
         ];
         let mut conditions = Vec::new();

@@ -124,7 +124,10 @@ impl Impairer {
 fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Table {
     let mut rules: Vec<(bool, Vec<Expression>)> = Vec::new();
     for line in lines.keys() {
-        let mut rule = vec![Expression::Is(Field::DestinationAddress, Value::Address(line.to.into()))];
+        let mut rule = vec![Expression::Is(
+            Field::DestinationAddress,
+            Value::Address(line.to.into()),
+        )];
         if let Some(from) = &line.from {
             rule.push(Expression::Is(
                 Field::InputInterface,

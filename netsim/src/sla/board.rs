@@ -67,7 +67,11 @@ impl SlaBoard {
         };
         tunnel.polled = None;
         let changes = tunnel.judge.turn(state).into_iter();
-        let changes = changes.map(|(class, met)| SlaChange { tunnel: session, class, met });
+        let changes = changes.map(|(class, met)| SlaChange {
+            tunnel: session,
+            class,
+            met,
+        });
         changes.collect()
     }
 
@@ -85,7 +89,11 @@ impl SlaBoard {
             };
             let interval = tunnel.interval(totals);
             let changed = tunnel.judge.poll(interval, now).into_iter();
-            changes.extend(changed.map(|(class, met)| SlaChange { tunnel: session, class, met }));
+            changes.extend(changed.map(|(class, met)| SlaChange {
+                tunnel: session,
+                class,
+                met,
+            }));
         }
         changes
     }

@@ -49,9 +49,14 @@ impl Wire {
             host.link(&side("eth0", 1, end), &router, &far, 1500)
                 .await
                 .unwrap();
-            host.add_route(TABLE_MAIN, Ipv4Net::default().into(), "eth0", Some(gateway.into()))
-                .await
-                .unwrap();
+            host.add_route(
+                TABLE_MAIN,
+                Ipv4Net::default().into(),
+                "eth0",
+                Some(gateway.into()),
+            )
+            .await
+            .unwrap();
             hosts.push(host);
         }
         let impairer = Impairer::new(router.netns(), 7);

@@ -61,9 +61,14 @@ impl TwoSites {
                 .await
                 .unwrap();
             let gateway = Ipv4Addr::new(10, 244, site, 1);
-            host.add_route(TABLE_MAIN, Ipv4Net::default().into(), "eth0", Some(gateway.into()))
-                .await
-                .unwrap();
+            host.add_route(
+                TABLE_MAIN,
+                Ipv4Net::default().into(),
+                "eth0",
+                Some(gateway.into()),
+            )
+            .await
+            .unwrap();
             for (transport, router) in (0..).zip(&transports) {
                 attach(&edge, site, transport, router).await;
             }

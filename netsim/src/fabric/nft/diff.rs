@@ -34,8 +34,9 @@ pub struct SetChange {
 /// The change that makes `new` out of `old`.
 #[must_use]
 pub fn diff(old: &Table, new: &Table) -> Change {
-    let same_frame =
-        (old.family, old.name) == (new.family, new.name) && old.chains == new.chains && old.sets.len() == new.sets.len();
+    let same_frame = (old.family, old.name) == (new.family, new.name)
+        && old.chains == new.chains
+        && old.sets.len() == new.sets.len();
     if !same_frame {
         return Change::Replace;
     }

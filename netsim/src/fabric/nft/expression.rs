@@ -76,7 +76,11 @@ pub(super) fn encode<P: Pusher>(
         Expression::SetMark { mask, value } => {
             let list = match !mask {
                 0 => immediate(list, Registers::Reg1, &value.to_ne_bytes()),
-                kept => masked(meta(list, MetaKeys::Mark), &kept.to_ne_bytes(), &value.to_ne_bytes()),
+                kept => masked(
+                    meta(list, MetaKeys::Mark),
+                    &kept.to_ne_bytes(),
+                    &value.to_ne_bytes(),
+                ),
             };
             list.nested_elem()
                 .nested_data_meta()
@@ -177,11 +181,7 @@ fn masked<P: Pusher>(list: PushExprListAttrs<P>, mask: &[u8], flip: &[u8]) -> Pu
 }
 
 /// `dup to ADDRESS device INTERFACE`; netlink-bindings 0.3.5 does not know the expression.
-fn duplicate<P: Pusher>(
-    list: PushExprListAttrs<P>,
-    to: IpAddr,
-    interface: u32,
-) -> PushExprListAttrs<P> {
+fn duplicate<P: Pusher>(list: PushExprListAttrs<P>, to: IpAddr, interface: u32) -> PushExprListAttrs<P> {
     let address = match to {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
@@ -193,7 +193,10 @@ fn duplicate<P: Pusher>(
     push_header(buffer, NFTA_EXPR_NAME, 4);
     buffer.extend(b"dup\0");
     let data = push_nested_header(buffer, NFTA_EXPR_DATA);
-    for (attribute, register) in [(NFTA_DUP_SREG_ADDR, Registers::Reg1), (NFTA_DUP_SREG_DEV, Registers::Reg2)] {
+    for (attribute, register) in [
+        (NFTA_DUP_SREG_ADDR, Registers::Reg1),
+        (NFTA_DUP_SREG_DEV, Registers::Reg2),
+    ] {
         push_header(buffer, attribute, 4);
         buffer.extend((register as u32).to_be_bytes());
     }
