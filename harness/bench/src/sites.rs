@@ -5,11 +5,14 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net};
-use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
-use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, TunnelSpec};
+use netsim::fabric::{
+    DeviceSpec, Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
+    SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+};
 use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
+use netsim::sla::Polling;
 
 const VPN: u16 = 10;
 /// The port of the traffic that is steered.
@@ -34,13 +37,11 @@ impl Star {
     pub async fn build(count: u32) -> Result<Self> {
         let router = Host::create("router", Forwarding::On).await?;
         let hosts = try_join_all((0..count).map(|n| star_host(n, &router))).await?;
-        let spec = EdgeSpec {
-            site_id: 100,
-            service_vpn: VPN,
-            service_interfaces: (0..count).map(|n| format!("host{n}")).collect(),
-            tunnels: vec![tunnel(0, Ipv4Addr::LOCALHOST, vec![])],
-            default_tunnel: 0,
-        };
+        let routes = (0..count).map(|n| SiteRoute {
+            prefix: Ipv4Net::from(star_address(n)).into(),
+            hop: NextHop::new(&format!("host{n}"), None),
+        });
+        let spec = edge_spec(0, routes.collect(), tunnel(0, Ipv4Addr::LOCALHOST, vec![]));
         let edge = Edge::create(router, spec).await?;
         let endpoints = (0..count).map(|n| Ipv4Net::from(star_address(n)).into());
         edge.apply(&policy(endpoints.collect())).await?;
@@ -56,13 +57,18 @@ async fn star_host(n: u32, router: &Host) -> Result<Host> {
         Ok::<_, ipnet::PrefixLenError>(LinkEnd {
             interface: interface.to_owned(),
             mac: Mac::local(kind, n),
-            address: Some(Ipv4Net::new(address, 30)?),
+            addresses: vec![Ipv4Net::new(address, 30)?.into()],
         })
     };
     let near = end(&format!("host{n}"), 1, gateway)?;
     router.link(&near, &host, &end("eth0", 2, address)?, 1500).await?;
-    host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
-        .await?;
+    host.add_route(
+        TABLE_MAIN,
+        Ipv4Net::default().into(),
+        "eth0",
+        Some(gateway.into()),
+    )
+    .await?;
     Ok(host)
 }
 
@@ -104,16 +110,21 @@ impl Pair {
             let near = LinkEnd {
                 interface: "lan0".to_owned(),
                 mac: gateway_mac(site),
-                address: Some(Ipv4Net::new(gateway, 24)?),
+                addresses: vec![Ipv4Net::new(gateway, 24)?.into()],
             };
             let far = LinkEnd {
                 interface: "eth0".to_owned(),
                 mac: host_mac(site),
-                address: Some(Ipv4Net::new(host_address(site), 24)?),
+                addresses: vec![Ipv4Net::new(host_address(site), 24)?.into()],
             };
             router.link(&near, &host, &far, 1450).await?;
-            host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
-                .await?;
+            host.add_route(
+                TABLE_MAIN,
+                Ipv4Net::default().into(),
+                "eth0",
+                Some(gateway.into()),
+            )
+            .await?;
             routers.push(router);
             hosts.push(host);
         }
@@ -121,44 +132,75 @@ impl Pair {
             Ok::<_, ipnet::PrefixLenError>(LinkEnd {
                 interface: "wan0".to_owned(),
                 mac: Mac::local(3, site.into()),
-                address: Some(Ipv4Net::new(uplink(site), 24)?),
+                addresses: vec![Ipv4Net::new(uplink(site), 24)?.into()],
             })
         };
         routers[0].link(&wan(0)?, &routers[1], &wan(1)?, 1500).await?;
         let mut edges = Vec::new();
         for (site, router) in (0..).zip(routers) {
             let other = 1 - site;
-            let peer = VxlanPeer {
-                underlay: uplink(other),
-                mac: Mac::local(4, other.into()),
-                address: Ipv4Addr::new(198, 18, 0, other + 1),
+            let behind = |site: u8| Ipv4Net::new(Ipv4Addr::new(10, 244, site, 0), 24).map(IpNet::from);
+            let remote = RemoteSpec {
+                site_id: 100 + u32::from(other),
+                system_ip: system_ip(other),
+                underlay: uplink(other).into(),
+                vpns: vec![RemoteVpn {
+                    service_vpn: VPN,
+                    mac: Mac::local(4, other.into()),
+                    addresses: vec![overlay(other).into()],
+                    prefixes: vec![RemotePrefix {
+                        prefix: behind(other)?,
+                        hops: 1,
+                    }],
+                }],
             };
-            let behind = vec![Ipv4Net::new(Ipv4Addr::new(10, 244, other, 0), 24)?];
-            let spec = EdgeSpec {
-                site_id: 100 + u32::from(site),
-                service_vpn: VPN,
-                service_interfaces: vec!["lan0".to_owned()],
-                tunnels: vec![tunnel(site, uplink(site), vec![(peer, behind)])],
-                default_tunnel: 0,
+            let own = SiteRoute {
+                prefix: behind(site)?,
+                hop: NextHop::new("lan0", None),
             };
+            let spec = edge_spec(site, vec![own], tunnel(site, uplink(site), vec![remote]));
             edges.push(Edge::create(router, spec).await?);
         }
         Ok(Self { edges, hosts })
     }
 }
 
-fn tunnel(site: u8, local: Ipv4Addr, remotes: Vec<(VxlanPeer, Vec<Ipv4Net>)>) -> TunnelSpec {
+fn system_ip(site: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 255, 0, site + 1)
+}
+
+fn overlay(site: u8) -> Ipv4Addr {
+    Ipv4Addr::new(198, 18, 0, site + 1)
+}
+
+fn edge_spec(site: u8, routes: Vec<SiteRoute>, tunnel: TunnelSpec) -> EdgeSpec {
+    EdgeSpec {
+        site_id: 100 + u32::from(site),
+        system_ip: system_ip(site),
+        vpns: vec![VpnSpec {
+            service_vpn: VPN,
+            interfaces: routes.iter().map(|route| route.hop.interface.clone()).collect(),
+            routes,
+        }],
+        tunnels: vec![tunnel],
+        default_colors: vec![COLOR.to_owned()],
+        polling: Polling::default(),
+        inspection: None,
+    }
+}
+
+fn tunnel(site: u8, local: Ipv4Addr, remotes: Vec<RemoteSpec>) -> TunnelSpec {
     TunnelSpec {
         color: COLOR.to_owned(),
-        device: VxlanSpec {
+        local: local.into(),
+        port: 4789,
+        mtu: 1450,
+        devices: vec![DeviceSpec {
+            service_vpn: VPN,
             interface: "tun0".to_owned(),
-            vni: VPN.into(),
-            port: 4789,
-            local,
             mac: Mac::local(4, site.into()),
-            address: Ipv4Net::new(Ipv4Addr::new(198, 18, 0, site + 1), 24).expect("24 is at most 32"),
-            mtu: 1450,
-        },
+            addresses: vec![Ipv4Net::new(overlay(site), 24).expect("24 is at most 32").into()],
+        }],
         remotes,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use ipnet::IpNet;
 use netsim::fabric::nft::diff::SetChange;
-use netsim::fabric::nft::{Chain, Elements, Expression, Field, Set, Socket, Table};
+use netsim::fabric::nft::{Chain, Elements, Expression, Family, Field, Set, Socket, Table};
 use netsim::fabric::{Forwarding, Host};
 
 use crate::figure::{Baseline, Better, Figure, Target, median};
@@ -127,7 +127,7 @@ impl Direct {
             add: addresses(add),
         };
         let start = Instant::now();
-        self.socket.change_elements(TABLE, &[change])?;
+        self.socket.change_elements((Family::Ipv4, TABLE), &[change])?;
         Ok(milliseconds(start))
     }
 }
@@ -136,9 +136,13 @@ fn table(elements: Elements) -> Table {
     let rule = vec![
         Expression::In(Field::DestinationAddress, SET.to_owned()),
         Expression::Count,
-        Expression::SetMark(1000),
+        Expression::SetMark {
+            mask: u32::MAX,
+            value: 1000,
+        },
     ];
     Table {
+        family: Family::Ipv4,
         name: TABLE,
         sets: vec![Set {
             name: SET.to_owned(),
