@@ -10,6 +10,7 @@ mod fields;
 mod flows;
 mod impair;
 mod manifests;
+mod reach;
 mod timeline;
 mod topology;
 
@@ -164,6 +165,9 @@ impl Reading<'_> {
 
         let mut notes = Notes::new(source, &mut self.diagnostics);
         let flows = flows::resolve(&mut notes, flows_entry, &inventory);
+        if let (Some(topology), true) = (&topology, inventory.is_complete) {
+            reach::check(&mut notes, &flows, &inventory.objects, topology);
+        }
         let events = events::resolve(
             &mut notes,
             fields.optional("events"),

@@ -86,33 +86,3 @@ fn plan_puts_steps_at_the_sums_of_the_waits_before_them() {
         ]
     );
 }
-
-#[test]
-fn plan_gives_no_address_twice() {
-    let scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
-    let plan = plan(&scenario, 1).unwrap();
-    let mut addresses = Vec::new();
-    for tloc in plan.edges.iter().flat_map(|edge| &edge.tlocs) {
-        addresses
-            .extend([tloc.uplink_address, tloc.router_address, tloc.tunnel_address].map(|net| net.addr()));
-    }
-    for node in &plan.nodes {
-        addresses.extend([node.edge_address.addr(), node.address.addr()]);
-    }
-    let count = addresses.len();
-    addresses.sort();
-    addresses.dedup();
-    assert_eq!(addresses.len(), count);
-}
-
-#[test]
-fn plan_refuses_a_second_cluster() {
-    let mut scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
-    let cluster = scenario.topology.clusters[0].clone();
-    scenario.topology.clusters.push(cluster);
-    let error = plan(&scenario, 1).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "plan topology `two-sites`: it has 2 clusters, the embedded lab takes one"
-    );
-}
