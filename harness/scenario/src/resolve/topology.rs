@@ -118,7 +118,7 @@ fn references(notes: &mut Notes<'_>, node: &Node, kind: &Kind, known: &[&str]) -
         notes.error(
             node.span,
             format!("expected at least one {}, found none", kind.singular),
-            format!("name one of the {}, or remove the key", kind.plural),
+            format!("name one of the {}", kind.plural),
         );
         return Vec::new();
     }

@@ -58,17 +58,18 @@ pub(super) fn sla(notes: &mut Notes<'_>, fields: &Fields<'_>, bfd: Option<BfdTim
         default.poll_interval,
     );
     let multiplier = multiplier(notes, &fields, "a number of polls", 1..=6, default.multiplier);
-    let (poll_interval, multiplier) = (poll_interval?, multiplier?);
+    let means = multiplier.unwrap_or(default.multiplier);
+    let of_means = u32::from(means) * poll_interval.unwrap_or(default.poll_interval);
     let hold_down = duration(
         notes,
         fields.optional("holdDown"),
         "a hold-down time",
         Duration::ZERO..=LONGEST,
-        (u32::from(multiplier) * poll_interval).min(LONGEST),
+        of_means.min(LONGEST),
     );
     Some(SlaTiming {
-        poll_interval,
-        multiplier,
+        poll_interval: poll_interval?,
+        multiplier: multiplier?,
         hold_down: hold_down?,
     })
 }
