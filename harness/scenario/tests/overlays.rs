@@ -13,7 +13,7 @@ use scenario::model::{
     BfdTiming, COLORS, Cluster, Color, DualNet, Encap, IpVersion, Node, Overlay, OverlayLinks, OverlayPair,
     Scenario, Site, SlaTiming, Topology, Transport,
 };
-use scenario::plan::{EdgePlan, Plan, PlanError, plan};
+use scenario::plan::{EdgePlan, Plan, PlanError, PrefixPlan, plan};
 
 /// A name as long as names can be.
 fn long(kind: &str, position: usize) -> String {
@@ -220,6 +220,11 @@ proptest! {
                         && plan.shared_vpns(a, *b).next().is_some()
                 });
                 prop_assert_eq!(has, asked.collect::<BTreeSet<usize>>(), "{} on {}", &edge.site, &spec.name);
+            }
+            let mut through: BTreeMap<usize, &[PrefixPlan]> = BTreeMap::new();
+            for remote in edge.tlocs.iter().flat_map(|tloc| &tloc.remotes) {
+                let first = *through.entry(remote.edge).or_insert(&remote.prefixes);
+                prop_assert_eq!(first, &remote.prefixes[..], "every transport has the same routes");
             }
             for tloc in &edge.tlocs {
                 let devices: Vec<u16> = tloc.tunnels.iter().map(|tunnel| tunnel.service_vpn).collect();

@@ -65,3 +65,58 @@ pub fn check(plan: &Plan) -> Result<(), NotCarried> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use scenario::model::Scenario;
+    use scenario::{SourceError, Sources};
+
+    use super::*;
+
+    struct Topologies;
+
+    impl Sources for Topologies {
+        fn text(&self, path: &str) -> Result<String, SourceError> {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/topologies");
+            Ok(std::fs::read_to_string(folder.join(path))?)
+        }
+    }
+
+    #[test]
+    fn topologies_beyond_the_fabric_are_refused() {
+        let cases = [
+            ("two-sites.yaml", None),
+            ("two-sites-impaired.yaml", None),
+            ("two-tenants.yaml", Some("one cluster")),
+            ("dual-stack.yaml", Some("IPv4 pods")),
+            ("partial-mesh.yaml", Some("one default transport")),
+            ("hub-and-spoke.yaml", Some("tunnels between all sites")),
+        ];
+        for (file, expected) in cases {
+            let topology = scenario::read_topology(&Topologies, file).unwrap();
+            let idle = Scenario {
+                name: "idle".to_owned(),
+                purpose: String::new(),
+                profile: "core".to_owned(),
+                features: Vec::new(),
+                topology,
+                manifests: Vec::new(),
+                flows: BTreeMap::new(),
+                events: BTreeMap::new(),
+                timeline: Vec::new(),
+                assertions: Vec::new(),
+            };
+            let refusal = check(&scenario::plan::plan(&idle, 1).unwrap()).map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refusal, Ok(()), "{file}"),
+                Some(part) => assert!(
+                    refusal.as_ref().is_err_and(|text| text.contains(part)),
+                    "{file}: {refusal:?}"
+                ),
+            }
+        }
+    }
+}
