@@ -28,7 +28,7 @@ pub(crate) struct Graph {
 /// A site.
 pub(crate) struct Vertex {
     /// Positions in [`Graph::service_vpns`], ascending.
-    pub(crate) carries: Vec<usize>,
+    pub(crate) service_vpns: Vec<usize>,
     /// Positions of the transports that it attaches to, as bits.
     pub(crate) transports: u32,
     /// Whether it forwards for others.
@@ -78,7 +78,7 @@ impl Graph {
         let mut own: HashMap<&str, Vec<usize>> = HashMap::new();
         for cluster in &topology.clusters {
             let leaked = (0..service_vpns.len())
-                .filter(|position| topology.is_leaked(service_vpns[*position], cluster.service_vpn));
+                .filter(|position| topology.share_routes(service_vpns[*position], cluster.service_vpn));
             let leaked: Vec<usize> = leaked.collect();
             for node in &cluster.nodes {
                 own.entry(&node.site).or_default().extend(&leaked);
@@ -92,7 +92,7 @@ impl Graph {
             carries.sort_unstable();
             carries.dedup();
             Vertex {
-                carries,
+                service_vpns: carries,
                 transports: mask(&site.transports),
                 is_transit,
                 neighbours: Vec::new(),
@@ -111,7 +111,12 @@ impl Graph {
             for b in a + 1..self.sites.len() {
                 let (left, right) = (&self.sites[a], &self.sites[b]);
                 let transports = joins.between(a, b) & left.transports & right.transports;
-                if transports == 0 || !left.carries.iter().any(|service_vpn| right.carries(*service_vpn)) {
+                if transports == 0
+                    || !left
+                        .service_vpns
+                        .iter()
+                        .any(|service_vpn| right.carries(*service_vpn))
+                {
                     continue;
                 }
                 let (back_of_a, back_of_b) = (right.neighbours.len(), left.neighbours.len());
@@ -176,7 +181,7 @@ impl Graph {
 
 impl Vertex {
     fn carries(&self, service_vpn: usize) -> bool {
-        self.carries.binary_search(&service_vpn).is_ok()
+        self.service_vpns.binary_search(&service_vpn).is_ok()
     }
 }
 

@@ -1,9 +1,10 @@
 //! From a scenario to the plan of one run: every name, address and moment, chosen before anything is built.
 //!
-//! Owns what a run needs to know of its topology; the address plan is in `addresses`, the tunnels and routes in
-//! `wan`. Pure: the same scenario and seed give the same plan. Invariants: no address twice; interface names are
-//! made of positions, never of names in files, and so are at most 15 bytes long; edge `a` has a remote `b` on a
-//! transport if and only if `b` has `a`; whichever tunnels fail, no choice among routes leads in a circle.
+//! Owns what a run needs to know of its topology; the address plan is in `addresses`, tunnels and routes in `wan`,
+//! streams and steps in `schedule`. Pure: the same scenario and seed give the same plan. Invariants: no address
+//! twice; interface names are made of positions, never of names in files, and so are at most 15 bytes long; edge `a`
+//! has a remote `b` on a transport if and only if `b` has `a`; whichever tunnels fail, no choice among routes leads
+//! in a circle.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,13 +13,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::model::{
-    BfdTiming, DualNet, Encap, Impairment, IpVersion, PodRef, Protocol, Scenario, ServiceRef, SlaTiming,
-    Step, Topology,
-};
+use crate::model::{BfdTiming, DualNet, Encap, Impairment, IpVersion, Scenario, SlaTiming, Topology};
 
 mod addresses;
+mod schedule;
 mod wan;
+
+pub use schedule::{Action, StepPlan, StreamPlan};
+
+use schedule::SplitMix;
 
 /// UDP port of the first transport's VXLAN devices (RFC 7348 section 5); the others count up from it, because
 /// the kernel takes one device for each pair of VNI and port.
@@ -203,48 +206,6 @@ pub struct NodePlan {
     pub pod_cidr: DualNet,
 }
 
-/// One 5-tuple of probes, before the Service is resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StreamPlan {
-    /// The flow's name.
-    pub flow: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// The client.
-    pub from: PodRef,
-    /// The Service called.
-    pub to: ServiceRef,
-    /// The Service port called.
-    pub service_port: u16,
-    /// Time between probes, in microseconds.
-    pub interval_us: u64,
-    /// When the first probe goes, after the flow's start, in microseconds; spreads the streams.
-    pub phase_us: u64,
-    /// Payload of a probe, in bytes.
-    pub size_bytes: u16,
-}
-
-/// Something that happens at a moment of the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StepPlan {
-    /// Milliseconds since the first step.
-    pub at_ms: u64,
-    /// What happens.
-    pub action: Action,
-}
-
-/// What happens in a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// These flows start.
-    Start(Vec<String>),
-    /// This event fires.
-    Fire(String),
-    /// All senders stop.
-    Stop,
-}
-
 /// Why a topology does not fit into the address plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -306,8 +267,8 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
             })
             .collect(),
         nodes,
-        streams: streams(scenario, &mut random),
-        steps: steps(&scenario.timeline),
+        streams: schedule::streams(scenario, &mut random),
+        steps: schedule::steps(&scenario.timeline),
         drain: DRAIN,
     })
 }
@@ -352,47 +313,6 @@ fn sla(timing: SlaTiming) -> SlaPlan {
     }
 }
 
-fn streams(scenario: &Scenario, random: &mut SplitMix) -> Vec<StreamPlan> {
-    let mut streams = Vec::new();
-    for (name, flow) in &scenario.flows {
-        for stream in &flow.streams {
-            let interval_us = 1_000_000 / u64::from(flow.rate_pps);
-            streams.push(StreamPlan {
-                flow: name.clone(),
-                protocol: stream.protocol,
-                from: flow.from.clone(),
-                to: flow.to.clone(),
-                service_port: stream.service_port,
-                interval_us,
-                phase_us: random.next() % interval_us,
-                size_bytes: flow.size_bytes,
-            });
-        }
-    }
-    streams
-}
-
-fn steps(timeline: &[Step]) -> Vec<StepPlan> {
-    let mut at = Duration::ZERO;
-    let mut steps = Vec::new();
-    for step in timeline {
-        let action = match step {
-            Step::Wait(duration) => {
-                at += *duration;
-                continue;
-            }
-            Step::Start(flows) => Action::Start(flows.clone()),
-            Step::Fire(event) => Action::Fire(event.clone()),
-            Step::Stop => Action::Stop,
-        };
-        steps.push(StepPlan {
-            at_ms: millis(at),
-            action,
-        });
-    }
-    steps
-}
-
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).expect("the reader has checked that it is a day at most")
 }
@@ -403,20 +323,6 @@ fn millis(duration: Duration) -> u64 {
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(millis(*duration))
-}
-
-/// `SplitMix64`, the seeder of the xoshiro generators (Steele, Lea and Flood, OOPSLA 2014): small, and the same
-/// on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 impl Plan {

@@ -166,7 +166,7 @@ impl Reading<'_> {
         let mut notes = Notes::new(source, &mut self.diagnostics);
         let flows = flows::resolve(&mut notes, flows_entry, &inventory);
         if let (Some(topology), true) = (&topology, inventory.is_complete) {
-            reach::check(&mut notes, &flows, &inventory.objects, topology);
+            reach::flows(&mut notes, &flows, &inventory.objects, topology);
         }
         let events = events::resolve(
             &mut notes,
@@ -174,6 +174,9 @@ impl Reading<'_> {
             &inventory,
             topology.as_ref(),
         );
+        if let Some(topology) = &topology {
+            reach::events(&mut notes, &events, topology);
+        }
         let timeline = timeline_entry
             .and_then(|entry| timeline::resolve(&mut notes, entry, &flows.names, &events.names));
         let declared = assertions::Declared {

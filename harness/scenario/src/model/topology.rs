@@ -98,7 +98,7 @@ impl Topology {
 
     /// Whether routes of one service VPN are in the routing table of the other: the same one, or leaked.
     #[must_use]
-    pub fn is_leaked(&self, a: u16, b: u16) -> bool {
+    pub fn share_routes(&self, a: u16, b: u16) -> bool {
         a == b || self.leaks.contains(&(a.min(b), a.max(b)))
     }
 }
@@ -334,5 +334,26 @@ impl DualNet {
     pub fn iter(&self) -> impl Iterator<Item = IpNet> + use<> {
         let (v4, v6) = (self.v4.map(IpNet::V4), self.v6.map(IpNet::V6));
         v4.into_iter().chain(v6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encapsulation_takes_what_the_headers_of_its_rfcs_take() {
+        let overheads = Encap::NAMES.map(|(name, encap)| {
+            let over = |underlay| encap.overhead(underlay);
+            (name, over(IpVersion::V4), over(IpVersion::V6))
+        });
+        let expected = [
+            ("vxlan", 50, 70),
+            ("gre", 42, 62),
+            ("wireguard", 110, 150),
+            ("ipsec", 87, 107),
+            ("auto", 110, 150),
+        ];
+        assert_eq!(overheads, expected);
     }
 }

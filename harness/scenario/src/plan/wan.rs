@@ -1,5 +1,7 @@
 //! WAN edges: their uplinks, tunnel devices and remotes, and the routes through those.
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 
 use super::addresses::{self, TunnelNetworks};
@@ -11,51 +13,71 @@ use crate::overlay::{Graph, Vertex, positions};
 pub(super) fn edges(topology: &Topology, nodes: &[NodePlan]) -> Result<Vec<EdgePlan>, PlanError> {
     let networks = TunnelNetworks::of(topology)?;
     let graph = Graph::of(topology);
-    let has_v6: Vec<bool> = graph
-        .service_vpns
-        .iter()
-        .map(|of| carries_v6(topology, *of))
-        .collect();
-    let system_ips = addresses::system_ips(topology);
-    let mut routes = routes(topology, &graph, nodes);
-    let edge = |position: usize, site: &Vertex| {
-        let spec = &topology.sites[position];
-        let tlocs = positions(site.transports).map(|transport| {
-            let underlay = topology.transports[transport].underlay;
-            let (router_address, uplink_address) = addresses::uplink(underlay, position, transport);
-            TlocPlan {
-                transport,
-                uplink: format!("wan{transport}"),
-                uplink_address,
-                router_address,
-                tunnels: site
-                    .carries
-                    .iter()
-                    .map(|of| TunnelPlan {
-                        service_vpn: graph.service_vpns[*of],
-                        interface: tunnel_interface(transport, *of),
-                        address: networks.address(position, transport, *of, has_v6[*of]),
-                    })
-                    .collect(),
-                remotes: remotes(site, transport, &mut routes[position]),
-            }
-        });
+    let routes = routes(topology, &graph, nodes);
+    let wan = Wan {
+        topology,
+        networks,
+        has_v6: graph
+            .service_vpns
+            .iter()
+            .map(|of| carries_v6(topology, *of))
+            .collect(),
+        graph,
+    };
+    let edges = addresses::system_ips(topology)
+        .into_iter()
+        .zip(routes)
+        .enumerate();
+    Ok(edges
+        .map(|(edge, (system_ip, routes))| wan.edge(edge, system_ip, routes))
+        .collect())
+}
+
+struct Wan<'t> {
+    topology: &'t Topology,
+    graph: Graph,
+    networks: TunnelNetworks,
+    /// For each service VPN, whether its tunnel devices have IPv6 addresses.
+    has_v6: Vec<bool>,
+}
+
+impl Wan<'_> {
+    fn edge(&self, edge: usize, system_ip: Ipv4Addr, mut routes: Vec<Vec<PrefixPlan>>) -> EdgePlan {
+        let (spec, site) = (&self.topology.sites[edge], &self.graph.sites[edge]);
         EdgePlan {
             site: spec.name.clone(),
             site_id: spec.id,
-            system_ip: system_ips[position],
+            system_ip,
             is_transit: site.is_transit,
-            service_vpns: site.carries.iter().map(|of| graph.service_vpns[*of]).collect(),
-            tlocs: tlocs.collect(),
+            service_vpns: site
+                .service_vpns
+                .iter()
+                .map(|of| self.graph.service_vpns[*of])
+                .collect(),
+            tlocs: positions(site.transports)
+                .map(|transport| self.tloc(edge, transport, &mut routes))
+                .collect(),
         }
-    };
-    let mut edge = edge;
-    Ok(graph
-        .sites
-        .iter()
-        .enumerate()
-        .map(|(position, site)| edge(position, site))
-        .collect())
+    }
+
+    fn tloc(&self, edge: usize, transport: usize, routes: &mut [Vec<PrefixPlan>]) -> TlocPlan {
+        let site = &self.graph.sites[edge];
+        let underlay = self.topology.transports[transport].underlay;
+        let (router_address, uplink_address) = addresses::uplink(underlay, edge, transport);
+        let tunnels = site.service_vpns.iter().map(|of| TunnelPlan {
+            service_vpn: self.graph.service_vpns[*of],
+            interface: tunnel_interface(transport, *of),
+            address: self.networks.address(edge, transport, *of, self.has_v6[*of]),
+        });
+        TlocPlan {
+            transport,
+            uplink: format!("wan{transport}"),
+            uplink_address,
+            router_address,
+            tunnels: tunnels.collect(),
+            remotes: remotes(site, transport, routes),
+        }
+    }
 }
 
 /// `tun3` for the first service VPN, `tun3v1` for the second: at most `tun21v65526`, which fits into the 15 bytes
@@ -68,10 +90,9 @@ fn tunnel_interface(transport: usize, service_vpn: usize) -> String {
 }
 
 fn carries_v6(topology: &Topology, service_vpn: u16) -> bool {
-    topology
-        .clusters
-        .iter()
-        .any(|cluster| cluster.pod_cidr.v6.is_some() && topology.is_leaked(cluster.service_vpn, service_vpn))
+    topology.clusters.iter().any(|cluster| {
+        cluster.pod_cidr.v6.is_some() && topology.share_routes(cluster.service_vpn, service_vpn)
+    })
 }
 
 /// The neighbours of a site on a transport. Their routes are taken by the last transport that has them.
@@ -109,7 +130,7 @@ fn routes(topology: &Topology, graph: &Graph, nodes: &[NodePlan]) -> Vec<Vec<Vec
         for (destination, nodes) in at_site.iter().enumerate() {
             let nodes = nodes
                 .iter()
-                .filter(|node| topology.is_leaked(node.service_vpn, *service_vpn));
+                .filter(|node| topology.share_routes(node.service_vpn, *service_vpn));
             let prefixes: Vec<IpNet> = nodes.flat_map(|node| node.pod_cidr.iter()).collect();
             if prefixes.is_empty() {
                 continue;

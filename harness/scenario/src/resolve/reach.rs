@@ -1,16 +1,18 @@
-//! Flows that no packet of can arrive, because the overlay has no way between their sites.
+//! Flows that no packet of can arrive, because the overlay has no way between their sites, and faults where a site has
+//! no link.
 //!
-//! Only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at least
-//! one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
+//! Of flows only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at
+//! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
 
 use serde_json::Value;
 
 use super::Resolved;
 use crate::document::Notes;
-use crate::model::{Cluster, Flow, ServiceRef, Topology};
+use crate::model::{Cluster, Event, Flow, ServiceRef, Topology};
 use crate::overlay::Graph;
 
-pub(super) fn check(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Value], topology: &Topology) {
+/// Notes flows between sites that no tunnels join.
+pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Value], topology: &Topology) {
     let graph = Graph::of(topology);
     for name in &flows.names {
         let Some(flow) = flows.values.get(&name.text) else {
@@ -40,6 +42,32 @@ pub(super) fn check(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Va
                 name.text
             );
             let hint = "join the sites in `overlay`, or make a site between them forward with `transit`";
+            notes.error(name.span, message, hint);
+        }
+    }
+}
+
+/// Notes events that impair a transport from or to a site that does not attach to it.
+pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: &Topology) {
+    for name in &events.names {
+        let Some(Event::Impair {
+            transport,
+            direction: Some((from, to)),
+            ..
+        }) = events.values.get(&name.text)
+        else {
+            continue;
+        };
+        let ends = topology
+            .sites
+            .iter()
+            .filter(|site| [from, to].contains(&&site.name));
+        for site in ends.filter(|site| !site.transports.contains(transport)) {
+            let message = format!(
+                "event `{}` needs a link that is not there: site `{}` does not attach to transport `{transport}`",
+                name.text, site.name
+            );
+            let hint = format!("transports of the site: {}", site.transports.join(", "));
             notes.error(name.span, message, hint);
         }
     }
