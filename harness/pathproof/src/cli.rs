@@ -15,6 +15,7 @@ use verdict::{ExitCode, RunRecord};
 
 use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
+use crate::lab::limits::NotCarried;
 use crate::lab::sabotage::Sabotage;
 use crate::progress::Progress;
 use crate::repeat::Repeated;
@@ -132,7 +133,10 @@ struct RunArgs {
 /// The exit code for an error of [`main`]: wrong words, or a lab that could not begin.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let usage = error.is::<SelectError>() || error.is::<ImplementationError>() || error.is::<PlanError>();
+    let usage = error.is::<SelectError>()
+        || error.is::<ImplementationError>()
+        || error.is::<PlanError>()
+        || error.is::<NotCarried>();
     if error.is::<NoLab>() {
         ExitCode::NothingSelected
     } else if usage {

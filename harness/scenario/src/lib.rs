@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod model;
 mod names;
+mod overlay;
 pub mod plan;
 pub mod quantity;
 pub mod resolve;

@@ -8,62 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::assertion::Assertion;
 use crate::quantity::format_duration;
 
-/// The 22 TLOC colors of Cisco Catalyst SD-WAN, in the order of the MIB's enumeration.
-pub const COLORS: [&str; 22] = [
-    "default",
-    "mpls",
-    "metro-ethernet",
-    "biz-internet",
-    "public-internet",
-    "lte",
-    "3g",
-    "red",
-    "green",
-    "blue",
-    "gold",
-    "silver",
-    "bronze",
-    "custom1",
-    "custom2",
-    "custom3",
-    "private1",
-    "private2",
-    "private3",
-    "private4",
-    "private5",
-    "private6",
-];
+mod topology;
 
-/// One of [`COLORS`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Color(String);
-
-impl Color {
-    /// The color of that name, or `None` when Cisco has no such color.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        COLORS.contains(&name).then(|| Self(name.to_owned()))
-    }
-
-    /// Its name as the Manager spells it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Color {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use topology::*;
 
 /// A whole scenario.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,54 +40,6 @@ pub struct Scenario {
     pub timeline: Vec<Step>,
     /// The assertions, in the order of the file.
     pub assertions: Vec<Assertion>,
-}
-
-/// Sites, transports and clusters.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Topology {
-    /// `metadata.name`.
-    pub name: String,
-    /// Transports by name, in the order of the file.
-    pub transports: Vec<Transport>,
-    /// The transport that traffic takes when no policy matches it.
-    pub default_transport: String,
-    /// How tunnels are probed.
-    pub bfd: BfdTiming,
-    /// Sites by name, in the order of the file.
-    pub sites: Vec<Site>,
-    /// Clusters, in the order of the file.
-    pub clusters: Vec<Cluster>,
-}
-
-/// How often each tunnel is probed, and when it is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct BfdTiming {
-    /// Time between hellos, 10 ms to 300 s.
-    pub hello: Duration,
-    /// So many hellos lost in a row take a tunnel down, 1 to 60.
-    pub multiplier: u8,
-}
-
-impl Default for BfdTiming {
-    /// What suits a lab, whose runs take seconds: Cisco's own default is 1 s and 7.
-    fn default() -> Self {
-        Self {
-            hello: Duration::from_millis(50),
-            multiplier: 3,
-        }
-    }
-}
-
-/// A transport network: one underlay that each site's WAN edge attaches to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Transport {
-    /// Its name, such as `bizinternet`; tunnels over it are called `tunnel/<name>`.
-    pub name: String,
-    /// The color of the TLOCs on it; unique within a topology.
-    pub color: Color,
-    /// What is wrong with it from the beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub impair: Option<Impairment>,
 }
 
 /// What is wrong with a transport, in each direction between each two sites; at least one field is not as in the
@@ -185,39 +89,6 @@ pub enum Loss {
     },
     /// All, always.
     All,
-}
-
-/// A site: one WAN edge and the nodes behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Site {
-    /// Its name.
-    pub name: String,
-    /// The site id that the Manager knows, 1 to 4294967295; unique.
-    pub id: u32,
-}
-
-/// A Kubernetes cluster whose nodes sit at sites.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cluster {
-    /// Its name.
-    pub name: String,
-    /// The pod CIDR; each node gets a /24 of it in order.
-    pub pod_cidr: Ipv4Net,
-    /// The ClusterIP range.
-    pub service_cidr: Ipv4Net,
-    /// The service VPN that carries its traffic, 1-511 or 513-65527; also the VXLAN VNI.
-    pub service_vpn: u16,
-    /// Nodes, in the order of the file.
-    pub nodes: Vec<Node>,
-}
-
-/// A Kubernetes node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Node {
-    /// Its name, unique in the topology.
-    pub name: String,
-    /// The site that it stands at.
-    pub site: String,
 }
 
 /// Probe traffic from a pod to a Service.

@@ -1,31 +1,33 @@
 //! From a scenario to the plan of one run: every name, address and moment, chosen before anything is built.
 //!
-//! Owns the address plan of the embedded lab. Pure: the same scenario and seed give the same plan.
-//!
-//! | what | where from |
-//! |---|---|
-//! | uplink of edge `e` on transport `t` | `100.(64+t).0.0/16`, the /31 number `e`: router even, edge odd (RFC 6598 space) |
-//! | tunnel device of edge `e` on transport `t` | `198.18.(8t).0/21`, host `e+1` (RFC 2544 space) |
-//! | link of node `n` to its edge | `172.20.0.0/14`, the /30 number `n`: edge `.1`, node `.2` |
-//! | system IP of edge `e` | `10.255.0.0/16`, host `e+1`; an identifier, never routed |
-//! | pods of node `n` | the /24 number `n` of the cluster's pod CIDR; gateway `.1` |
+//! Owns what a run needs to know of its topology; the address plan is in `addresses`, tunnels and routes in `wan`,
+//! streams and steps in `schedule`. Pure: the same scenario and seed give the same plan. Invariants: no address
+//! twice; interface names are made of positions, never of names in files, and so are at most 15 bytes long; edge `a`
+//! has a remote `b` on a transport if and only if `b` has `a`; whichever tunnels fail, no choice among routes leads
+//! in a circle.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::model::{Cluster, Impairment, PodRef, Protocol, Scenario, ServiceRef, Step};
+use crate::model::{BfdTiming, DualNet, Encap, Impairment, IpVersion, Scenario, SlaTiming, Topology};
+
+mod addresses;
+mod schedule;
+mod wan;
+
+pub use schedule::{Action, StepPlan, StreamPlan};
+
+use schedule::SplitMix;
 
 /// UDP port of the first transport's VXLAN devices (RFC 7348 section 5); the others count up from it, because
 /// the kernel takes one device for each pair of VNI and port.
 const VXLAN_PORT: u16 = 4789;
 /// How long packets in flight may take to arrive after the senders stopped.
 const DRAIN: Duration = Duration::from_millis(300);
-/// Most edges that the address plan holds.
-const EDGES_MAX: usize = 2000;
 
 /// The plan of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,19 +40,22 @@ pub struct Plan {
     pub run_id: u64,
     /// Transports, in the order of the topology.
     pub transports: Vec<TransportPlan>,
-    /// Position of the transport for traffic that no policy matches.
-    pub default_transport: usize,
+    /// Positions of the transports for traffic that no policy matches, ascending, at least one; flows are shared
+    /// over them.
+    pub default_transports: Vec<usize>,
     /// How tunnels are probed.
     pub bfd: BfdPlan,
-    /// The service VPN, also the VXLAN network identifier.
-    pub service_vpn: u16,
+    /// How tunnels are judged.
+    pub sla: SlaPlan,
+    /// The service VPNs of the clusters, in the order of the topology.
+    pub service_vpns: Vec<u16>,
+    /// Pairs of service VPNs whose routes are in each other's routing tables, the smaller first. Not transitive.
+    pub leaks: Vec<(u16, u16)>,
     /// WAN edges, one for each site, in the order of the topology.
     pub edges: Vec<EdgePlan>,
-    /// The cluster's name.
-    pub cluster: String,
-    /// The cluster's ClusterIP range.
-    pub service_cidr: Ipv4Net,
-    /// Nodes, in the order of the topology.
+    /// Clusters, in the order of the topology.
+    pub clusters: Vec<ClusterPlan>,
+    /// Nodes, cluster by cluster, in the order of the topology.
     pub nodes: Vec<NodePlan>,
     /// Probe streams; the position is the stream's number in probes.
     pub streams: Vec<StreamPlan>,
@@ -70,6 +75,17 @@ pub struct BfdPlan {
     pub multiplier: u8,
 }
 
+/// How tunnels are judged against SLA classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SlaPlan {
+    /// Microseconds whose hellos make one value of loss, latency and jitter; at least one hello.
+    pub poll_interval_us: u64,
+    /// A tunnel is judged by the mean of so many values, 1 to 6.
+    pub multiplier: u8,
+    /// Microseconds that a tunnel which violated a class must meet it before it counts as meeting it again.
+    pub hold_down_us: u64,
+}
+
 /// A transport: an underlay router between the edges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TransportPlan {
@@ -77,6 +93,14 @@ pub struct TransportPlan {
     pub name: String,
     /// The color of the TLOCs on it.
     pub color: String,
+    /// How tunnels over it wrap packets.
+    pub encap: Encap,
+    /// The IP version of its addresses.
+    pub underlay: IpVersion,
+    /// Its largest packet, in bytes.
+    pub mtu: u32,
+    /// The largest packet that its tunnels carry, in bytes: `mtu` less what the encapsulation adds at most.
+    pub tunnel_mtu: u32,
     /// UDP port of the VXLAN devices on it.
     pub vxlan_port: u16,
     /// What is wrong with it from the beginning.
@@ -93,23 +117,72 @@ pub struct EdgePlan {
     pub site_id: u32,
     /// The device's system IP.
     pub system_ip: Ipv4Addr,
-    /// One uplink and one tunnel device for each transport, in the order of the transports.
+    /// Whether it forwards between other edges.
+    pub is_transit: bool,
+    /// The service VPNs that it has a routing table for, in the order of [`Plan::service_vpns`].
+    pub service_vpns: Vec<u16>,
+    /// One for each transport that it attaches to, in the order of the transports.
     pub tlocs: Vec<TlocPlan>,
 }
 
 /// Where an edge meets a transport.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlocPlan {
+    /// Position of the transport.
+    pub transport: usize,
     /// The uplink's interface name.
     pub uplink: String,
-    /// The uplink's address.
-    pub uplink_address: Ipv4Net,
+    /// The uplink's address, of the transport's IP version.
+    pub uplink_address: IpNet,
     /// The router's address on that link.
-    pub router_address: Ipv4Net,
-    /// The VXLAN device's interface name.
-    pub tunnel: String,
-    /// The VXLAN device's inner address.
-    pub tunnel_address: Ipv4Net,
+    pub router_address: IpNet,
+    /// One device for each of the edge's service VPNs, in their order.
+    pub tunnels: Vec<TunnelPlan>,
+    /// The edges at the other ends of the tunnels, ascending.
+    pub remotes: Vec<RemotePlan>,
+}
+
+/// The tunnel device of an edge for one service VPN on one transport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TunnelPlan {
+    /// The service VPN, also the VXLAN network identifier and the GRE key.
+    pub service_vpn: u16,
+    /// Its interface name.
+    pub interface: String,
+    /// Its inner addresses: of IPv4 always, of IPv6 when pods of the service VPN, or of one leaked with it, have it.
+    pub address: DualNet,
+}
+
+/// The other end of a tunnel, and what is behind it. The tunnel carries [`Plan::shared_vpns`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemotePlan {
+    /// Position of the edge.
+    pub edge: usize,
+    /// What can be reached through it, service VPN by service VPN.
+    pub prefixes: Vec<PrefixPlan>,
+}
+
+/// A route through a remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrefixPlan {
+    /// The service VPN in whose routing table the route is, and whose tunnel device it leads to.
+    pub service_vpn: u16,
+    /// Pods of a node of that service VPN, or of one leaked with it.
+    pub prefix: IpNet,
+    /// How many tunnels are on the way: 1 when the node is at the remote's site, else one more than the remote's
+    /// shortest way. Fewer are better; of equal ones all are used.
+    pub hops: u16,
+}
+
+/// A Kubernetes cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClusterPlan {
+    /// Its name.
+    pub name: String,
+    /// The service VPN that carries its traffic.
+    pub service_vpn: u16,
+    /// Its ClusterIP ranges.
+    pub service_cidr: DualNet,
 }
 
 /// A Kubernetes node.
@@ -117,231 +190,131 @@ pub struct TlocPlan {
 pub struct NodePlan {
     /// Its name.
     pub name: String,
+    /// Position of its cluster.
+    pub cluster: usize,
+    /// The service VPN of its cluster.
+    pub service_vpn: u16,
     /// Position of its edge.
     pub edge: usize,
     /// The edge's interface towards it.
     pub edge_interface: String,
-    /// The edge's address on that link.
-    pub edge_address: Ipv4Net,
-    /// Its own address on that link, its InternalIP.
-    pub address: Ipv4Net,
-    /// Its pods' addresses.
-    pub pod_cidr: Ipv4Net,
+    /// The edge's addresses on that link, of the IP versions of the pods.
+    pub edge_address: DualNet,
+    /// Its own addresses on that link, its InternalIPs.
+    pub address: DualNet,
+    /// Its pods' addresses: a /24 of IPv4, a /64 of IPv6.
+    pub pod_cidr: DualNet,
 }
 
-/// One 5-tuple of probes, before the Service is resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StreamPlan {
-    /// The flow's name.
-    pub flow: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// The client.
-    pub from: PodRef,
-    /// The Service called.
-    pub to: ServiceRef,
-    /// The Service port called.
-    pub service_port: u16,
-    /// Time between probes, in microseconds.
-    pub interval_us: u64,
-    /// When the first probe goes, after the flow's start, in microseconds; spreads the streams.
-    pub phase_us: u64,
-    /// Payload of a probe, in bytes.
-    pub size_bytes: u16,
-}
-
-/// Something that happens at a moment of the run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StepPlan {
-    /// Milliseconds since the first step.
-    pub at_ms: u64,
-    /// What happens.
-    pub action: Action,
-}
-
-/// What happens in a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// These flows start.
-    Start(Vec<String>),
-    /// This event fires.
-    Fire(String),
-    /// All senders stop.
-    Stop,
-}
-
-/// Why the embedded lab cannot carry a scenario.
+/// Why a topology does not fit into the address plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The embedded lab has one Kubernetes API.
-    #[error("plan topology `{topology}`: it has {count} clusters, the embedded lab takes one")]
-    Clusters {
-        /// The topology.
-        topology: String,
-        /// How many it has.
-        count: usize,
-    },
-    /// The address plan is full.
-    #[error("plan topology `{topology}`: it has {count} sites, the address plan holds {EDGES_MAX}")]
+    /// Too many sites.
+    #[error(
+        "plan topology `{topology}`: it has {count} sites, the address plan holds {}",
+        addresses::EDGES_MAX
+    )]
     Sites {
         /// The topology.
         topology: String,
         /// How many it has.
         count: usize,
     },
+    /// Too many pairs of transport and service VPN, each of which is a network of tunnel devices.
+    #[error(
+        "plan topology `{topology}`: it has {count} pairs of transport and service VPN, the address plan holds \
+         {holds} with so many sites"
+    )]
+    Tunnels {
+        /// The topology.
+        topology: String,
+        /// How many it has.
+        count: usize,
+        /// How many fit.
+        holds: usize,
+    },
 }
 
 /// Chooses everything that a run needs.
 ///
 /// # Errors
-/// [`PlanError`] when the embedded lab cannot carry the scenario.
+/// [`PlanError`] when the topology is too large.
 ///
 /// # Panics
 /// When the scenario is not consistent, which [`crate::read`] rules out.
 pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
     let topology = &scenario.topology;
-    let [cluster] = topology.clusters.as_slice() else {
-        return Err(PlanError::Clusters {
-            topology: topology.name.clone(),
-            count: topology.clusters.len(),
-        });
-    };
-    if topology.sites.len() > EDGES_MAX {
-        return Err(PlanError::Sites {
-            topology: topology.name.clone(),
-            count: topology.sites.len(),
-        });
-    }
-    let transports: Vec<TransportPlan> = (VXLAN_PORT..)
-        .zip(&topology.transports)
-        .map(|(vxlan_port, transport)| TransportPlan {
-            name: transport.name.clone(),
-            color: transport.color.to_string(),
-            vxlan_port,
-            impair: transport.impair,
-        })
-        .collect();
-    let default_transport = transports
-        .iter()
-        .position(|transport| transport.name == topology.default_transport)
-        .expect("the reader has checked that the default transport exists");
     let mut random = SplitMix(seed);
+    let nodes = addresses::nodes(topology);
     Ok(Plan {
         scenario: scenario.name.clone(),
         seed,
         run_id: random.next(),
-        default_transport,
-        bfd: BfdPlan {
-            hello_us: u64::try_from(topology.bfd.hello.as_micros())
-                .expect("the reader has checked that a hello is seconds at most"),
-            multiplier: topology.bfd.multiplier,
-        },
-        service_vpn: cluster.service_vpn,
-        edges: edges(scenario, transports.len()),
-        transports,
-        cluster: cluster.name.clone(),
-        service_cidr: cluster.service_cidr,
-        nodes: nodes(scenario, cluster),
-        streams: streams(scenario, &mut random),
-        steps: steps(&scenario.timeline),
+        transports: transports(topology),
+        default_transports: default_transports(topology),
+        bfd: bfd(topology.bfd),
+        sla: sla(topology.sla),
+        service_vpns: topology.service_vpns(),
+        leaks: topology.leaks.clone(),
+        edges: wan::edges(topology, &nodes)?,
+        clusters: topology
+            .clusters
+            .iter()
+            .map(|cluster| ClusterPlan {
+                name: cluster.name.clone(),
+                service_vpn: cluster.service_vpn,
+                service_cidr: cluster.service_cidr,
+            })
+            .collect(),
+        nodes,
+        streams: schedule::streams(scenario, &mut random),
+        steps: schedule::steps(&scenario.timeline),
         drain: DRAIN,
     })
 }
 
-fn edges(scenario: &Scenario, transports: usize) -> Vec<EdgePlan> {
-    (0_u32..)
-        .zip(&scenario.topology.sites)
-        .map(|(edge, site)| EdgePlan {
-            site: site.name.clone(),
-            site_id: site.id,
-            system_ip: Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 255, 0, 1)) + edge),
-            tlocs: (0..transports).map(|transport| tloc(edge, transport)).collect(),
+fn transports(topology: &Topology) -> Vec<TransportPlan> {
+    (VXLAN_PORT..)
+        .zip(&topology.transports)
+        .map(|(vxlan_port, transport)| TransportPlan {
+            name: transport.name.clone(),
+            color: transport.color.to_string(),
+            encap: transport.encap,
+            underlay: transport.underlay,
+            mtu: transport.mtu,
+            tunnel_mtu: transport.mtu - transport.encap.overhead(transport.underlay),
+            vxlan_port,
+            impair: transport.impair,
         })
         .collect()
 }
 
-fn tloc(edge: u32, transport: usize) -> TlocPlan {
-    let number = u8::try_from(transport).expect("there are 22 colors");
-    let underlay = u32::from(Ipv4Addr::new(100, 64 + number, 0, 0)) + 2 * edge;
-    let overlay = u32::from(Ipv4Addr::new(198, 18, 8 * number, 1)) + edge;
-    TlocPlan {
-        uplink: format!("wan{transport}"),
-        uplink_address: net(underlay + 1, 31),
-        router_address: net(underlay, 31),
-        tunnel: format!("tun{transport}"),
-        tunnel_address: net(overlay, 21),
+fn default_transports(topology: &Topology) -> Vec<usize> {
+    let is_default = |position: &usize| {
+        topology
+            .default_transports
+            .contains(&topology.transports[*position].name)
+    };
+    (0..topology.transports.len()).filter(is_default).collect()
+}
+
+fn bfd(timing: BfdTiming) -> BfdPlan {
+    BfdPlan {
+        hello_us: micros(timing.hello),
+        multiplier: timing.multiplier,
     }
 }
 
-fn nodes(scenario: &Scenario, cluster: &Cluster) -> Vec<NodePlan> {
-    let sites = &scenario.topology.sites;
-    let pods = cluster
-        .pod_cidr
-        .subnets(24)
-        .expect("the reader has checked that a /24 fits");
-    (0_u32..)
-        .zip(cluster.nodes.iter().zip(pods))
-        .map(|(number, (node, pod_cidr))| {
-            let link = u32::from(Ipv4Addr::new(172, 20, 0, 0)) + 4 * number;
-            NodePlan {
-                name: node.name.clone(),
-                edge: sites
-                    .iter()
-                    .position(|site| site.name == node.site)
-                    .expect("the reader has checked that the site exists"),
-                edge_interface: format!("lan{number}"),
-                edge_address: net(link + 1, 30),
-                address: net(link + 2, 30),
-                pod_cidr,
-            }
-        })
-        .collect()
-}
-
-fn streams(scenario: &Scenario, random: &mut SplitMix) -> Vec<StreamPlan> {
-    let mut streams = Vec::new();
-    for (name, flow) in &scenario.flows {
-        for stream in &flow.streams {
-            let interval_us = 1_000_000 / u64::from(flow.rate_pps);
-            streams.push(StreamPlan {
-                flow: name.clone(),
-                protocol: stream.protocol,
-                from: flow.from.clone(),
-                to: flow.to.clone(),
-                service_port: stream.service_port,
-                interval_us,
-                phase_us: random.next() % interval_us,
-                size_bytes: flow.size_bytes,
-            });
-        }
+fn sla(timing: SlaTiming) -> SlaPlan {
+    SlaPlan {
+        poll_interval_us: micros(timing.poll_interval),
+        multiplier: timing.multiplier,
+        hold_down_us: micros(timing.hold_down),
     }
-    streams
 }
 
-fn steps(timeline: &[Step]) -> Vec<StepPlan> {
-    let mut at = Duration::ZERO;
-    let mut steps = Vec::new();
-    for step in timeline {
-        let action = match step {
-            Step::Wait(duration) => {
-                at += *duration;
-                continue;
-            }
-            Step::Start(flows) => Action::Start(flows.clone()),
-            Step::Fire(event) => Action::Fire(event.clone()),
-            Step::Stop => Action::Stop,
-        };
-        steps.push(StepPlan {
-            at_ms: millis(at),
-            action,
-        });
-    }
-    steps
-}
-
-fn net(address: u32, prefix_len: u8) -> Ipv4Net {
-    Ipv4Net::new(address.into(), prefix_len).expect("prefix lengths here are below 33")
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).expect("the reader has checked that it is a day at most")
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -350,20 +323,6 @@ fn millis(duration: Duration) -> u64 {
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(millis(*duration))
-}
-
-/// `SplitMix64`, the seeder of the xoshiro generators (Steele, Lea and Flood, OOPSLA 2014): small, and the same
-/// on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 impl Plan {
@@ -375,5 +334,49 @@ impl Plan {
             flows.entry(&stream.flow).or_default().push(position);
         }
         flows
+    }
+
+    /// What an edge has on a transport, if it attaches to it.
+    #[must_use]
+    pub fn tloc(&self, edge: usize, transport: usize) -> Option<&TlocPlan> {
+        let mut tlocs = self.edges[edge].tlocs.iter();
+        tlocs.find(|tloc| tloc.transport == transport)
+    }
+
+    /// Positions among the TLOCs of an edge of those for traffic that no policy matches; at least one.
+    pub fn default_tlocs(&self, edge: usize) -> impl Iterator<Item = usize> + '_ {
+        let tlocs = self.edges[edge].tlocs.iter().enumerate();
+        tlocs
+            .filter(|(_, tloc)| self.default_transports.contains(&tloc.transport))
+            .map(|(position, _)| position)
+    }
+
+    /// The service VPNs that tunnels between two edges carry: those that both have.
+    pub fn shared_vpns(&self, edge: usize, other: usize) -> impl Iterator<Item = u16> + '_ {
+        let others = &self.edges[other].service_vpns;
+        let own = self.edges[edge].service_vpns.iter().copied();
+        own.filter(|service_vpn| others.contains(service_vpn))
+    }
+
+    /// The nodes at an edge that its routing table of a service VPN has routes to, with their positions: those of
+    /// the service VPN and of those leaked with it.
+    pub fn local_nodes(&self, edge: usize, service_vpn: u16) -> impl Iterator<Item = (usize, &NodePlan)> {
+        let is_leaked = move |other: u16| {
+            let pair = (service_vpn.min(other), service_vpn.max(other));
+            service_vpn == other || self.leaks.contains(&pair)
+        };
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(move |(_, node)| node.edge == edge && is_leaked(node.service_vpn))
+    }
+
+    /// The largest packet of pods and nodes, in bytes: what every tunnel carries.
+    ///
+    /// # Panics
+    /// Never: a topology has a transport.
+    #[must_use]
+    pub fn pod_mtu(&self) -> u32 {
+        let mtus = self.transports.iter().map(|transport| transport.tunnel_mtu);
+        mtus.min()
+            .expect("the reader has checked that there is a transport")
     }
 }

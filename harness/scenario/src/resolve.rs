@@ -10,6 +10,7 @@ mod fields;
 mod flows;
 mod impair;
 mod manifests;
+mod reach;
 mod timeline;
 mod topology;
 
@@ -164,12 +165,18 @@ impl Reading<'_> {
 
         let mut notes = Notes::new(source, &mut self.diagnostics);
         let flows = flows::resolve(&mut notes, flows_entry, &inventory);
+        if let (Some(topology), true) = (&topology, inventory.is_complete) {
+            reach::flows(&mut notes, &flows, &inventory.objects, topology);
+        }
         let events = events::resolve(
             &mut notes,
             fields.optional("events"),
             &inventory,
             topology.as_ref(),
         );
+        if let Some(topology) = &topology {
+            reach::events(&mut notes, &events, topology);
+        }
         let timeline = timeline_entry
             .and_then(|entry| timeline::resolve(&mut notes, entry, &flows.names, &events.names));
         let declared = assertions::Declared {

@@ -1,10 +1,12 @@
-//! The plan of every scenario of the repository, as goldens: `BLESS=1 cargo test --package scenario` rewrites them.
+//! The plan of every scenario and every topology of the repository, as goldens: `BLESS=1 cargo test --package scenario` rewrites them.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use scenario::plan::{Action, plan};
+use scenario::model::{Scenario, Topology};
+use scenario::plan::{Action, Plan, plan};
 use scenario::{SourceError, Sources};
 
 struct Repository;
@@ -41,23 +43,56 @@ fn plan_of_every_scenario_is_as_reviewed() {
     let names = scenarios();
     for (folder, name) in &names {
         let scenario = scenario::read(&Repository, &format!("{folder}/{name}")).unwrap();
-        let text = serde_saphyr::to_string(&plan(&scenario, 1).unwrap()).unwrap();
-        let golden = goldens.join(name);
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&golden, &text).unwrap();
-        }
-        assert_eq!(
-            text,
-            fs::read_to_string(&golden).unwrap_or_default(),
-            "{}",
-            golden.display()
-        );
+        check(&plan(&scenario, 1).unwrap(), &goldens.join(name));
     }
     assert_eq!(
         fs::read_dir(&goldens).unwrap().count(),
         names.len(),
         "a golden without a scenario"
     );
+}
+
+/// A scenario in which nothing happens.
+fn idle(topology: Topology) -> Scenario {
+    Scenario {
+        name: topology.name.clone(),
+        purpose: String::new(),
+        profile: "core".to_owned(),
+        features: Vec::new(),
+        topology,
+        manifests: Vec::new(),
+        flows: BTreeMap::new(),
+        events: BTreeMap::new(),
+        timeline: Vec::new(),
+        assertions: Vec::new(),
+    }
+}
+
+#[test]
+fn plan_of_every_topology_is_as_reviewed() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies");
+    let inputs = fs::read_dir(root().join("scenarios/topologies")).unwrap();
+    let names: Vec<_> = inputs.map(|entry| entry.unwrap().file_name()).collect();
+    for name in names.iter().map(|name| name.to_str().unwrap()) {
+        let path = format!("scenarios/topologies/{name}");
+        let topology = scenario::read_topology(&Repository, &path).unwrap();
+        check(&plan(&idle(topology), 1).unwrap(), &goldens.join(name));
+    }
+    assert_eq!(
+        fs::read_dir(&goldens).unwrap().count(),
+        names.len(),
+        "a golden without a topology"
+    );
+}
+
+/// Compares a plan with its golden file; `BLESS=1` writes it.
+fn check(plan: &Plan, golden: &Path) {
+    let text = serde_saphyr::to_string(plan).unwrap();
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(golden, &text).unwrap();
+    }
+    let reviewed = fs::read_to_string(golden).unwrap_or_default();
+    assert_eq!(text, reviewed, "{}", golden.display());
 }
 
 #[test]
@@ -84,35 +119,5 @@ fn plan_puts_steps_at_the_sums_of_the_waits_before_them() {
             (1500, &fire("remove")),
             (2000, &Action::Stop)
         ]
-    );
-}
-
-#[test]
-fn plan_gives_no_address_twice() {
-    let scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
-    let plan = plan(&scenario, 1).unwrap();
-    let mut addresses = Vec::new();
-    for tloc in plan.edges.iter().flat_map(|edge| &edge.tlocs) {
-        addresses
-            .extend([tloc.uplink_address, tloc.router_address, tloc.tunnel_address].map(|net| net.addr()));
-    }
-    for node in &plan.nodes {
-        addresses.extend([node.edge_address.addr(), node.address.addr()]);
-    }
-    let count = addresses.len();
-    addresses.sort();
-    addresses.dedup();
-    assert_eq!(addresses.len(), count);
-}
-
-#[test]
-fn plan_refuses_a_second_cluster() {
-    let mut scenario = scenario::read(&Repository, "scenarios/core/demo.yaml").unwrap();
-    let cluster = scenario.topology.clusters[0].clone();
-    scenario.topology.clusters.push(cluster);
-    let error = plan(&scenario, 1).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "plan topology `two-sites`: it has 2 clusters, the embedded lab takes one"
     );
 }

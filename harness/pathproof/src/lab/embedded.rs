@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use ipnet::IpNet;
 use kubeapi::{Local, ObjectRef};
 use netsim::bfd::{Prober, ProberError, State, Timing};
 use netsim::fabric::{Edge, Host, HostError};
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 
 use super::edges::LabEdges;
 use super::faults::{FaultError, Faults};
-use super::network::Network;
+use super::network::{Network, of_v4};
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::pods::Pods;
 use super::sabotage::Sabotage;
@@ -207,7 +208,7 @@ impl Lab {
             .cloned()
             .zip(network.nodes.iter().cloned())
             .collect();
-        let pods = Arc::new(Pods::new(nodes));
+        let pods = Arc::new(Pods::new(nodes, plan.pod_mtu()));
         let server = start_api(plan, listeners.api, &pods).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
         let edges = LabEdges::new(
@@ -290,9 +291,9 @@ fn twin(listener: &TcpListener) -> io::Result<TcpListener> {
 async fn start_api(plan: &Plan, host: TcpListener, pods: &Arc<Pods>) -> Result<kubeapi::Server, LabError> {
     let inside = twin(&host).map_err(LabError::Listener)?;
     let config = kubeapi::Config {
-        cluster: plan.cluster.clone(),
+        cluster: plan.clusters[0].name.clone(),
         listeners: vec![host, inside],
-        service_cidr: plan.service_cidr,
+        service_cidr: of_v4(plan.clusters[0].service_cidr),
     };
     kubeapi::Server::start(config, Arc::clone(pods) as Arc<dyn kubeapi::Kubelet>)
         .await
@@ -331,11 +332,11 @@ async fn start_manager(
         host_name: format!("edge-{}", edge.site),
         system_ip: edge.system_ip,
         site_id: edge.site_id,
-        service_vpns: vec![plan.service_vpn],
-        colors: plan
-            .transports
+        service_vpns: edge.service_vpns.clone(),
+        colors: edge
+            .tlocs
             .iter()
-            .map(|transport| transport.color.clone())
+            .map(|tloc| plan.transports[tloc.transport].color.clone())
             .collect(),
     };
     let config = netsim::manager::Config {
@@ -365,7 +366,7 @@ fn operator_config(
         manager_ca: access.ca.clone(),
         username: access.username.clone(),
         password: access.password.clone(),
-        service_vpn: plan.service_vpn,
+        service_vpn: plan.service_vpns[0],
     }
 }
 
@@ -412,14 +413,15 @@ async fn populate(api: &Local, scenario: &Scenario, plan: &Plan) -> Result<(), L
 }
 
 fn node_object(node: &scenario::plan::NodePlan) -> Value {
+    let pod_cidrs: Vec<IpNet> = node.pod_cidr.iter().collect();
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": node.name, "labels": { "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux" } },
-        "spec": { "podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr] },
+        "spec": { "podCIDR": pod_cidrs[0], "podCIDRs": pod_cidrs },
         "status": {
             "addresses": [
-                { "type": "InternalIP", "address": node.address.addr() },
+                { "type": "InternalIP", "address": of_v4(node.address).addr() },
                 { "type": "Hostname", "address": node.name },
             ],
             "conditions": [{ "type": "Ready", "status": "True", "reason": "LabNodeUp" }],

@@ -239,7 +239,7 @@ impl Faults {
 
     fn lines(&self, transport: usize, state: &State) -> BTreeMap<Line, Impairment> {
         let edges = &self.plan.edges;
-        let to = |edge: usize| edges[edge].tlocs[transport].uplink_address.addr();
+        let to = |edge: usize| network::uplink_address(&self.plan, edge, transport);
         let wide = state.wide.into_iter().flat_map(|impairment| {
             let line = move |edge| Line {
                 to: to(edge),
@@ -257,7 +257,7 @@ impl Faults {
     fn check(&self, transport: usize, before: &State, state: &State) -> Check {
         let count = self.plan.edges.len();
         let end = |edge: usize| {
-            let address = self.plan.edges[edge].tlocs[transport].uplink_address.addr();
+            let address = network::uplink_address(&self.plan, edge, transport);
             (self.edges[edge].host().netns().clone(), address)
         };
         // Every edge with the next one, both ways: then every line has been sent over.

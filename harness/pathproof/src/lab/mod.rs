@@ -1,12 +1,14 @@
 //! The embedded lab: namespaces, fabric, Kubernetes API and Manager of one run.
 //!
 //! [`network`] builds the wires of a plan; [`pods`] runs pods as namespaces for the embedded API; [`edges`] is
-//! what the Manager programs; [`faults`] breaks the WAN as a scenario asks; [`operator`] runs the implementation under test; [`embedded`] puts them together.
+//! what the Manager programs; [`faults`] breaks the WAN as a scenario asks; [`operator`] runs
+//! the implementation under test; [`embedded`] puts them together; [`limits`] refuses what it cannot carry.
 
 pub mod edges;
 pub mod embedded;
 mod fault_check;
 pub mod faults;
+pub mod limits;
 pub mod network;
 pub mod operator;
 pub mod pods;

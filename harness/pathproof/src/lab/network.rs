@@ -2,23 +2,18 @@
 //!
 //! Owns the translation from the plan to netsim. Pods come later, one by one (see [`super::pods`]).
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::edge::EdgeError;
 use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
 use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, HostError, LinkEnd, Mac, TunnelSpec};
+use scenario::model::DualNet;
 use scenario::plan::{EdgePlan, NodePlan, Plan};
 
 use super::sabotage::Sabotage;
-
-/// Largest packet on the underlay.
-const UNDERLAY_MTU: u32 = 1500;
-/// Outer IPv4, UDP and VXLAN headers and the inner Ethernet header (RFC 7348 section 5).
-const VXLAN_OVERHEAD: u32 = 20 + 8 + 8 + 14;
-/// Largest packet of pods, nodes and tunnels.
-pub const OVERLAY_MTU: u32 = UNDERLAY_MTU - VXLAN_OVERHEAD;
 
 /// Kinds of interfaces, the second octet of their link-layer addresses.
 mod mac_kind {
@@ -101,7 +96,7 @@ impl Network {
                 .iter()
                 .zip(&nodes)
                 .enumerate()
-                .map(|(position, (spec, node))| attach_node(position, spec, node, &edges[spec.edge])),
+                .map(|(position, (_, node))| attach_node(plan, position, node, &edges)),
         )
         .await?;
         let edges = edges.into_iter().enumerate().map(|(position, host)| async move {
@@ -130,18 +125,24 @@ async fn attach_uplinks(
         let near = LinkEnd {
             interface: tloc.uplink.clone(),
             mac: Mac::local(mac_kind::UPLINK, tloc_number(edge_position, transport)),
-            address: Some(tloc.uplink_address),
+            address: Some(ipv4(tloc.uplink_address)),
         };
         let far = LinkEnd {
             interface: router_interface(edge_position),
             mac: router_mac(edge_position, transport),
-            address: Some(tloc.router_address),
+            address: Some(ipv4(tloc.router_address)),
         };
-        edge.link(&near, router, &far, UNDERLAY_MTU).await?;
+        let mtu = plan.transports[transport].mtu;
+        edge.link(&near, router, &far, mtu).await?;
         for other in plan.edges.iter().filter(|other| other.site_id != spec.site_id) {
-            let remote = Ipv4Net::from(other.tlocs[transport].uplink_address.addr());
-            edge.add_route(TABLE_MAIN, remote, &tloc.uplink, Some(tloc.router_address.addr()))
-                .await?;
+            let remote = Ipv4Net::from(ipv4(other.tlocs[transport].uplink_address).addr());
+            edge.add_route(
+                TABLE_MAIN,
+                remote,
+                &tloc.uplink,
+                Some(ipv4(tloc.router_address).addr()),
+            )
+            .await?;
         }
     }
     Ok(())
@@ -166,14 +167,14 @@ pub async fn set_link(
 ) -> Result<(), HostError> {
     let interface = router_interface(number);
     let tloc = &plan.edges[number].tlocs[transport];
-    let gateway = Some(tloc.router_address.addr());
+    let gateway = Some(ipv4(tloc.router_address).addr());
     let others = plan
         .edges
         .iter()
         .enumerate()
         .filter(|(other, _)| *other != number);
     let remotes: Vec<Ipv4Net> = others
-        .map(|(_, other)| Ipv4Net::from(other.tlocs[transport].uplink_address.addr()))
+        .map(|(_, other)| Ipv4Net::from(ipv4(other.tlocs[transport].uplink_address).addr()))
         .collect();
     if is_cut {
         // Before the link goes: what the edge still sent over it then, a tap would see and no counter tell.
@@ -186,7 +187,7 @@ pub async fn set_link(
     router.set_up_again(&interface).await?;
     let mac = Mac::local(mac_kind::UPLINK, tloc_number(number, transport));
     router
-        .replace_neighbour(&interface, tloc.uplink_address.addr(), mac)
+        .replace_neighbour(&interface, ipv4(tloc.uplink_address).addr(), mac)
         .await?;
     for remote in &remotes {
         edge.add_route(TABLE_MAIN, *remote, &tloc.uplink, gateway).await?;
@@ -194,40 +195,38 @@ pub async fn set_link(
     Ok(())
 }
 
-async fn attach_node(position: usize, spec: &NodePlan, node: &Host, edge: &Host) -> Result<(), HostError> {
+async fn attach_node(plan: &Plan, position: usize, node: &Host, edges: &[Host]) -> Result<(), HostError> {
+    let spec = &plan.nodes[position];
+    let edge = &edges[spec.edge];
+    let (edge_address, address) = (of_v4(spec.edge_address), of_v4(spec.address));
     let near = LinkEnd {
         interface: spec.edge_interface.clone(),
         mac: Mac::local(mac_kind::EDGE_TO_NODE, self::position(position)),
-        address: Some(spec.edge_address),
+        address: Some(edge_address),
     };
     let far = LinkEnd {
         interface: "eth0".to_owned(),
         mac: node_mac(position),
-        address: Some(spec.address),
+        address: Some(address),
     };
-    edge.link(&near, node, &far, OVERLAY_MTU).await?;
+    edge.link(&near, node, &far, plan.pod_mtu()).await?;
     edge.add_route(
         TABLE_MAIN,
-        spec.pod_cidr,
+        of_v4(spec.pod_cidr),
         &spec.edge_interface,
-        Some(spec.address.addr()),
+        Some(address.addr()),
     )
     .await?;
     // Native routing with autoDirectNodeRoutes off: the next hop for other nodes' pods is the edge.
-    node.add_route(
-        TABLE_MAIN,
-        Ipv4Net::default(),
-        "eth0",
-        Some(spec.edge_address.addr()),
-    )
-    .await?;
+    node.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(edge_address.addr()))
+        .await?;
     node.add_loopback_address(pod_gateway(spec)).await
 }
 
 /// The address that the pods of a node use as their gateway.
 #[must_use]
-pub fn pod_gateway(node: &NodePlan) -> std::net::Ipv4Addr {
-    (u32::from(node.pod_cidr.network()) + 1).into()
+pub fn pod_gateway(node: &NodePlan) -> Ipv4Addr {
+    (u32::from(of_v4(node.pod_cidr).network()) + 1).into()
 }
 
 fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
@@ -235,7 +234,10 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
     let mut tunnels: Vec<TunnelSpec> = (0..plan.transports.len())
         .map(|transport| tunnel_spec(plan, position, transport))
         .collect();
-    let mut default_tunnel = plan.default_transport;
+    let mut default_tunnel = plan
+        .default_tlocs(position)
+        .next()
+        .expect("the reader has checked that each site has a default transport");
     if sabotage == Some(Sabotage::SwapTunnels)
         && let Some(other) = (0..tunnels.len()).find(|position| *position != default_tunnel)
     {
@@ -245,7 +247,7 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
     }
     EdgeSpec {
         site_id: edge.site_id,
-        service_vpn: plan.service_vpn,
+        service_vpn: plan.service_vpns[0],
         service_interfaces: plan
             .nodes
             .iter()
@@ -259,34 +261,57 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
 
 fn tunnel_spec(plan: &Plan, edge: usize, transport: usize) -> TunnelSpec {
     let tloc = &plan.edges[edge].tlocs[transport];
-    let others = plan.edges.iter().enumerate().filter(|(other, _)| *other != edge);
+    let device = &tloc.tunnels[0];
     TunnelSpec {
         color: plan.transports[transport].color.clone(),
         device: VxlanSpec {
-            interface: tloc.tunnel.clone(),
-            vni: u32::from(plan.service_vpn),
+            interface: device.interface.clone(),
+            vni: u32::from(device.service_vpn),
             port: plan.transports[transport].vxlan_port,
-            local: tloc.uplink_address.addr(),
+            local: uplink_address(plan, edge, transport),
             mac: tunnel_mac(edge, transport),
-            address: tloc.tunnel_address,
-            mtu: OVERLAY_MTU,
+            address: of_v4(device.address),
+            mtu: plan.transports[transport].tunnel_mtu,
         },
-        remotes: others
-            .map(|(other, spec)| {
+        remotes: tloc
+            .remotes
+            .iter()
+            .map(|remote| {
+                let spec = &plan.edges[remote.edge].tlocs[transport];
                 let peer = VxlanPeer {
-                    underlay: spec.tlocs[transport].uplink_address.addr(),
-                    mac: tunnel_mac(other, transport),
-                    address: spec.tlocs[transport].tunnel_address.addr(),
+                    underlay: uplink_address(plan, remote.edge, transport),
+                    mac: tunnel_mac(remote.edge, transport),
+                    address: of_v4(spec.tunnels[0].address).addr(),
                 };
-                let prefixes = plan
-                    .nodes
-                    .iter()
-                    .filter(|node| node.edge == other)
-                    .map(|node| node.pod_cidr);
+                let prefixes = remote.prefixes.iter().map(|route| ipv4(route.prefix));
                 (peer, prefixes.collect())
             })
             .collect(),
     }
+}
+
+/// The address of an edge's uplink to a transport.
+#[must_use]
+pub fn uplink_address(plan: &Plan, edge: usize, transport: usize) -> Ipv4Addr {
+    ipv4(plan.edges[edge].tlocs[transport].uplink_address).addr()
+}
+
+/// An address or range of a plan that the lab carries.
+fn ipv4(net: IpNet) -> Ipv4Net {
+    match net {
+        IpNet::V4(net) => net,
+        IpNet::V6(net) => unreachable!("the limits of the lab are checked: {net} is not of IPv4"),
+    }
+}
+
+/// The IPv4 part of what a plan that the lab carries has of each version.
+///
+/// # Panics
+/// When there is none, which [`super::limits::check`] rules out.
+#[must_use]
+pub fn of_v4(nets: DualNet) -> Ipv4Net {
+    nets.v4
+        .expect("the limits of the lab are checked: pods have IPv4")
 }
 
 /// Numbers the pairs of edge and transport.

@@ -17,12 +17,14 @@ use netsim::fabric::{Forwarding, Host, HostError, LinkEnd};
 use scenario::plan::NodePlan;
 use serde_json::Value;
 
-use super::network::{OVERLAY_MTU, pod_gateway, pod_macs};
+use super::network::{of_v4, pod_gateway, pod_macs};
 
 /// All pods of a lab.
 #[derive(Debug)]
 pub struct Pods {
     nodes: Vec<(NodePlan, Arc<Host>)>,
+    /// The largest packet of pods, in bytes.
+    mtu: u32,
     running: Mutex<BTreeMap<PodKey, Pod>>,
     next_number: AtomicU32,
 }
@@ -51,11 +53,12 @@ enum PodError {
 }
 
 impl Pods {
-    /// No pods yet, on these nodes.
+    /// No pods yet, on these nodes, their largest packet of `mtu` bytes.
     #[must_use]
-    pub fn new(nodes: Vec<(NodePlan, Arc<Host>)>) -> Self {
+    pub fn new(nodes: Vec<(NodePlan, Arc<Host>)>, mtu: u32) -> Self {
         Self {
             nodes,
+            mtu,
             running: Mutex::default(),
             next_number: AtomicU32::new(0),
         }
@@ -102,8 +105,7 @@ impl Pods {
         let mut running = self.locked();
         let used: BTreeSet<Ipv4Addr> = running.values().map(|pod| pod.address).collect();
         let gateway = pod_gateway(node);
-        let free = node
-            .pod_cidr
+        let free = of_v4(node.pod_cidr)
             .hosts()
             .find(|address| *address != gateway && !used.contains(address));
         let address = free.ok_or_else(|| PodError::NoAddress {
@@ -142,7 +144,7 @@ impl Pods {
             mac: node_mac,
             address: None,
         };
-        host.link(&near, node, &far, OVERLAY_MTU).await?;
+        host.link(&near, node, &far, self.mtu).await?;
         let gateway = pod_gateway(plan);
         host.add_neighbour("eth0", gateway, node_mac).await?;
         host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))

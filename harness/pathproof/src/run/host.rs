@@ -16,7 +16,7 @@ use verdict::{Environment, ExitCode, RunInfo, RunRecord};
 use super::RunOptions;
 use super::inside::{self, Job, RECORD};
 use crate::cli::quoted;
-use crate::lab::{Lab, Listeners, embedded};
+use crate::lab::{Lab, Listeners, embedded, limits};
 use crate::progress::Progress;
 use crate::record::folder::RunFolder;
 
@@ -58,6 +58,7 @@ pub fn run(
     progress: Progress,
 ) -> anyhow::Result<Ended> {
     let plan = plan(scenario, options.seed)?;
+    limits::check(&plan)?;
     let folder = folder(&scenario.name, scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;
@@ -106,6 +107,7 @@ pub fn hold(
     announce: impl FnOnce(&Lab, &Path),
 ) -> anyhow::Result<u8> {
     let plan = plan(scenario, options.seed)?;
+    limits::check(&plan)?;
     let folder = folder(&format!("lab-{}", scenario.name), scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;

@@ -30,13 +30,15 @@ pub struct Point {
 pub fn points(plan: &Plan) -> Vec<Point> {
     let mut points = Vec::new();
     for (edge, spec) in plan.edges.iter().enumerate() {
-        for (transport, (named, tloc)) in plan.transports.iter().zip(&spec.tlocs).enumerate() {
-            let other = (0..plan.edges.len()).find(|other| *other != edge).unwrap_or(edge);
+        for tloc in &spec.tlocs {
+            let transport = tloc.transport;
+            let named = &plan.transports[transport];
+            let other = tloc.remotes.first().map_or(edge, |remote| remote.edge);
             points.push(Point {
                 edge,
                 kind: PointKind::Tunnel,
                 name: named.name.clone(),
-                interface: tloc.tunnel.clone(),
+                interface: tloc.tunnels[0].interface.clone(),
                 neighbour: network::tunnel_mac(other, transport),
             });
             points.push(Point {

@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::document::SourceError;
-use crate::model::{Event, Protocol, Step, Stream};
+use crate::model::{Event, Overlay, OverlayLinks, OverlayPair, Protocol, SlaTiming, Step, Stream};
 
 /// Files in memory.
 struct Files(BTreeMap<&'static str, String>);
@@ -106,6 +106,19 @@ fn an_event_may_set_and_unset_annotations_at_once() {
 }
 
 #[test]
+fn an_event_cannot_impair_a_link_that_a_site_does_not_have() {
+    let event = "events: {e: {impair: {transport: b, from: s, to: t, loss: 5%}}}\ntimeline: [start: [web], 1s, e, 1s, stop]";
+    let text = SCENARIO.replace("timeline: [start: [web], 1s, stop]", event);
+    let topology = TOPOLOGY.replace("s: {id: 1}", "s: {id: 1}, t: {id: 2, transports: [a]}");
+    assert_eq!(
+        first_lines(read(&files(&text, &topology, PODS), "x/small.yaml")),
+        [
+            "x/small.yaml:11:10: event `e` needs a link that is not there: site `t` does not attach to transport `b`"
+        ]
+    );
+}
+
+#[test]
 fn problems_come_file_by_file_and_from_top_to_bottom() {
     let scenario = SCENARIO
         .replace("1s, stop", "1s")
@@ -141,6 +154,93 @@ fn a_scenario_that_cannot_be_read_is_reported_without_a_line_to_show() {
     assert_eq!(
         diagnostics.to_string(),
         "y.yaml:1:1: cannot read `y.yaml`: there is no such file"
+    );
+}
+
+/// Three sites, `b` without transport `q`, and what the case adds.
+fn three_sites(more: &str) -> Topology {
+    let text = format!(
+        "
+apiVersion: pathproof.dev/v1alpha1
+kind: Topology
+metadata: {{name: three}}
+transports: {{p: {{color: mpls}}, q: {{color: lte}}}}
+defaultTransport: p
+sites: {{a: {{id: 1}}, b: {{id: 2, transports: [p]}}, c: {{id: 3, transports: [q, p]}}}}
+clusters: {{k: {{podCidr: 10.1.0.0/16, serviceCidr: 10.2.0.0/16, serviceVpn: 1, nodes: {{m: {{site: a}}}}}}}}
+{more}
+"
+    );
+    let files = Files([("three.yaml", text)].into());
+    read_topology(&files, "three.yaml").unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
+}
+
+#[rstest]
+#[case("", OverlayLinks::FullMesh, &[])]
+#[case("overlay: full-mesh", OverlayLinks::FullMesh, &[])]
+#[case("overlay: {transit: [c, a]}", OverlayLinks::FullMesh, &["a", "c"])]
+#[case("overlay: {hubs: [b]}", OverlayLinks::Hubs(vec!["b".to_owned()]), &["b"])]
+#[case("overlay: {hubs: [c], transit: [b]}", OverlayLinks::Hubs(vec!["c".to_owned()]), &["b", "c"])]
+#[case(
+    "overlay: {tunnels: [{between: [c, a]}, {between: [b, c]}]}",
+    OverlayLinks::Pairs(vec![pair("c", "a", &["p", "q"]), pair("b", "c", &["p"])]),
+    &[]
+)]
+#[case(
+    "overlay: {tunnels: [{between: [c, a], transports: [q]}, {between: [a, b]}], transit: [a]}",
+    OverlayLinks::Pairs(vec![pair("c", "a", &["q"]), pair("a", "b", &["p"])]),
+    &["a"]
+)]
+fn an_overlay_has_the_pairs_and_the_transit_sites_that_it_names(
+    #[case] text: &str,
+    #[case] links: OverlayLinks,
+    #[case] transit: &[&str],
+) {
+    let transit = transit.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(three_sites(text).overlay, Overlay { links, transit });
+}
+
+fn pair(a: &str, b: &str, transports: &[&str]) -> OverlayPair {
+    OverlayPair {
+        between: (a.to_owned(), b.to_owned()),
+        transports: transports.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+#[rstest]
+#[case("", (200, 5, 1000))]
+#[case("bfd: {hello: 1s}", (4000, 5, 20_000))]
+#[case("sla: {pollInterval: 100ms}", (100, 5, 500))]
+#[case("sla: {multiplier: 2}", (200, 2, 400))]
+#[case("bfd: {hello: 20ms}\nsla: {pollInterval: 20ms, multiplier: 1, holdDown: 0s}", (20, 1, 0))]
+fn judging_keeps_pace_with_probing_unless_told(#[case] text: &str, #[case] ms: (u64, u8, u64)) {
+    let sla = three_sites(text).sla;
+    let expected = SlaTiming {
+        poll_interval: Duration::from_millis(ms.0),
+        multiplier: ms.1,
+        hold_down: Duration::from_millis(ms.2),
+    };
+    assert_eq!(sla, expected);
+}
+
+#[test]
+fn a_topology_of_a_thousand_sites_and_nodes_is_read() {
+    let lines = |line: fn(usize) -> String| (0..1000).map(line).collect::<Vec<_>>().join(", ");
+    let text = TOPOLOGY
+        .replace(
+            "s: {id: 1}",
+            &lines(|site| format!("s{site}: {{id: {}}}", site + 1)),
+        )
+        .replace(
+            "node: {site: s}",
+            &lines(|node| format!("n{node}: {{site: s{node}}}")),
+        )
+        .replace("10.1.0.0/16", "10.128.0.0/10");
+    let files = Files([("large.yaml", text)].into());
+    let topology = read_topology(&files, "large.yaml").unwrap_or_else(|d| panic!("{d}"));
+    assert_eq!(
+        (topology.sites.len(), topology.clusters[0].nodes.len()),
+        (1000, 1000)
     );
 }
 

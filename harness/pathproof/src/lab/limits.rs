@@ -1,0 +1,122 @@
+//! What a plan can ask for that the fabric does not carry.
+
+use scenario::model::{Encap, IpVersion};
+use scenario::plan::Plan;
+
+/// A topology that the embedded lab does not carry; `pathproof plan` plans it all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("run scenario `{scenario}`: the embedded lab carries {carried}, the topology has {found}")]
+pub struct NotCarried {
+    scenario: String,
+    carried: &'static str,
+    found: &'static str,
+}
+
+/// Refuses what the fabric does not carry, before anything is created.
+///
+/// # Errors
+/// [`NotCarried`], naming the first such thing.
+pub fn check(plan: &Plan) -> Result<(), NotCarried> {
+    let transports = &plan.transports;
+    let is_vxlan = |encap| matches!(encap, Encap::Vxlan | Encap::Auto);
+    let remotes = plan.edges.len() - 1;
+    let is_joined = |edge: &scenario::plan::EdgePlan| {
+        edge.tlocs.len() == transports.len() && edge.tlocs.iter().all(|tloc| tloc.remotes.len() == remotes)
+    };
+    let asked = [
+        (plan.clusters.len() > 1, "one cluster", "several"),
+        (
+            plan.nodes.iter().any(|node| node.pod_cidr.v6.is_some()),
+            "IPv4 pods",
+            "IPv6 pods",
+        ),
+        (
+            transports.iter().any(|spec| spec.underlay != IpVersion::V4),
+            "IPv4 underlays",
+            "an IPv6 underlay",
+        ),
+        (
+            transports.iter().any(|spec| !is_vxlan(spec.encap)),
+            "VXLAN tunnels",
+            "another encapsulation",
+        ),
+        (
+            plan.default_transports.len() > 1,
+            "one default transport",
+            "several",
+        ),
+        (
+            !plan.edges.iter().all(is_joined),
+            "tunnels between all sites on all transports",
+            "fewer",
+        ),
+        (
+            plan.edges.iter().any(|edge| edge.is_transit),
+            "no transit sites",
+            "some",
+        ),
+    ];
+    match asked.into_iter().find(|(is_asked, ..)| *is_asked) {
+        None => Ok(()),
+        Some((_, carried, found)) => Err(NotCarried {
+            scenario: plan.scenario.clone(),
+            carried,
+            found,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use scenario::model::Scenario;
+    use scenario::{SourceError, Sources};
+
+    use super::*;
+
+    struct Topologies;
+
+    impl Sources for Topologies {
+        fn text(&self, path: &str) -> Result<String, SourceError> {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/topologies");
+            Ok(std::fs::read_to_string(folder.join(path))?)
+        }
+    }
+
+    #[test]
+    fn topologies_beyond_the_fabric_are_refused() {
+        let cases = [
+            ("two-sites.yaml", None),
+            ("two-sites-impaired.yaml", None),
+            ("two-tenants.yaml", Some("one cluster")),
+            ("dual-stack.yaml", Some("IPv4 pods")),
+            ("partial-mesh.yaml", Some("one default transport")),
+            ("hub-and-spoke.yaml", Some("tunnels between all sites")),
+        ];
+        for (file, expected) in cases {
+            let topology = scenario::read_topology(&Topologies, file).unwrap();
+            let idle = Scenario {
+                name: "idle".to_owned(),
+                purpose: String::new(),
+                profile: "core".to_owned(),
+                features: Vec::new(),
+                topology,
+                manifests: Vec::new(),
+                flows: BTreeMap::new(),
+                events: BTreeMap::new(),
+                timeline: Vec::new(),
+                assertions: Vec::new(),
+            };
+            let refusal = check(&scenario::plan::plan(&idle, 1).unwrap()).map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(refusal, Ok(()), "{file}"),
+                Some(part) => assert!(
+                    refusal.as_ref().is_err_and(|text| text.contains(part)),
+                    "{file}: {refusal:?}"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Flows that no packet of can arrive, because the overlay has no way between their sites, and faults where a site has
+//! no link.
+//!
+//! Of flows only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at
+//! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
+
+use serde_json::Value;
+
+use super::Resolved;
+use crate::document::Notes;
+use crate::model::{Cluster, Event, Flow, ServiceRef, Topology};
+use crate::overlay::Graph;
+
+/// Notes flows between sites that no tunnels join.
+pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Value], topology: &Topology) {
+    let graph = Graph::of(topology);
+    for name in &flows.names {
+        let Some(flow) = flows.values.get(&name.text) else {
+            continue;
+        };
+        let client = object(objects, "Pod", &flow.from.kube_namespace, &flow.from.name);
+        let Some((cluster, from)) = client.and_then(|pod| place(topology, pod)) else {
+            continue;
+        };
+        let Some(servers) = servers(objects, &flow.to) else {
+            continue;
+        };
+        let places: Option<Vec<_>> = servers.into_iter().map(|pod| place(topology, pod)).collect();
+        let of_cluster = |(other, site): (&Cluster, usize)| (other.name == cluster.name).then_some(site);
+        let mut sites = places.into_iter().flatten().filter_map(of_cluster).peekable();
+        let service_vpns = graph.service_vpns.iter();
+        let Some(service_vpn) = service_vpns.clone().position(|of| *of == cluster.service_vpn) else {
+            continue;
+        };
+        let Some(first) = sites.peek().copied() else {
+            continue;
+        };
+        if !sites.any(|site| graph.hops_to(service_vpn, site)[from].is_some()) {
+            let (from, to) = (&topology.sites[from].name, &topology.sites[first].name);
+            let message = format!(
+                "flow `{}` cannot arrive: no tunnels lead from site `{from}` to site `{to}`",
+                name.text
+            );
+            let hint = "join the sites in `overlay`, or make a site between them forward with `transit`";
+            notes.error(name.span, message, hint);
+        }
+    }
+}
+
+/// Notes events that impair a transport from or to a site that does not attach to it.
+pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: &Topology) {
+    for name in &events.names {
+        let Some(Event::Impair {
+            transport,
+            direction: Some((from, to)),
+            ..
+        }) = events.values.get(&name.text)
+        else {
+            continue;
+        };
+        let ends = topology
+            .sites
+            .iter()
+            .filter(|site| [from, to].contains(&&site.name));
+        for site in ends.filter(|site| !site.transports.contains(transport)) {
+            let message = format!(
+                "event `{}` needs a link that is not there: site `{}` does not attach to transport `{transport}`",
+                name.text, site.name
+            );
+            let hint = format!("transports of the site: {}", site.transports.join(", "));
+            notes.error(name.span, message, hint);
+        }
+    }
+}
+
+/// The Pods that a Service selects; `None` when it selects none of those in the manifests.
+fn servers<'o>(objects: &'o [Value], service: &ServiceRef) -> Option<Vec<&'o Value>> {
+    let selector = object(objects, "Service", &service.kube_namespace, &service.name)?
+        .pointer("/spec/selector")?
+        .as_object()
+        .filter(|selector| !selector.is_empty())?;
+    let is_selected = |pod: &&Value| {
+        let labels = pod.pointer("/metadata/labels");
+        pod["kind"] == "Pod"
+            && kube_namespace(pod) == service.kube_namespace
+            && selector
+                .iter()
+                .all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+    };
+    Some(objects.iter().filter(is_selected).collect())
+}
+
+fn object<'o>(objects: &'o [Value], kind: &str, namespace: &str, name: &str) -> Option<&'o Value> {
+    objects.iter().find(|object| {
+        object["kind"] == kind && object["metadata"]["name"] == name && kube_namespace(object) == namespace
+    })
+}
+
+fn kube_namespace(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or("default")
+}
+
+/// The cluster and the position of the site of the node that a Pod is pinned to.
+fn place<'t>(topology: &'t Topology, pod: &Value) -> Option<(&'t Cluster, usize)> {
+    let spec = &pod["spec"];
+    let pin = spec["nodeName"]
+        .as_str()
+        .or_else(|| spec["nodeSelector"]["kubernetes.io/hostname"].as_str())?;
+    topology.clusters.iter().find_map(|cluster| {
+        let node = cluster.nodes.iter().find(|node| node.name == pin)?;
+        let site = topology.sites.iter().position(|site| site.name == node.site)?;
+        Some((cluster, site))
+    })
+}
