@@ -3,7 +3,8 @@
 //! Owns the values between the fabric, which measures them, and the Manager emulation, which shows them.
 //! Invariant: they are measured, never derived from what was asked for.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use crate::bfd::{State, Statistics, Timing};
 use crate::fabric::edge::SequenceCount;
 use crate::fabric::host::PacketCount;
-use crate::policy::EdgePolicy;
+use crate::policy::{EdgePolicy, SlaClass};
 
 /// A tunnel from one edge to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct TunnelReport {
     /// The color of both TLOCs.
     pub color: String,
     /// Outer addresses, local and remote.
-    pub underlay: (Ipv4Addr, Ipv4Addr),
+    pub underlay: (IpAddr, IpAddr),
     /// Outer UDP port, the same on both sides.
     pub port: u16,
     /// Largest inner packet.
@@ -36,7 +37,9 @@ pub struct TunnelReport {
     pub transitions: u64,
     /// Loss, latency and jitter.
     pub statistics: Statistics,
-    /// What its device carried; the device is shared by all tunnels of the edge on that transport.
+    /// The classes in force that it meets.
+    pub met: BTreeSet<SlaClass>,
+    /// What its devices carried; they are shared by all tunnels of the edge on that transport.
     pub traffic: PacketCount,
 }
 

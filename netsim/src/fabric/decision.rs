@@ -61,7 +61,7 @@ pub struct Way<'a> {
     /// The remote edge, which is the next hop.
     pub system_ip: Ipv4Addr,
     /// Tunnels to the destination's edge: 1 straight to it, more through others.
-    pub hops: u8,
+    pub hops: u16,
     /// What is known of the tunnel.
     pub health: &'a Health,
 }

@@ -124,7 +124,7 @@ pub struct RemotePrefix {
     /// The prefix.
     pub prefix: IpNet,
     /// Tunnels to its site: 1 when it is the remote edge's own, more when that edge forwards.
-    pub hops: u8,
+    pub hops: u16,
 }
 
 /// A site's inspection service: a host of its own on a link to the edge.

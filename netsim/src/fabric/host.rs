@@ -143,6 +143,20 @@ pub struct PacketCount {
     pub unsent: u64,
 }
 
+impl PacketCount {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            received_octets: self.received_octets + other.received_octets,
+            sent_octets: self.sent_octets + other.sent_octets,
+            unsent: self.unsent + other.unsent,
+        }
+    }
+}
+
 /// Why a host could not be set up as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {

@@ -43,7 +43,7 @@ pub struct WayTo {
     /// Position of the remote edge behind the tunnel.
     pub remote: usize,
     /// Tunnels to the destination's edge.
-    pub hops: u8,
+    pub hops: u16,
     /// The first router of the way.
     pub hop: NextHop,
 }

@@ -1,7 +1,7 @@
 //! What the Manager's tests share: a Manager on loopback, edges in memory, and clients that trust it.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -113,7 +113,8 @@ impl Telemetry for MemoryEdges {
         let tunnel = |transport, color: &str| TunnelReport {
             remote_site_id: remote,
             color: color.to_owned(),
-            underlay: (address(site_id, transport), address(remote, transport)),
+            underlay: (address(site_id, transport).into(), address(remote, transport).into()),
+            met: BTreeSet::new(),
             port: 4789 + u16::from(transport),
             mtu: 1450,
             timing: Timing {

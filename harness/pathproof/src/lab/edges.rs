@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use netsim::bfd::Prober;
-use netsim::fabric::Edge;
-use netsim::fabric::nft::{Chain, Expression, NftError, Socket, Table};
+use netsim::fabric::choices::CHOICE_MASK;
+use netsim::fabric::nft::{Chain, Expression, Family, NftError, Socket, Table};
+use netsim::fabric::{Edge, Families};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use serde_json::json;
 
@@ -42,7 +43,12 @@ impl LabEdges {
     ) -> Result<Self, NftError> {
         if let Some(Sabotage::Leak(one_in)) = sabotage {
             for edge in &edges {
-                Socket::open(edge.host().netns())?.replace_table(&leak(one_in.get()))?;
+                let families: &[Family] = match edge.host().families() {
+                    Families::Ipv4 => &[Family::Ipv4],
+                    Families::Both => &[Family::Ipv4, Family::Ipv6],
+                };
+                let tables: Vec<Table> = families.iter().map(|family| leak(one_in.get(), *family)).collect();
+                Socket::open(edge.host().netns())?.replace_tables(&tables)?;
             }
         }
         let heeding_site = (sabotage == Some(Sabotage::OneDirection))
@@ -70,12 +76,15 @@ impl LabEdges {
 /// A table that takes the mark from one in so many steered probes: they go where unsteered packets go.
 ///
 /// Bare TCP acknowledgements do not count: they are no probes, so nobody could name one that leaked.
-fn leak(one_in: u32) -> Table {
+fn leak(one_in: u32, family: Family) -> Table {
     let rule = vec![
-        Expression::Marked,
+        Expression::Marked(CHOICE_MASK),
         Expression::LongerThan(ACKNOWLEDGEMENT_MAX),
         Expression::OneIn(one_in),
-        Expression::SetMark(0),
+        Expression::SetMark {
+            mask: CHOICE_MASK,
+            value: 0,
+        },
     ];
     let chain = Chain {
         name: "leak".to_owned(),
@@ -83,6 +92,7 @@ fn leak(one_in: u32) -> Table {
         rules: vec![rule],
     };
     Table {
+        family,
         name: "sabotage",
         sets: Vec::new(),
         chains: vec![chain],

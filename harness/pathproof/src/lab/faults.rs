@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -239,7 +240,7 @@ impl Faults {
 
     fn lines(&self, transport: usize, state: &State) -> BTreeMap<Line, Impairment> {
         let edges = &self.plan.edges;
-        let to = |edge: usize| network::uplink_address(&self.plan, edge, transport);
+        let to = |edge: usize| uplink(&self.plan, edge, transport);
         let wide = state.wide.into_iter().flat_map(|impairment| {
             let line = move |edge| Line {
                 to: to(edge),
@@ -257,7 +258,7 @@ impl Faults {
     fn check(&self, transport: usize, before: &State, state: &State) -> Check {
         let count = self.plan.edges.len();
         let end = |edge: usize| {
-            let address = network::uplink_address(&self.plan, edge, transport);
+            let address = uplink(&self.plan, edge, transport);
             (self.edges[edge].host().netns().clone(), address)
         };
         // Every edge with the next one, both ways: then every line has been sent over.
@@ -362,5 +363,13 @@ pub fn convert(impairment: &model::Impairment) -> Impairment {
         reorder: percent(impairment.reorder),
         duplicate: percent(impairment.duplicate),
         corrupt: Percent::ZERO,
+    }
+}
+
+/// The outer address of an edge on a transport.
+fn uplink(plan: &Plan, edge: usize, transport: usize) -> Ipv4Addr {
+    match plan.tloc(edge, transport).map(|tloc| tloc.uplink_address.addr()) {
+        Some(IpAddr::V4(address)) => address,
+        other => unreachable!("the limits of the lab are checked: {other:?}"),
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! Owns the translation from the plan to netsim. Pods come later, one by one (see [`super::pods`]).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netsim::fabric::edge::EdgeError;
-use netsim::fabric::host::{TABLE_MAIN, VxlanPeer, VxlanSpec};
-use netsim::fabric::{Edge, EdgeSpec, Forwarding, Host, HostError, LinkEnd, Mac, TunnelSpec};
-use scenario::model::DualNet;
-use scenario::plan::{EdgePlan, NodePlan, Plan};
+use netsim::fabric::{
+    DeviceSpec, Edge, EdgeSpec, Families, Forwarding, Host, HostError, LinkEnd, Mac, NextHop, RemotePrefix,
+    RemoteSpec, RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+};
+use netsim::sla::Polling;
+use scenario::model::{DualNet, IpVersion};
+use scenario::plan::{EdgePlan, NodePlan, Plan, RemotePlan, TlocPlan};
 
 use super::sabotage::Sabotage;
 
@@ -47,10 +50,18 @@ pub fn router_mac(edge: usize, transport: usize) -> Mac {
     Mac::local(mac_kind::ROUTER, tloc_number(edge, transport))
 }
 
-/// The link-layer address of an edge's tunnel device on a transport.
+/// The link-layer address of an edge's tunnel device on a transport, in one of the plan's service VPNs.
+///
+/// # Panics
+/// When the plan has no such service VPN.
 #[must_use]
-pub fn tunnel_mac(edge: usize, transport: usize) -> Mac {
-    Mac::local(mac_kind::TUNNEL, tloc_number(edge, transport))
+pub fn tunnel_mac(plan: &Plan, edge: usize, transport: usize, service_vpn: u16) -> Mac {
+    /// One more than the number of service VPNs that an edge can have.
+    const VPNS: u32 = 256;
+    let mut vpns = plan.service_vpns.iter();
+    let vpn = vpns.position(|vpn| *vpn == service_vpn);
+    let vpn = position(vpn.expect("a plan lists its service VPNs"));
+    Mac::local(mac_kind::TUNNEL, tloc_number(edge, transport) * VPNS + vpn)
 }
 
 /// The hosts of a lab, in the orders of the plan.
@@ -71,34 +82,21 @@ impl Network {
     /// [`EdgeError`], whatever failed.
     pub async fn build(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Self, EdgeError> {
         let transports = try_join_all(plan.transports.iter().map(|transport| async move {
-            Host::create(&format!("transport-{}", transport.name), Forwarding::On).await
+            let name = format!("transport-{}", transport.name);
+            let families = families(transport.underlay == IpVersion::V6);
+            Host::create_speaking(&name, Forwarding::On, families).await
         }));
-        let edges =
-            try_join_all(plan.edges.iter().map(|edge| async move {
-                Host::create(&format!("edge-{}", edge.site), Forwarding::On).await
-            }));
-        let nodes = try_join_all(
-            plan.nodes
-                .iter()
-                .map(|node| async move { Host::create(&node.name, Forwarding::On).await }),
-        );
+        let edges = try_join_all(plan.edges.iter().map(|edge| async move {
+            let name = format!("edge-{}", edge.site);
+            Host::create_speaking(&name, Forwarding::On, families(edge_speaks_ipv6(plan, edge))).await
+        }));
+        let nodes = try_join_all(plan.nodes.iter().map(|node| async move {
+            let families = families(node.pod_cidr.v6.is_some());
+            Host::create_speaking(&node.name, Forwarding::On, families).await
+        }));
         let (transports, edges, nodes) = tokio::try_join!(transports, edges, nodes)?;
-        try_join_all(
-            plan.edges
-                .iter()
-                .zip(&edges)
-                .enumerate()
-                .map(|(position, (spec, edge))| attach_uplinks(plan, position, spec, edge, &transports)),
-        )
-        .await?;
-        try_join_all(
-            plan.nodes
-                .iter()
-                .zip(&nodes)
-                .enumerate()
-                .map(|(position, (_, node))| attach_node(plan, position, node, &edges)),
-        )
-        .await?;
+        try_join_all((0..edges.len()).map(|edge| attach_uplinks(plan, edge, &edges[edge], &transports))).await?;
+        try_join_all((0..nodes.len()).map(|node| attach_node(plan, node, &nodes[node], &edges))).await?;
         let edges = edges.into_iter().enumerate().map(|(position, host)| async move {
             Edge::create(host, edge_spec(plan, position, sabotage))
                 .await
@@ -114,36 +112,49 @@ impl Network {
     }
 }
 
-async fn attach_uplinks(
-    plan: &Plan,
-    edge_position: usize,
-    spec: &EdgePlan,
-    edge: &Host,
-    transports: &[Host],
-) -> Result<(), HostError> {
-    for (transport, (router, tloc)) in transports.iter().zip(&spec.tlocs).enumerate() {
+fn families(has_ipv6: bool) -> Families {
+    if has_ipv6 { Families::Both } else { Families::Ipv4 }
+}
+
+fn edge_speaks_ipv6(plan: &Plan, edge: &EdgePlan) -> bool {
+    let mut tlocs = edge.tlocs.iter();
+    tlocs.any(|tloc| {
+        let devices = tloc.tunnels.iter();
+        let mut inner = devices.map(|device| device.address.v6);
+        plan.transports[tloc.transport].underlay == IpVersion::V6 || inner.any(|address| address.is_some())
+    })
+}
+
+async fn attach_uplinks(plan: &Plan, edge: usize, host: &Host, transports: &[Host]) -> Result<(), HostError> {
+    for tloc in &plan.edges[edge].tlocs {
+        let transport = tloc.transport;
         let near = LinkEnd {
             interface: tloc.uplink.clone(),
-            mac: Mac::local(mac_kind::UPLINK, tloc_number(edge_position, transport)),
-            address: Some(ipv4(tloc.uplink_address)),
+            mac: Mac::local(mac_kind::UPLINK, tloc_number(edge, transport)),
+            addresses: vec![tloc.uplink_address],
         };
         let far = LinkEnd {
-            interface: router_interface(edge_position),
-            mac: router_mac(edge_position, transport),
-            address: Some(ipv4(tloc.router_address)),
+            interface: router_interface(edge),
+            mac: router_mac(edge, transport),
+            addresses: vec![tloc.router_address],
         };
         let mtu = plan.transports[transport].mtu;
-        edge.link(&near, router, &far, mtu).await?;
-        for other in plan.edges.iter().filter(|other| other.site_id != spec.site_id) {
-            let remote = Ipv4Net::from(ipv4(other.tlocs[transport].uplink_address).addr());
-            edge.add_route(
-                TABLE_MAIN,
-                remote,
-                &tloc.uplink,
-                Some(ipv4(tloc.router_address).addr()),
-            )
-            .await?;
-        }
+        host.link(&near, &transports[transport], &far, mtu).await?;
+        add_underlay_routes(plan, tloc, host).await?;
+    }
+    Ok(())
+}
+
+/// The outer addresses of the edges at the other ends of the tunnels of a TLOC.
+fn remote_uplinks(plan: &Plan, tloc: &TlocPlan) -> impl Iterator<Item = IpNet> {
+    let remotes = tloc.remotes.iter();
+    remotes.filter_map(|remote| Some(plan.tloc(remote.edge, tloc.transport)?.uplink_address.addr().into()))
+}
+
+async fn add_underlay_routes(plan: &Plan, tloc: &TlocPlan, edge: &Host) -> Result<(), HostError> {
+    let gateway = Some(tloc.router_address.addr());
+    for remote in remote_uplinks(plan, tloc) {
+        edge.add_route(TABLE_MAIN, remote, &tloc.uplink, gateway).await?;
     }
     Ok(())
 }
@@ -155,7 +166,7 @@ pub fn router_interface(edge: usize) -> String {
 }
 
 /// Takes the link of an edge to a transport down at the transport's end, or brings it up again; the edge has no
-/// routes over it meanwhile.
+/// routes over it meanwhile. An edge that is not attached to the transport has no link to cut.
 ///
 /// # Errors
 /// [`HostError`].
@@ -165,142 +176,165 @@ pub async fn set_link(
     (transport, router): (usize, &Host),
     is_cut: bool,
 ) -> Result<(), HostError> {
+    let Some(tloc) = plan.tloc(number, transport) else {
+        return Ok(());
+    };
     let interface = router_interface(number);
-    let tloc = &plan.edges[number].tlocs[transport];
-    let gateway = Some(ipv4(tloc.router_address).addr());
-    let others = plan
-        .edges
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != number);
-    let remotes: Vec<Ipv4Net> = others
-        .map(|(_, other)| Ipv4Net::from(ipv4(other.tlocs[transport].uplink_address).addr()))
-        .collect();
     if is_cut {
         // Before the link goes: what the edge still sent over it then, a tap would see and no counter tell.
-        for remote in &remotes {
-            edge.remove_route(TABLE_MAIN, *remote, &tloc.uplink, gateway)
-                .await?;
+        for remote in remote_uplinks(plan, tloc) {
+            edge.remove_route(TABLE_MAIN, remote).await?;
         }
         return router.set_down(&interface).await;
     }
     router.set_up_again(&interface).await?;
+    edge.await_carrier(&tloc.uplink).await?;
     let mac = Mac::local(mac_kind::UPLINK, tloc_number(number, transport));
     router
-        .replace_neighbour(&interface, ipv4(tloc.uplink_address).addr(), mac)
+        .replace_neighbour(&interface, tloc.uplink_address.addr(), mac)
         .await?;
-    for remote in &remotes {
-        edge.add_route(TABLE_MAIN, *remote, &tloc.uplink, gateway).await?;
-    }
-    Ok(())
+    add_underlay_routes(plan, tloc, edge).await
 }
 
 async fn attach_node(plan: &Plan, position: usize, node: &Host, edges: &[Host]) -> Result<(), HostError> {
     let spec = &plan.nodes[position];
-    let edge = &edges[spec.edge];
-    let (edge_address, address) = (of_v4(spec.edge_address), of_v4(spec.address));
     let near = LinkEnd {
         interface: spec.edge_interface.clone(),
         mac: Mac::local(mac_kind::EDGE_TO_NODE, self::position(position)),
-        address: Some(edge_address),
+        addresses: spec.edge_address.iter().collect(),
     };
     let far = LinkEnd {
         interface: "eth0".to_owned(),
         mac: node_mac(position),
-        address: Some(address),
+        addresses: spec.address.iter().collect(),
     };
-    edge.link(&near, node, &far, plan.pod_mtu()).await?;
-    edge.add_route(
-        TABLE_MAIN,
-        of_v4(spec.pod_cidr),
-        &spec.edge_interface,
-        Some(address.addr()),
-    )
-    .await?;
+    edges[spec.edge].link(&near, node, &far, plan.pod_mtu()).await?;
     // Native routing with autoDirectNodeRoutes off: the next hop for other nodes' pods is the edge.
-    node.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(edge_address.addr()))
-        .await?;
-    node.add_loopback_address(pod_gateway(spec)).await
+    for address in spec.edge_address.iter() {
+        node.add_route(TABLE_MAIN, default_route(address), "eth0", Some(address.addr()))
+            .await?;
+    }
+    for gateway in pod_gateways(spec) {
+        node.add_loopback_address(gateway).await?;
+    }
+    Ok(())
 }
 
-/// The address that the pods of a node use as their gateway.
+/// The default route of the family of `net`.
 #[must_use]
-pub fn pod_gateway(node: &NodePlan) -> Ipv4Addr {
-    (u32::from(of_v4(node.pod_cidr).network()) + 1).into()
+pub fn default_route(net: IpNet) -> IpNet {
+    match net {
+        IpNet::V4(_) => Ipv4Net::default().into(),
+        IpNet::V6(_) => Ipv6Net::default().into(),
+    }
+}
+
+/// The addresses that the pods of a node use as their gateways, one of each family that they have.
+pub fn pod_gateways(node: &NodePlan) -> impl Iterator<Item = IpAddr> {
+    node.pod_cidr.iter().map(|net| nth_address(net, 1))
+}
+
+/// The address at an offset in a prefix.
+///
+/// # Panics
+/// When the prefix is at the very end of its address family and the offset leads beyond.
+#[must_use]
+pub fn nth_address(net: IpNet, offset: u32) -> IpAddr {
+    match net {
+        IpNet::V4(net) => IpAddr::V4((u32::from(net.network()) + offset).into()),
+        IpNet::V6(net) => IpAddr::V6((u128::from(net.network()) + u128::from(offset)).into()),
+    }
 }
 
 fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
     let edge = &plan.edges[position];
-    let mut tunnels: Vec<TunnelSpec> = (0..plan.transports.len())
-        .map(|transport| tunnel_spec(plan, position, transport))
-        .collect();
-    let mut default_tunnel = plan
-        .default_tlocs(position)
-        .next()
-        .expect("the reader has checked that each site has a default transport");
+    let mut tunnels: Vec<TunnelSpec> = edge.tlocs.iter().map(|tloc| tunnel_spec(plan, position, tloc)).collect();
+    let is_default = |tloc: &&TlocPlan| plan.default_transports.contains(&tloc.transport);
     if sabotage == Some(Sabotage::SwapTunnels)
-        && let Some(other) = (0..tunnels.len()).find(|position| *position != default_tunnel)
+        && let Some(default) = edge.tlocs.iter().position(|tloc| is_default(&tloc))
+        && let Some(other) = edge.tlocs.iter().position(|tloc| !is_default(&tloc))
     {
         let color = std::mem::take(&mut tunnels[other].color);
-        tunnels[other].color = std::mem::replace(&mut tunnels[default_tunnel].color, color);
-        default_tunnel = other;
+        tunnels[other].color = std::mem::replace(&mut tunnels[default].color, color);
     }
+    let default_transports = plan.default_transports.iter();
     EdgeSpec {
         site_id: edge.site_id,
-        service_vpn: plan.service_vpns[0],
-        service_interfaces: plan
-            .nodes
-            .iter()
-            .filter(|node| node.edge == position)
-            .map(|node| node.edge_interface.clone())
-            .collect(),
+        system_ip: edge.system_ip,
+        vpns: edge.service_vpns.iter().map(|vpn| vpn_spec(plan, position, *vpn)).collect(),
         tunnels,
-        default_tunnel,
-    }
-}
-
-fn tunnel_spec(plan: &Plan, edge: usize, transport: usize) -> TunnelSpec {
-    let tloc = &plan.edges[edge].tlocs[transport];
-    let device = &tloc.tunnels[0];
-    TunnelSpec {
-        color: plan.transports[transport].color.clone(),
-        device: VxlanSpec {
-            interface: device.interface.clone(),
-            vni: u32::from(device.service_vpn),
-            port: plan.transports[transport].vxlan_port,
-            local: uplink_address(plan, edge, transport),
-            mac: tunnel_mac(edge, transport),
-            address: of_v4(device.address),
-            mtu: plan.transports[transport].tunnel_mtu,
-        },
-        remotes: tloc
-            .remotes
-            .iter()
-            .map(|remote| {
-                let spec = &plan.edges[remote.edge].tlocs[transport];
-                let peer = VxlanPeer {
-                    underlay: uplink_address(plan, remote.edge, transport),
-                    mac: tunnel_mac(remote.edge, transport),
-                    address: of_v4(spec.tunnels[0].address).addr(),
-                };
-                let prefixes = remote.prefixes.iter().map(|route| ipv4(route.prefix));
-                (peer, prefixes.collect())
-            })
+        default_colors: default_transports
+            .map(|transport| plan.transports[*transport].color.clone())
             .collect(),
+        polling: Polling {
+            interval: std::time::Duration::from_micros(plan.sla.poll_interval_us),
+            multiplier: plan.sla.multiplier,
+            hold_down: std::time::Duration::from_micros(plan.sla.hold_down_us),
+        },
+        inspection: None,
     }
 }
 
-/// The address of an edge's uplink to a transport.
-#[must_use]
-pub fn uplink_address(plan: &Plan, edge: usize, transport: usize) -> Ipv4Addr {
-    ipv4(plan.edges[edge].tlocs[transport].uplink_address).addr()
+fn vpn_spec(plan: &Plan, edge: usize, service_vpn: u16) -> VpnSpec {
+    let own = plan.nodes.iter().filter(|node| node.edge == edge && node.service_vpn == service_vpn);
+    let routes = plan.local_nodes(edge, service_vpn).flat_map(|(_, node)| {
+        let hops = node.pod_cidr.iter().zip(node.address.iter());
+        hops.map(|(prefix, address)| SiteRoute {
+            prefix,
+            hop: NextHop::new(&node.edge_interface, Some(address.addr())),
+        })
+    });
+    VpnSpec {
+        service_vpn,
+        interfaces: own.map(|node| node.edge_interface.clone()).collect(),
+        routes: routes.collect(),
+    }
 }
 
-/// An address or range of a plan that the lab carries.
-fn ipv4(net: IpNet) -> Ipv4Net {
-    match net {
-        IpNet::V4(net) => net,
-        IpNet::V6(net) => unreachable!("the limits of the lab are checked: {net} is not of IPv4"),
+fn tunnel_spec(plan: &Plan, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
+    let transport = &plan.transports[tloc.transport];
+    let devices = tloc.tunnels.iter().map(|device| DeviceSpec {
+        service_vpn: device.service_vpn,
+        interface: device.interface.clone(),
+        mac: tunnel_mac(plan, edge, tloc.transport, device.service_vpn),
+        addresses: device.address.iter().collect(),
+    });
+    let remotes = tloc.remotes.iter().map(|remote| remote_spec(plan, edge, tloc.transport, remote));
+    TunnelSpec {
+        color: transport.color.clone(),
+        local: tloc.uplink_address.addr(),
+        port: transport.vxlan_port,
+        mtu: transport.tunnel_mtu,
+        devices: devices.collect(),
+        remotes: remotes.collect(),
+    }
+}
+
+fn remote_spec(plan: &Plan, edge: usize, transport: usize, remote: &RemotePlan) -> RemoteSpec {
+    let other = &plan.edges[remote.edge];
+    let tloc = plan.tloc(remote.edge, transport).expect("a tunnel has two ends");
+    let vpns = plan.shared_vpns(edge, remote.edge).map(|service_vpn| {
+        let mut devices = tloc.tunnels.iter();
+        let device = devices.find(|device| device.service_vpn == service_vpn);
+        let device = device.expect("an edge has a device in each of its service VPNs");
+        let prefixes = remote.prefixes.iter().filter(|prefix| prefix.service_vpn == service_vpn);
+        RemoteVpn {
+            service_vpn,
+            mac: tunnel_mac(plan, remote.edge, transport, service_vpn),
+            addresses: device.address.iter().map(|address| address.addr()).collect(),
+            prefixes: prefixes
+                .map(|prefix| RemotePrefix {
+                    prefix: prefix.prefix,
+                    hops: prefix.hops,
+                })
+                .collect(),
+        }
+    });
+    RemoteSpec {
+        site_id: other.site_id,
+        system_ip: other.system_ip,
+        underlay: tloc.uplink_address.addr(),
+        vpns: vpns.collect(),
     }
 }
 

@@ -5,19 +5,18 @@
 //! at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use kubeapi::{Kubelet, KubeletError, PodAddress};
-use netsim::fabric::host::TABLE_MAIN;
-use netsim::fabric::{Forwarding, Host, HostError, LinkEnd};
+use netsim::fabric::{Forwarding, Host, HostError, LinkEnd, TABLE_MAIN};
 use scenario::plan::NodePlan;
 use serde_json::Value;
 
-use super::network::{of_v4, pod_gateway, pod_macs};
+use super::network::{default_route, nth_address, of_v4, pod_gateways, pod_macs};
 
 /// All pods of a lab.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Pods {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn start(&self, pod: &Value) -> Result<Ipv4Addr, PodError> {
+    async fn start(&self, pod: &Value) -> Result<Vec<IpAddr>, PodError> {
         let kube_namespace = text(pod, "/metadata/namespace", "metadata.namespace")?;
         let name = text(pod, "/metadata/name", "metadata.name")?;
         let uid = text(pod, "/metadata/uid", "metadata.uid")?;
@@ -92,7 +91,7 @@ impl Pods {
                 if let Some(pod) = self.locked().get_mut(&key) {
                     pod.host = Some(Arc::new(host));
                 }
-                Ok(address)
+                Ok(addresses(plan, address))
             }
             Err(error) => {
                 self.locked().remove(&key);
@@ -104,10 +103,9 @@ impl Pods {
     fn reserve(&self, key: &PodKey, uid: &str, node: &NodePlan) -> Result<Ipv4Addr, PodError> {
         let mut running = self.locked();
         let used: BTreeSet<Ipv4Addr> = running.values().map(|pod| pod.address).collect();
-        let gateway = pod_gateway(node);
-        let free = of_v4(node.pod_cidr)
-            .hosts()
-            .find(|address| *address != gateway && !used.contains(address));
+        // The first is the pods' gateway.
+        let mut free = of_v4(node.pod_cidr).hosts().skip(1);
+        let free = free.find(|address| !used.contains(address));
         let address = free.ok_or_else(|| PodError::NoAddress {
             pod: key.1.clone(),
             node: node.name.clone(),
@@ -133,36 +131,45 @@ impl Pods {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let (pod_mac, node_mac) = pod_macs(number);
         let node_interface = format!("lxc{number}");
-        let host = Host::create(name, Forwarding::Off).await?;
+        let host = Host::create_speaking(name, Forwarding::Off, node.families()).await?;
+        let addresses = addresses(plan, address);
         let near = LinkEnd {
             interface: "eth0".to_owned(),
             mac: pod_mac,
-            address: Some(Ipv4Net::from(address)),
+            addresses: addresses.iter().map(|address| IpNet::from(*address)).collect(),
         };
         let far = LinkEnd {
             interface: node_interface.clone(),
             mac: node_mac,
-            address: None,
+            addresses: vec![],
         };
         host.link(&near, node, &far, self.mtu).await?;
-        let gateway = pod_gateway(plan);
-        host.add_neighbour("eth0", gateway, node_mac).await?;
-        host.add_route(TABLE_MAIN, Ipv4Net::default(), "eth0", Some(gateway))
-            .await?;
-        node.add_neighbour(&node_interface, address, pod_mac).await?;
-        node.add_route(TABLE_MAIN, Ipv4Net::from(address), &node_interface, None)
-            .await?;
+        for gateway in pod_gateways(plan) {
+            host.add_neighbour("eth0", gateway, node_mac).await?;
+            host.add_route(TABLE_MAIN, default_route(gateway.into()), "eth0", Some(gateway))
+                .await?;
+        }
+        for address in addresses {
+            node.add_neighbour(&node_interface, address, pod_mac).await?;
+            node.add_route(TABLE_MAIN, address.into(), &node_interface, None)
+                .await?;
+        }
         Ok(host)
     }
+}
+
+/// All addresses of a pod of that IPv4 address: in each other family the one at the same place in the node's
+/// prefix.
+fn addresses(node: &NodePlan, address: Ipv4Addr) -> Vec<IpAddr> {
+    let offset = u32::from(address) - u32::from(of_v4(node.pod_cidr).network());
+    node.pod_cidr.iter().map(|net| nth_address(net, offset)).collect()
 }
 
 #[async_trait]
 impl Kubelet for Pods {
     async fn start_pod(&self, pod: &Value) -> Result<PodAddress, KubeletError> {
-        let address = self.start(pod).await.map_err(KubeletError::new)?;
-        Ok(PodAddress {
-            ips: vec![address.into()],
-        })
+        let ips = self.start(pod).await.map_err(KubeletError::new)?;
+        Ok(PodAddress { ips })
     }
 
     async fn stop_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), KubeletError> {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use netsim::bfd::{SessionView, State, TunnelChange};
+use netsim::bfd::{News, SessionView, State, TunnelChange};
 use netsim::fabric::Edge;
+use netsim::fabric::host::PacketCount;
 use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
 use serde_json::json;
 
@@ -48,40 +49,49 @@ impl LabEdges {
     async fn report(&self, edge: &Edge, view: &SessionView) -> Result<TunnelReport, TelemetryError> {
         let SessionView { id, session } = view;
         let tunnel = &edge.tunnels()[id.tunnel];
-        let (peer, _) = &tunnel.remotes[id.remote];
-        let is_peer = |other: &&Arc<Edge>| other.tunnels()[id.tunnel].device.address.addr() == peer.address;
-        let remote = self.edges().iter().find(is_peer);
-        let traffic = edge.packet_count(&tunnel.device.interface).await;
+        let remote = &tunnel.remotes[id.remote];
+        let mut traffic = PacketCount::default();
+        for device in &tunnel.devices {
+            let counted = edge.packet_count(&device.interface).await;
+            traffic = traffic.plus(counted.map_err(|error| failed(edge.site_id(), &error))?);
+        }
+        let health = edge.health((id.tunnel, id.remote)).await;
         Ok(TunnelReport {
-            remote_site_id: remote.map_or(0, |edge| edge.site_id()),
+            remote_site_id: remote.site_id,
             color: tunnel.color.clone(),
-            underlay: (tunnel.device.local, peer.underlay),
-            port: tunnel.device.port,
-            mtu: tunnel.device.mtu,
+            underlay: (tunnel.local, remote.underlay),
+            port: tunnel.port,
+            mtu: tunnel.mtu,
             timing: session.timing(),
             state: session.state(),
             state_for: Instant::now().saturating_duration_since(session.since()),
             transitions: session.transitions(),
             statistics: session.statistics(),
-            traffic: traffic.map_err(|error| failed(edge.site_id(), &error))?,
+            met: health.met,
+            traffic,
         })
     }
 }
 
-/// Records that a session went up or down, and what its edge made of it.
+/// Records that a session went up or down, or that a tunnel meets a class or no longer does, and what its edge made
+/// of it.
 pub(super) fn record(log: &EventLog, edges: &[Arc<Edge>], change: &TunnelChange) {
     let edge = &edges[change.id.edge];
     let tunnel = &edge.tunnels()[change.id.tunnel];
-    let what = match change.transition.to {
-        State::Down => "down",
-        State::Up | State::Pending => "up",
+    let (what, class) = match &change.news {
+        News::Session(transition) => match transition.to {
+            State::Down => ("down", None),
+            State::Up | State::Pending => ("up", None),
+        },
+        News::Class { class, met: true } => ("meets class", Some(&class.name)),
+        News::Class { class, met: false } => ("violates class", Some(&class.name)),
     };
-    let peer = tunnel.remotes[change.id.remote].0.underlay;
     let problem = change.applied.as_ref().err().map(ToString::to_string);
     let detail = json!({
         "site": edge.site_id(),
         "color": tunnel.color,
-        "peer": peer,
+        "peer": tunnel.remotes[change.id.remote].underlay,
+        "class": class,
         "problem": problem,
     });
     log.note("bfd", what, detail);

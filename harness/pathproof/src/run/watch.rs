@@ -34,13 +34,13 @@ pub fn points(plan: &Plan) -> Vec<Point> {
             let transport = tloc.transport;
             let named = &plan.transports[transport];
             let other = tloc.remotes.first().map_or(edge, |remote| remote.edge);
-            points.push(Point {
+            points.extend(tloc.tunnels.iter().map(|device| Point {
                 edge,
                 kind: PointKind::Tunnel,
                 name: named.name.clone(),
-                interface: tloc.tunnels[0].interface.clone(),
-                neighbour: network::tunnel_mac(other, transport),
-            });
+                interface: device.interface.clone(),
+                neighbour: network::tunnel_mac(plan, other, transport, device.service_vpn),
+            }));
             points.push(Point {
                 edge,
                 kind: PointKind::Underlay,

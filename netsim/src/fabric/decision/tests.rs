@@ -16,7 +16,7 @@ struct Line {
     label: String,
     color: String,
     system_ip: Ipv4Addr,
-    hops: u8,
+    hops: u16,
     health: Health,
 }
 

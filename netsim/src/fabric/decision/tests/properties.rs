@@ -65,7 +65,7 @@ fn some_path() -> impl Strategy<Value = DataPath> {
 struct Owned {
     color: &'static str,
     edge: u8,
-    hops: u8,
+    hops: u16,
     health: Health,
 }
 
@@ -85,7 +85,7 @@ fn some_health() -> impl Strategy<Value = Health> {
 
 fn some_ways() -> impl Strategy<Value = Vec<Owned>> {
     let color = prop::sample::select(COLORS.to_vec());
-    let way = (color, 1..=3_u8, 1..=3_u8, some_health());
+    let way = (color, 1..=3_u8, 1..=3_u16, some_health());
     let way = way.prop_map(|(color, edge, hops, health)| Owned {
         color,
         edge,
