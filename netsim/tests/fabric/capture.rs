@@ -21,7 +21,7 @@ impl Sink for Probes {
         assert_eq!(frame.way, Way::Out);
         match tap {
             0 => self.plain_out += u32::from(packet.tunnel.is_none()),
-            _ => self.encapsulated_out += u32::from(packet.tunnel.is_some_and(|tunnel| tunnel.vni == 10)),
+            _ => self.encapsulated_out += u32::from(packet.tunnel.is_some_and(|tunnel| tunnel.network == 10)),
         }
         self.in_order = tap != 0 || frame.at_ns >= self.last_ns;
         self.last_ns = if tap == 0 { frame.at_ns } else { self.last_ns };

@@ -113,7 +113,10 @@ impl Telemetry for MemoryEdges {
         let tunnel = |transport, color: &str| TunnelReport {
             remote_site_id: remote,
             color: color.to_owned(),
-            underlay: (address(site_id, transport).into(), address(remote, transport).into()),
+            underlay: (
+                address(site_id, transport).into(),
+                address(remote, transport).into(),
+            ),
             met: BTreeSet::new(),
             port: 4789 + u16::from(transport),
             mtu: 1450,

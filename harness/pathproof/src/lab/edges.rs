@@ -47,7 +47,10 @@ impl LabEdges {
                     Families::Ipv4 => &[Family::Ipv4],
                     Families::Both => &[Family::Ipv4, Family::Ipv6],
                 };
-                let tables: Vec<Table> = families.iter().map(|family| leak(one_in.get(), *family)).collect();
+                let tables: Vec<Table> = families
+                    .iter()
+                    .map(|family| leak(one_in.get(), *family))
+                    .collect();
                 Socket::open(edge.host().netns())?.replace_tables(&tables)?;
             }
         }

@@ -5,8 +5,8 @@
 //! far end of every uplink down, so that the edge sees its carrier go, as with a cable, and has no routes there.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use futures::future::try_join_all;

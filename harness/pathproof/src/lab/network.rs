@@ -95,7 +95,8 @@ impl Network {
             Host::create_speaking(&node.name, Forwarding::On, families).await
         }));
         let (transports, edges, nodes) = tokio::try_join!(transports, edges, nodes)?;
-        try_join_all((0..edges.len()).map(|edge| attach_uplinks(plan, edge, &edges[edge], &transports))).await?;
+        try_join_all((0..edges.len()).map(|edge| attach_uplinks(plan, edge, &edges[edge], &transports)))
+            .await?;
         try_join_all((0..nodes.len()).map(|node| attach_node(plan, node, &nodes[node], &edges))).await?;
         let edges = edges.into_iter().enumerate().map(|(position, host)| async move {
             Edge::create(host, edge_spec(plan, position, sabotage))
@@ -148,7 +149,14 @@ async fn attach_uplinks(plan: &Plan, edge: usize, host: &Host, transports: &[Hos
 /// The outer addresses of the edges at the other ends of the tunnels of a TLOC.
 fn remote_uplinks(plan: &Plan, tloc: &TlocPlan) -> impl Iterator<Item = IpNet> {
     let remotes = tloc.remotes.iter();
-    remotes.filter_map(|remote| Some(plan.tloc(remote.edge, tloc.transport)?.uplink_address.addr().into()))
+    remotes.filter_map(|remote| {
+        Some(
+            plan.tloc(remote.edge, tloc.transport)?
+                .uplink_address
+                .addr()
+                .into(),
+        )
+    })
 }
 
 async fn add_underlay_routes(plan: &Plan, tloc: &TlocPlan, edge: &Host) -> Result<(), HostError> {
@@ -248,7 +256,11 @@ pub fn nth_address(net: IpNet, offset: u32) -> IpAddr {
 
 fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
     let edge = &plan.edges[position];
-    let mut tunnels: Vec<TunnelSpec> = edge.tlocs.iter().map(|tloc| tunnel_spec(plan, position, tloc)).collect();
+    let mut tunnels: Vec<TunnelSpec> = edge
+        .tlocs
+        .iter()
+        .map(|tloc| tunnel_spec(plan, position, tloc))
+        .collect();
     let is_default = |tloc: &&TlocPlan| plan.default_transports.contains(&tloc.transport);
     if sabotage == Some(Sabotage::SwapTunnels)
         && let Some(default) = edge.tlocs.iter().position(|tloc| is_default(&tloc))
@@ -261,7 +273,11 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
     EdgeSpec {
         site_id: edge.site_id,
         system_ip: edge.system_ip,
-        vpns: edge.service_vpns.iter().map(|vpn| vpn_spec(plan, position, *vpn)).collect(),
+        vpns: edge
+            .service_vpns
+            .iter()
+            .map(|vpn| vpn_spec(plan, position, *vpn))
+            .collect(),
         tunnels,
         default_colors: default_transports
             .map(|transport| plan.transports[*transport].color.clone())
@@ -276,7 +292,10 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
 }
 
 fn vpn_spec(plan: &Plan, edge: usize, service_vpn: u16) -> VpnSpec {
-    let own = plan.nodes.iter().filter(|node| node.edge == edge && node.service_vpn == service_vpn);
+    let own = plan
+        .nodes
+        .iter()
+        .filter(|node| node.edge == edge && node.service_vpn == service_vpn);
     let routes = plan.local_nodes(edge, service_vpn).flat_map(|(_, node)| {
         let hops = node.pod_cidr.iter().zip(node.address.iter());
         hops.map(|(prefix, address)| SiteRoute {
@@ -299,7 +318,10 @@ fn tunnel_spec(plan: &Plan, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
         mac: tunnel_mac(plan, edge, tloc.transport, device.service_vpn),
         addresses: device.address.iter().collect(),
     });
-    let remotes = tloc.remotes.iter().map(|remote| remote_spec(plan, edge, tloc.transport, remote));
+    let remotes = tloc
+        .remotes
+        .iter()
+        .map(|remote| remote_spec(plan, edge, tloc.transport, remote));
     TunnelSpec {
         color: transport.color.clone(),
         local: tloc.uplink_address.addr(),
@@ -317,7 +339,10 @@ fn remote_spec(plan: &Plan, edge: usize, transport: usize, remote: &RemotePlan) 
         let mut devices = tloc.tunnels.iter();
         let device = devices.find(|device| device.service_vpn == service_vpn);
         let device = device.expect("an edge has a device in each of its service VPNs");
-        let prefixes = remote.prefixes.iter().filter(|prefix| prefix.service_vpn == service_vpn);
+        let prefixes = remote
+            .prefixes
+            .iter()
+            .filter(|prefix| prefix.service_vpn == service_vpn);
         RemoteVpn {
             service_vpn,
             mac: tunnel_mac(plan, remote.edge, transport, service_vpn),

@@ -5,7 +5,7 @@
 //! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any octet of is sighted there.
 
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use netsim::capture::decode::{self, Packet, Segment};
 use netsim::capture::{Frame, Sink, Way};
@@ -32,7 +32,7 @@ pub struct Sighting {
 pub struct Sightings {
     run: u64,
     vxlan_ports: Vec<u16>,
-    connections: HashMap<(SocketAddrV4, SocketAddrV4), Connection>,
+    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
     files: PcapngFiles,
     /// What was seen, in order of reading.
     pub seen: Vec<Sighting>,

@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
@@ -38,8 +40,8 @@ fn an_encapsulated_datagram_is_seen_through_its_tunnel() {
     let packet = packet(&frame, &PORTS).unwrap();
     let tunnel = packet.tunnel.unwrap();
     assert_eq!(
-        (tunnel.vni, tunnel.source, tunnel.destination),
-        (10, [100, 64, 0, 1].into(), [100, 64, 0, 3].into())
+        (tunnel.network, tunnel.source, tunnel.destination),
+        (10, IpAddr::from([100, 64, 0, 1]), IpAddr::from([100, 64, 0, 3]))
     );
     assert_eq!(packet.destination, "10.0.0.2:2".parse().unwrap());
 }
@@ -94,4 +96,75 @@ proptest! {
         prop_assume!(len < frame.len());
         prop_assert_eq!(packet(&frame[..len], &PORTS), None);
     }
+}
+
+fn udp6(source: u16, destination: u16, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+    let address = |last: u16| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last).octets();
+    let builder = PacketBuilder::ethernet2([2; 6], [3; 6])
+        .ipv6(address(source), address(destination), 64)
+        .udp(ports.0, ports.1);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, payload).unwrap();
+    frame
+}
+
+fn gre(key: u32, inner: &[u8]) -> Vec<u8> {
+    let mut payload = GRE_ETHERNET_WITH_KEY.to_vec();
+    payload.extend(key.to_be_bytes());
+    payload.extend(inner);
+    let builder = PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([100, 64, 0, 1], [100, 64, 0, 3], 64);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, IpNumber::GRE, &payload).unwrap();
+    frame
+}
+
+#[test]
+fn an_inner_datagram_of_ipv6_is_seen_through_a_tunnel_of_either_family() {
+    let inner = udp6(1, 2, (1, 2), b"probe");
+    let over6 = {
+        let mut payload = vec![VXLAN_VNI_PRESENT, 0, 0, 0, 0, 0, 10, 0];
+        payload.extend(&inner);
+        udp6(9, 8, (40_000, 4790), &payload)
+    };
+    for (frame, outer) in [(vxlan(10, &inner, 4790), "100.64.0.3"), (over6, "fd00::8")] {
+        let packet = packet(&frame, &PORTS).unwrap();
+        let tunnel = packet.tunnel.unwrap();
+        assert_eq!((tunnel.network, tunnel.destination), (10, outer.parse().unwrap()));
+        assert_eq!(packet.destination, "[fd00::2]:2".parse().unwrap());
+        assert_eq!(packet.segment, Segment::Udp(b"probe"));
+    }
+}
+
+#[test]
+fn a_datagram_is_seen_through_gre_with_its_key() {
+    let inner = udp([10, 0, 0, 1], [10, 0, 0, 2], (1, 2), b"probe");
+    let frame = gre(20, &inner);
+    let packet = packet(&frame, &PORTS).unwrap();
+    assert_eq!(packet.tunnel.unwrap().network, 20);
+    assert_eq!(packet.destination, "10.0.0.2:2".parse().unwrap());
+    let mut without_key = gre(20, &inner);
+    without_key[14 + 20] = 0;
+    assert_eq!(super::packet(&without_key, &PORTS), None);
+}
+
+#[test]
+fn a_sentinel_is_known_in_every_tunnel() {
+    let mut sentinel = vec![0xff; 12];
+    sentinel.extend(SENTINEL_ETHERTYPE.to_be_bytes());
+    sentinel.resize(ETHERNET_MIN, 0);
+    let over6 = {
+        let mut payload = vec![VXLAN_VNI_PRESENT, 0, 0, 0, 0, 0, 10, 0];
+        payload.extend(&sentinel);
+        udp6(9, 8, (40_000, 4790), &payload)
+    };
+    for frame in [
+        sentinel.clone(),
+        vxlan(10, &sentinel, 4789),
+        over6,
+        gre(20, &sentinel),
+    ] {
+        assert!(is_sentinel(&frame));
+        assert!(!is_sentinel(&frame[..frame.len() - 1]) || frame == sentinel);
+    }
+    assert!(!is_sentinel(&udp6(1, 2, (1, 2), b"probe")));
 }
