@@ -177,7 +177,7 @@ pub enum Encap {
     Wireguard,
     /// VXLAN in ESP in transport mode, AES-GCM (RFC 4106).
     Ipsec,
-    /// Whichever the machine has.
+    /// Encrypted, by the best that the machine has.
     Auto,
 }
 
@@ -190,6 +190,12 @@ impl Encap {
         ("ipsec", Self::Ipsec),
         ("auto", Self::Auto),
     ];
+
+    /// Whether nobody on the transport can read the packets.
+    #[must_use]
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Wireguard | Self::Ipsec | Self::Auto)
+    }
 
     /// What it adds to a packet at most, in bytes: the MTU of a tunnel is that of its transport less this.
     #[must_use]

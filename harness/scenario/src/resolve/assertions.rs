@@ -10,7 +10,7 @@ use crate::assertion::{
     Assertion, Formula, Mention, Mentioned, Place, PointKind, PointPattern, Window, parse_with_mentions,
 };
 use crate::document::{Entry, Node, Notes, Source, Span, Value};
-use crate::model::Topology;
+use crate::model::{Topology, Transport};
 use crate::names;
 use crate::quantity::{format_duration, parse_duration};
 
@@ -160,6 +160,17 @@ impl Check<'_> {
             );
         } else if !matches {
             unknown(notes, span, &pattern.glob, kind, known.iter().copied());
+        }
+        let is_encrypted = |transport: &&Transport| {
+            pattern.matches(PointKind::Underlay, &transport.name) && transport.encap.is_encrypted()
+        };
+        if let Some(transport) = topology.transports.iter().find(is_encrypted) {
+            let name = &transport.name;
+            let message =
+                format!("transport `{name}` is encrypted: no probe can be told on `underlay/{name}`");
+            let hint = format!("say `tunnel/{name}`, where packets are still in clear");
+            notes.error(span, message, hint);
+            return false;
         }
         matches
     }
