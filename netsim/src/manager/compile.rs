@@ -276,4 +276,6 @@ fn color_group(group: GroupRef, objects: &Objects) -> ColorGroup {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The lab's own view of its edges, served at `/pathproof/v1/state`: not a resource of the product.
 //!
-//! Owns its form, which clients of the lab deserialize; what is said of policies is in [`sequences`]. It says what the product has no resource for (counters by
+//! Owns its form, which clients of the lab deserialize; what is said of policies is in `sequences`. It says what the product has no resource for (counters by
 //! sequence, percentiles) and in full precision where the product rounds to milliseconds.
 
 mod sequences;

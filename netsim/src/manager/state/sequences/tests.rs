@@ -81,8 +81,8 @@ fn a_choice_is_said_shortly(
     assert_eq!(app_route_path(&choice), text);
 }
 
-#[test]
-fn every_count_has_its_row() {
+/// An app-route policy with a sequence and a default class, and a data policy that inspects.
+fn report() -> PolicyReport {
     let sequence = AppRouteSequence {
         id: 11,
         matching: Match {
@@ -135,11 +135,15 @@ fn every_count_has_its_row() {
             octets: 300,
         },
     });
-    let report = PolicyReport {
+    PolicyReport {
         policy,
         counts: counts.into(),
-    };
-    let rows = json!(rows(&report));
+    }
+}
+
+#[test]
+fn every_count_has_its_row() {
+    let rows = json!(rows(&report()));
     let nothing = json!({
         "sourcePrefixes": [], "destinationPrefixes": [], "sourcePorts": [], "destinationPorts": [],
         "protocols": [], "dscp": [],
