@@ -27,6 +27,7 @@
 //!   `strict` nor `fallbackToBestPath`, as on the product's pages.
 //! - `backupSlaPreferredColor` without `slaClass` prefers its colors while they have a tunnel, whatever its quality, and
 //!   takes any other tunnel then.
+//! - A sequence of `sequenceIpType all` takes conditions of neither address family.
 //! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
