@@ -1,19 +1,23 @@
 //! From a vSmart policy to what each WAN edge does.
 //!
-//! Pure: reads objects, gives [`EdgePolicy`] values, changes nothing. Invariant: what is compiled says everything
-//! that the policy says; a condition that edges cannot act on is an error, never left out.
+//! Pure: reads objects, gives [`EdgePolicy`] values, changes nothing. Owns where each definition applies; what one
+//! sequence becomes is in `data` and `app_route`. Invariant: what is compiled says everything that the policy says; what
+//! edges cannot act on is an error, never left out.
+
+mod app_route;
+mod data;
+mod matching;
 
 use std::ops::RangeInclusive;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use uuid::Uuid;
 
-use super::list::ListContent;
+use super::definition::{AppRouteDefinition, DataDefinition, Definition, DefinitionBody, DefinitionKind};
+use super::list::{List, ListContent};
 use super::objects::Objects;
-use super::sequence::{Addresses, BaseAction, DataSequence, Family, LocalTlocList};
-use super::value::Encapsulation;
+use super::sequence::GroupRef;
 use super::vsmart_policy::{Application, Assembly};
-use crate::policy::{Action, DataPath, DataPolicy, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence};
+use crate::policy::{AppRoutePolicy, ColorGroup, DataPolicy, EdgePolicy, PolicyDirection};
 
 /// Why a policy cannot be compiled.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -29,6 +33,12 @@ pub(super) enum CompileError {
     /// A sequence has a field that the emulated edges do not act on.
     #[error("SeqID {sequence}: field {field} is not emulated by the edges")]
     NotEmulated { sequence: u16, field: &'static str },
+    /// An SLA class asks for what the emulated edges do not measure.
+    #[error("sla class {class}: field appProbeClass is not emulated by the edges")]
+    AppProbe { class: String },
+    /// `fallbackToBestPath` with a class that does not say what the best path is.
+    #[error("SeqID {sequence}: fallbackToBestPath: sla class {class} has no fallbackBestTunnel")]
+    NoBestTunnel { sequence: u16, class: String },
 }
 
 /// Where an edge is, as far as policy can tell edges apart.
@@ -46,9 +56,9 @@ pub(super) fn compile(
     objects: &Objects,
     place: Place<'_>,
 ) -> Result<EdgePolicy, CompileError> {
-    let mut data = Vec::new();
-    for (definition, application) in applications(assembly) {
-        let Some(definition) = objects.definition_of(definition) else {
+    let mut edge = no_policy(place);
+    for (assembly, application) in applications(assembly) {
+        let Some(definition) = objects.definition_of(assembly.definition) else {
             continue;
         };
         if !sites(application, objects).any(|range| range.contains(&place.site_id)) {
@@ -58,22 +68,54 @@ pub(super) fn compile(
             if !service_vpns(application, objects).any(|range| range.contains(&service_vpn)) {
                 continue;
             }
-            let sequences = definition.data.sequences.iter();
-            data.push(DataPolicy {
-                service_vpn,
-                direction: application.direction,
-                default_action: definition.data.default_action,
-                sequences: sequences
-                    .map(|raw| sequence(raw, objects))
-                    .collect::<Result<_, _>>()?,
-            });
+            match &definition.body {
+                DefinitionBody::Data(data) => {
+                    (edge.data).push(data_policy(data, application.direction, service_vpn, objects)?);
+                }
+                DefinitionBody::AppRoute(app_route) => {
+                    (edge.app_route).push(app_route_policy(app_route, service_vpn, objects)?);
+                }
+            }
         }
     }
-    data.sort_by_key(|policy| (policy.service_vpn, policy.direction));
-    Ok(EdgePolicy {
-        site_id: place.site_id,
-        app_route: Vec::new(),
-        data,
+    edge.data
+        .sort_by_key(|policy| (policy.service_vpn, policy.direction));
+    edge.app_route.sort_by_key(|policy| policy.service_vpn);
+    Ok(edge)
+}
+
+fn data_policy(
+    definition: &DataDefinition,
+    direction: PolicyDirection,
+    service_vpn: u16,
+    objects: &Objects,
+) -> Result<DataPolicy, CompileError> {
+    let sequences = definition.sequences.iter();
+    Ok(DataPolicy {
+        service_vpn,
+        direction,
+        default_action: definition.default_action,
+        sequences: sequences
+            .map(|raw| data::sequence(raw, service_vpn, objects))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn app_route_policy(
+    definition: &AppRouteDefinition,
+    service_vpn: u16,
+    objects: &Objects,
+) -> Result<AppRoutePolicy, CompileError> {
+    let sequences = definition.sequences.iter();
+    let default_class = definition.default_class;
+    Ok(AppRoutePolicy {
+        service_vpn,
+        sequences: sequences
+            .map(|raw| app_route::sequence(raw, objects))
+            .collect::<Result<_, _>>()?,
+        default_class: default_class
+            .map(|id| app_route::class(id, objects))
+            .transpose()?,
     })
 }
 
@@ -82,21 +124,20 @@ pub(super) fn no_policy(place: Place<'_>) -> EdgePolicy {
     EdgePolicy::none(place.site_id)
 }
 
-/// Checks that at most one application wants each site, service VPN and direction.
+/// Checks that at most one application of each kind wants each site, service VPN and direction.
 pub(super) fn check_collisions(assembly: &[Assembly], objects: &Objects) -> Result<(), CompileError> {
     let all: Vec<_> = applications(assembly).collect();
     for (index, (first, left)) in all.iter().enumerate() {
         for (second, right) in &all[index + 1..] {
-            if !same_traffic(left.direction, right.direction) {
+            if first.kind != second.kind || !same_traffic(left.direction, right.direction) {
                 continue;
             }
             let site = common(sites(left, objects), || sites(right, objects));
             let service_vpn = common(service_vpns(left, objects), || service_vpns(right, objects));
             if let (Some(site), Some(service_vpn)) = (site, service_vpn) {
-                let name = |id: &Uuid| {
-                    objects
-                        .definition_of(*id)
-                        .map_or_else(String::new, |found| found.name.clone())
+                let name = |assembly: &Assembly| {
+                    let found = objects.definition_of(assembly.definition);
+                    found.map_or_else(String::new, |found| found.name.clone())
                 };
                 return Err(CompileError::Collision {
                     first: name(first),
@@ -110,22 +151,62 @@ pub(super) fn check_collisions(assembly: &[Assembly], objects: &Objects) -> Resu
     Ok(())
 }
 
+/// The definition of a kind that applies at `place`, which has one service VPN, and the list that names that VPN.
+pub(super) fn applied<'a>(
+    assembly: &'a [Assembly],
+    objects: &'a Objects,
+    kind: DefinitionKind,
+    direction: PolicyDirection,
+    place: Place<'_>,
+) -> Option<(&'a Definition, &'a List)> {
+    let mut there = applications(assembly).filter(|(assembly, application)| {
+        assembly.kind == kind
+            && application.direction == direction
+            && sites(application, objects).any(|range| range.contains(&place.site_id))
+    });
+    there.find_map(|(assembly, application)| {
+        let lists = application.vpn_lists.iter().filter_map(|&id| objects.list_of(id));
+        let names_it = |list: &&List| match &list.content {
+            ListContent::ServiceVpns(ranges) => ranges.iter().any(|range| {
+                place
+                    .service_vpns
+                    .iter()
+                    .any(|service_vpn| range.contains(service_vpn))
+            }),
+            _ => false,
+        };
+        Some((
+            objects.definition_of(assembly.definition)?,
+            lists.into_iter().find(names_it)?,
+        ))
+    })
+}
+
 /// Checks that edges can act on every sequence, wherever it applies.
 pub(super) fn check_emulated(assembly: &[Assembly], objects: &Objects) -> Result<(), CompileError> {
     let definitions = assembly
         .iter()
         .filter_map(|assembly| objects.definition_of(assembly.definition));
-    definitions
-        .flat_map(|definition| &definition.data.sequences)
-        .try_for_each(emulated)
+    for definition in definitions {
+        match &definition.body {
+            DefinitionBody::Data(data) => {
+                (data.sequences.iter()).try_for_each(|raw| data::emulated(raw, objects))?;
+            }
+            DefinitionBody::AppRoute(app_route) => {
+                // Nothing in it depends on where it applies.
+                app_route_policy(app_route, 0, objects)?;
+            }
+        }
+    }
+    Ok(())
 }
 
-fn applications(assembly: &[Assembly]) -> impl Iterator<Item = (Uuid, &Application)> {
+fn applications(assembly: &[Assembly]) -> impl Iterator<Item = (&Assembly, &Application)> {
     assembly.iter().flat_map(|assembly| {
         assembly
             .applications
             .iter()
-            .map(|application| (assembly.definition, application))
+            .map(move |application| (assembly, application))
     })
 }
 
@@ -174,83 +255,27 @@ fn service_vpns<'a>(
     })
 }
 
-fn sequence(raw: &DataSequence, objects: &Objects) -> Result<Sequence, CompileError> {
-    emulated(raw)?;
-    let mut matching = Match {
-        source_prefixes: prefixes(&raw.source, objects),
-        destination_prefixes: prefixes(&raw.destination, objects),
-        source_ports: raw.source_ports.clone(),
-        destination_ports: raw.destination_ports.clone(),
-        protocols: raw.protocols.clone(),
-        dscp: raw.dscp.clone(),
+/// The content of a list that a definition names.
+fn content(id: Uuid, objects: &Objects) -> &ListContent {
+    let list = objects.list_of(id);
+    &list.expect("what is referred to is not deleted").content
+}
+
+fn color_group(group: GroupRef, objects: &Objects) -> ColorGroup {
+    let list = objects
+        .list_of(group.list)
+        .expect("what is referred to is not deleted");
+    let ListContent::ColorGroup(tiers) = &list.content else {
+        unreachable!("references lead to lists of their kind");
     };
-    // Without a prefix nothing else would keep the sequence to its address family.
-    if matching.source_prefixes.is_none() && matching.destination_prefixes.is_none() {
-        matching.source_prefixes = any_address(raw.family);
-    }
-    let action = match raw.base_action {
-        BaseAction::Drop => Action::Drop,
-        BaseAction::Accept => Action::Accept {
-            path: raw.local_tlocs.as_ref().map(local_tlocs).map(DataPath::Local),
-            inspect: false,
-        },
-    };
-    Ok(Sequence {
-        id: raw.id,
-        matching,
-        action,
-        counter: raw.counter.clone(),
-    })
-}
-
-fn emulated(raw: &DataSequence) -> Result<(), CompileError> {
-    let refuse = |field| {
-        Err(CompileError::NotEmulated {
-            sequence: raw.id,
-            field,
-        })
-    };
-    if !raw.dscp.is_empty() {
-        return refuse("dscp");
-    }
-    let encapsulations = raw.local_tlocs.iter().map(|tlocs| &tlocs.encapsulations);
-    if encapsulations
-        .into_iter()
-        .any(|list| !list.is_empty() && !list.contains(&Encapsulation::Ipsec))
-    {
-        return refuse("encap gre");
-    }
-    Ok(())
-}
-
-fn prefixes(side: &Addresses, objects: &Objects) -> Option<Vec<IpNet>> {
-    let mut prefixes = match side {
-        Addresses::Any => return None,
-        Addresses::Prefixes(prefixes) => prefixes.clone(),
-        Addresses::List { id, .. } => match objects.list_of(*id).map(|list| &list.content) {
-            Some(ListContent::Prefixes(prefixes)) => prefixes.clone(),
-            _ => Vec::new(),
-        },
-    };
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    Some(prefixes)
-}
-
-fn any_address(family: Family) -> Option<Vec<IpNet>> {
-    match family {
-        Family::Ipv4 => Some(vec![IpNet::V4(Ipv4Net::default())]),
-        Family::Ipv6 => Some(vec![IpNet::V6(Ipv6Net::default())]),
-        Family::All => None,
+    ColorGroup {
+        name: list.name.clone(),
+        tiers: tiers.clone(),
+        restrict: group.restrict,
     }
 }
 
-fn local_tlocs(list: &LocalTlocList) -> LocalTlocs {
-    LocalTlocs {
-        colors: list.colors.clone(),
-        restrict: list.restrict,
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -1,48 +1,57 @@
-//! Data definitions: sequences of match and action, typed.
+//! Data and app-route definitions: sequences of match and action, typed.
 //!
-//! Owns the parsing of `template/policy/definition/data` bodies. That the lists referred to exist is checked by
-//! `objects`; what an edge does with a sequence is `compile`. Invariant: every field of an accepted body is in the
-//! typed form; a field that has no place there is refused by sequence and name.
+//! Owns the parsing of `template/policy/definition/data` and `…/approute` bodies. That the lists referred to exist is
+//! checked by `objects`; what an edge does with a sequence is `compile`. Invariant: every field of an accepted body is in
+//! the typed form; a field that has no place there is refused by sequence and name.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::objects::Stamp;
-use super::sequence::{self, DataSequence, SequenceError};
+use super::objects::{ListUse, Stamp};
+use super::sequence::SequenceError;
+use super::sequence::app_route::{self, AppRouteSequence};
+use super::sequence::data::{self, DataSequence};
 use super::value::{self, NameOf, ValueError};
 use crate::policy::DefaultAction;
 
 /// The last path segment of the collections of definitions that the product has and the emulation refuses.
-const NOT_EMULATED: [&str; 6] = [
-    "approute",
-    "control",
-    "mesh",
-    "hubandspoke",
-    "vpnmembershipgroup",
-    "cflowd",
-];
+const NOT_EMULATED: [&str; 5] = ["control", "mesh", "hubandspoke", "vpnmembershipgroup", "cflowd"];
 
-/// A kind of definition.
+/// A kind of definition that is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DefinitionKind {
     /// `data`.
     Data,
-    /// One that the product has and the emulation does not.
-    NotEmulated,
+    /// `approute`.
+    AppRoute,
+}
+
+impl DefinitionKind {
+    /// The `type` in bodies.
+    pub(super) fn type_name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::AppRoute => "appRoute",
+        }
+    }
 }
 
 /// The kind whose collection has this last path segment.
 pub(super) fn kind(path: &str) -> Option<DefinitionKind> {
     match path {
         "data" => Some(DefinitionKind::Data),
-        _ => NOT_EMULATED
-            .contains(&path)
-            .then_some(DefinitionKind::NotEmulated),
+        "approute" => Some(DefinitionKind::AppRoute),
+        _ => None,
     }
+}
+
+/// Whether the product has a kind of definition here that the emulation refuses.
+pub(super) fn is_refused(path: &str) -> bool {
+    NOT_EMULATED.contains(&path)
 }
 
 /// A stored definition.
@@ -52,8 +61,17 @@ pub(super) struct Definition {
     pub(super) name: String,
     /// As the client wrote it: the product gives back what it was given.
     pub(super) as_written: Map<String, Value>,
-    pub(super) data: DataDefinition,
+    pub(super) body: DefinitionBody,
     pub(super) stamp: Stamp,
+}
+
+/// What a definition says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DefinitionBody {
+    /// `data`.
+    Data(DataDefinition),
+    /// `approute`.
+    AppRoute(AppRouteDefinition),
 }
 
 /// A data definition.
@@ -62,6 +80,45 @@ pub(super) struct DataDefinition {
     pub(super) default_action: DefaultAction,
     /// Ascending ids.
     pub(super) sequences: Vec<DataSequence>,
+}
+
+/// An app-route definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AppRouteDefinition {
+    /// The `sla` list of the default action, if there is one.
+    pub(super) default_class: Option<Uuid>,
+    /// Ascending ids.
+    pub(super) sequences: Vec<AppRouteSequence>,
+}
+
+impl Definition {
+    /// Its kind.
+    pub(super) fn kind(&self) -> DefinitionKind {
+        match self.body {
+            DefinitionBody::Data(_) => DefinitionKind::Data,
+            DefinitionBody::AppRoute(_) => DefinitionKind::AppRoute,
+        }
+    }
+
+    /// The lists that it names, each with its sequence; none for the default action.
+    pub(super) fn uses(&self) -> Box<dyn Iterator<Item = (Option<u16>, ListUse)> + '_> {
+        match &self.body {
+            DefinitionBody::Data(data) => Box::new(
+                (data.sequences.iter())
+                    .flat_map(|sequence| sequence.uses().map(|list| (Some(sequence.id), list))),
+            ),
+            DefinitionBody::AppRoute(app_route) => {
+                let default = app_route.default_class.map(|id| ListUse {
+                    id,
+                    kind: "sla",
+                    field: "defaultAction",
+                });
+                let sequences = (app_route.sequences.iter())
+                    .flat_map(|sequence| sequence.uses().map(|list| (Some(sequence.id), list)));
+                Box::new(sequences.chain(default.map(|list| (None, list))))
+            }
+        }
+    }
 }
 
 /// Why a definition was refused.
@@ -74,8 +131,14 @@ pub(super) enum DefinitionError {
     #[error(transparent)]
     Name(#[from] ValueError),
     /// `type` is not that of the collection.
-    #[error("type `{0}` in a collection of type `data`")]
-    Type(String),
+    #[error("type `{found}` in a collection of type `{expected}`")]
+    Type { found: String, expected: &'static str },
+    /// The default action has a key missing, unknown or of another type.
+    #[error("defaultAction: {0}")]
+    DefaultAction(serde_json::Error),
+    /// The class of the default action is not an id.
+    #[error("defaultAction: {0}")]
+    DefaultClass(ValueError),
     /// A sequence without a usable id, by its place.
     #[error("sequence {place}: sequenceId is not a number from 1 to 65534")]
     SequenceId { place: usize },
@@ -96,7 +159,7 @@ struct RawDefinition {
     _description: String,
     #[serde(rename = "type")]
     type_name: String,
-    default_action: Option<RawDefaultAction>,
+    default_action: Option<Value>,
     #[serde(default)]
     sequences: Vec<Value>,
 }
@@ -115,14 +178,49 @@ enum RawAction {
     Drop,
 }
 
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "ref", rename_all = "camelCase", deny_unknown_fields)]
+enum RawDefaultClass {
+    SlaClass(String),
+}
+
 /// Parses the body of a POST or PUT into a definition with this id.
-pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<Definition, DefinitionError> {
+pub(super) fn parse(
+    kind: DefinitionKind,
+    id: Uuid,
+    body: &ObjectBody,
+    stamp: Stamp,
+) -> Result<Definition, DefinitionError> {
     let raw: RawDefinition = body.parse()?;
     value::name(NameOf::Definition, &raw.name)?;
-    if raw.type_name != "data" {
-        return Err(DefinitionError::Type(raw.type_name));
+    if raw.type_name != kind.type_name() {
+        return Err(DefinitionError::Type {
+            found: raw.type_name,
+            expected: kind.type_name(),
+        });
     }
-    let default_action = match raw.default_action {
+    let content = match kind {
+        DefinitionKind::Data => DefinitionBody::Data(DataDefinition {
+            default_action: default_action(raw.default_action.as_ref())?,
+            sequences: sequences(&raw.sequences, data::parse)?,
+        }),
+        DefinitionKind::AppRoute => DefinitionBody::AppRoute(AppRouteDefinition {
+            default_class: raw.default_action.as_ref().map(default_class).transpose()?,
+            sequences: sequences(&raw.sequences, app_route::parse)?,
+        }),
+    };
+    Ok(Definition {
+        id,
+        name: raw.name,
+        as_written: body.as_written().clone(),
+        body: content,
+        stamp,
+    })
+}
+
+fn default_action(raw: Option<&Value>) -> Result<DefaultAction, DefinitionError> {
+    let raw = raw.map(RawDefaultAction::deserialize).transpose();
+    Ok(match raw.map_err(DefinitionError::DefaultAction)? {
         Some(RawDefaultAction {
             action: RawAction::Accept,
         }) => DefaultAction::Accept,
@@ -131,33 +229,29 @@ pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<Definit
             action: RawAction::Drop,
         })
         | None => DefaultAction::Drop,
-    };
-    let data = DataDefinition {
-        default_action,
-        sequences: sequences(&raw.sequences)?,
-    };
-    Ok(Definition {
-        id,
-        name: raw.name,
-        as_written: body.as_written().clone(),
-        data,
-        stamp,
     })
 }
 
-fn sequences(raw: &[Value]) -> Result<Vec<DataSequence>, DefinitionError> {
-    let mut ids = BTreeSet::new();
-    let mut sequences = Vec::with_capacity(raw.len());
+fn default_class(raw: &Value) -> Result<Uuid, DefinitionError> {
+    let RawDefaultClass::SlaClass(text) =
+        RawDefaultClass::deserialize(raw).map_err(DefinitionError::DefaultAction)?;
+    value::list_id(&text).map_err(DefinitionError::DefaultClass)
+}
+
+/// The sequences in the order of their ids.
+fn sequences<T>(
+    raw: &[Value],
+    parse: impl Fn(u16, &Value) -> Result<T, SequenceError>,
+) -> Result<Vec<T>, DefinitionError> {
+    let mut sequences = BTreeMap::new();
     for (sequence, place) in raw.iter().zip(1..) {
         let id = sequence_id(sequence).ok_or(DefinitionError::SequenceId { place })?;
-        if !ids.insert(id) {
+        let parsed = parse(id, sequence).map_err(|problem| DefinitionError::Sequence { id, problem })?;
+        if sequences.insert(id, parsed).is_some() {
             return Err(DefinitionError::SequenceTwice(id));
         }
-        let parsed = sequence::parse(id, sequence);
-        sequences.push(parsed.map_err(|problem| DefinitionError::Sequence { id, problem })?);
     }
-    sequences.sort_by_key(|sequence| sequence.id);
-    Ok(sequences)
+    Ok(sequences.into_values().collect())
 }
 
 fn sequence_id(sequence: &Value) -> Option<u16> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::body::ObjectBody;
 use super::caller::Caller;
 use super::compile::Place;
-use super::definition::{self, Definition, DefinitionError};
+use super::definition::{self, Definition, DefinitionError, DefinitionKind};
 use super::list::{self, List, ListError};
 use super::objects::{Objects, Stamp};
 use super::store::Store;
@@ -57,7 +57,31 @@ pub(super) fn put_list(objects: &mut Objects, kind: &str, name: &str, entries: V
 pub(super) fn parse_definition(name: &str, sequences: Value) -> Result<Definition, DefinitionError> {
     let accept = json!({ "type": "accept" });
     let value = json!({ "name": name, "type": "data", "defaultAction": accept, "sequences": sequences });
-    definition::parse(Uuid::new_v4(), &body(value), stamp())
+    definition::parse(DefinitionKind::Data, Uuid::new_v4(), &body(value), stamp())
+}
+
+pub(super) fn parse_app_route(
+    name: &str,
+    sequences: Value,
+    default_class: Option<Uuid>,
+) -> Result<Definition, DefinitionError> {
+    let mut value = json!({ "name": name, "type": "appRoute", "sequences": sequences });
+    if let Some(class) = default_class {
+        value["defaultAction"] = json!({ "type": "slaClass", "ref": class });
+    }
+    definition::parse(DefinitionKind::AppRoute, Uuid::new_v4(), &body(value), stamp())
+}
+
+pub(super) fn put_app_route(
+    objects: &mut Objects,
+    name: &str,
+    sequences: Value,
+    default_class: Option<Uuid>,
+) -> Uuid {
+    let definition = parse_app_route(name, sequences, default_class).unwrap();
+    let id = definition.id;
+    objects.put_definition(definition).unwrap();
+    id
 }
 
 pub(super) fn put_definition(objects: &mut Objects, name: &str, sequences: Value) -> Uuid {
@@ -80,6 +104,18 @@ pub(super) fn sequence(id: u32, entries: Value, actions: Value) -> Value {
     })
 }
 
+/// An app-route sequence with these match entries and actions.
+pub(super) fn app_route_sequence(id: u32, entries: Value, actions: Value) -> Value {
+    json!({
+        "sequenceId": id,
+        "sequenceName": "test",
+        "sequenceType": "appRoute",
+        "sequenceIpType": "ipv4",
+        "match": { "entries": entries },
+        "actions": actions,
+    })
+}
+
 /// `set localTlocList`.
 pub(super) fn set_tlocs(value: Value) -> Value {
     json!([{ "type": "set", "parameter": [{ "field": "localTlocList", "value": value }] }])
@@ -89,6 +125,12 @@ pub(super) fn set_tlocs(value: Value) -> Value {
 pub(super) fn assembly(definition: Uuid, direction: &str, sites: Uuid, vpns: Uuid) -> Value {
     let entry = json!({ "direction": direction, "siteLists": [sites], "vpnLists": [vpns] });
     json!({ "definitionId": definition, "type": "data", "entries": [entry] })
+}
+
+/// An assembly of one application of an app-route definition.
+pub(super) fn app_route_assembly(definition: Uuid, sites: Uuid, vpns: Uuid) -> Value {
+    let entry = json!({ "siteLists": [sites], "vpnLists": [vpns] });
+    json!({ "definitionId": definition, "type": "appRoute", "entries": [entry] })
 }
 
 pub(super) fn parse_policy(name: &str, assembly: Value) -> Result<VsmartPolicy, PolicyError> {

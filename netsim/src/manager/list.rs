@@ -1,20 +1,24 @@
-//! Policy lists: the kinds that exist and what their entries may hold.
+//! Policy lists: the kinds that exist and what they mean.
 //!
-//! Owns the parsing of a list's body into typed content; storing and reference counting are `objects`.
-//! Invariant: a [`List`] holds at least one entry, and every entry obeyed the rule of its kind.
+//! Owns the parsing of a list's body into typed content, with the rules of entries in [`entries`]; storing and reference
+//! counting are `objects`. Invariant: a [`List`] holds at least one entry, and every entry obeyed the rule of its kind.
+
+mod entries;
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::objects::Stamp;
-use super::value::{self, NameOf, ValueError};
+use super::objects::{ListUse, Stamp};
+use super::value::{self, Encapsulation, NameOf, ValueError};
+use crate::policy::{BestPath, ColorTier};
 
 /// A kind of list: one row per kind, everything that differs between them.
 pub(super) struct ListKind {
@@ -38,41 +42,56 @@ impl PartialEq for ListKind {
 }
 
 /// Every kind of list that is emulated.
-pub(super) static KINDS: [ListKind; 7] = [
+pub(super) static KINDS: [ListKind; 10] = [
     ListKind {
         path: "dataprefix",
         type_name: "dataPrefix",
-        parse: data_prefixes,
+        parse: entries::data_prefixes,
     },
     ListKind {
         path: "dataipv6prefix",
         type_name: "dataIpv6Prefix",
-        parse: data_ipv6_prefixes,
+        parse: entries::data_ipv6_prefixes,
     },
     ListKind {
         path: "site",
         type_name: "site",
-        parse: sites,
+        parse: entries::sites,
     },
     ListKind {
         path: "vpn",
         type_name: "vpn",
-        parse: service_vpns,
+        parse: entries::service_vpns,
     },
     ListKind {
         path: "color",
         type_name: "color",
-        parse: colors,
+        parse: entries::colors,
     },
     ListKind {
         path: "tloc",
         type_name: "tloc",
-        parse: tlocs,
+        parse: entries::tlocs,
     },
     ListKind {
         path: "sla",
         type_name: "sla",
-        parse: sla_class,
+        parse: entries::sla_class,
+    },
+    ListKind {
+        path: "preferredcolorgroup",
+        type_name: "preferredColorGroup",
+        parse: entries::color_group,
+    },
+    ListKind {
+        path: "appprobe",
+        type_name: "appProbe",
+        parse: entries::app_probe,
+    },
+    ListKind {
+        path: "app",
+        type_name: "app",
+        parse: entries::apps,
     },
 ];
 
@@ -103,8 +122,64 @@ pub(super) enum ListContent {
     Sites(Vec<RangeInclusive<u32>>),
     /// `vpn`.
     ServiceVpns(Vec<RangeInclusive<u16>>),
-    /// Checked, but nothing that is emulated refers to it.
-    Unreferenced,
+    /// `sla`.
+    Sla(SlaBounds),
+    /// `preferredcolorgroup`: its tiers, the most preferred first.
+    ColorGroup(Vec<ColorTier>),
+    /// `tloc`.
+    Tlocs(Vec<ListedTloc>),
+    /// `appprobe`: checked; edges do not act on it.
+    AppProbe(AppProbe),
+    /// `app`: checked; edges do not act on it. Each is `app` or `app-family` and a name.
+    Apps(Vec<(&'static str, String)>),
+    /// `color`: checked, but nothing that is emulated refers to it.
+    Colors,
+}
+
+/// What an SLA class asks of a tunnel, and how the best one is found when none meets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SlaBounds {
+    /// In millionths of the packets.
+    pub(super) loss: Option<u32>,
+    pub(super) latency: Option<Duration>,
+    pub(super) jitter: Option<Duration>,
+    /// `fallbackBestTunnel`.
+    pub(super) best: Option<BestPath>,
+    /// `appProbeClass`: an `appprobe` list.
+    pub(super) app_probe: Option<Uuid>,
+}
+
+/// One entry of a `tloc` list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListedTloc {
+    pub(super) system_ip: Ipv4Addr,
+    pub(super) color: String,
+    pub(super) encapsulation: Encapsulation,
+    pub(super) preference: Option<u32>,
+}
+
+/// What marks the packets that an SLA class is measured by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AppProbe {
+    pub(super) forwarding_class: String,
+    /// Colors, each with its code point.
+    pub(super) marks: Vec<(String, u8)>,
+}
+
+impl List {
+    /// The lists that this one names.
+    pub(super) fn uses(&self) -> Option<ListUse> {
+        match &self.content {
+            ListContent::Sla(SlaBounds {
+                app_probe: Some(id), ..
+            }) => Some(ListUse {
+                id: *id,
+                kind: "appprobe",
+                field: "appProbeClass",
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Why a list was refused.
@@ -145,6 +220,12 @@ pub(super) enum EntryError {
     /// An SLA class without any of its three metrics.
     #[error("entry 1: one of latency, loss and jitter is needed")]
     NoMetric,
+    /// The criteria of a best tunnel and their variances do not belong together.
+    #[error("entry 1: fallbackBestTunnel: criteria `{0}` are not those with a variance")]
+    Criteria(String),
+    /// A color group without its second tier, but with its third.
+    #[error("entry 1: tertiaryPreference needs a secondaryPreference")]
+    NoSecondary,
 }
 
 #[derive(Deserialize)]
@@ -186,116 +267,6 @@ pub(super) fn parse(
         content,
         stamp,
     })
-}
-
-fn each<Raw, T>(
-    entries: &[Value],
-    convert: impl Fn(Raw) -> Result<T, ValueError>,
-) -> Result<Vec<T>, EntryError>
-where
-    Raw: DeserializeOwned,
-{
-    let numbered = entries.iter().zip(1..);
-    numbered
-        .map(|(entry, index)| {
-            let raw = Raw::deserialize(entry).map_err(|problem| EntryError::Shape { index, problem })?;
-            convert(raw).map_err(|problem| EntryError::Value { index, problem })
-        })
-        .collect()
-}
-
-fn data_prefixes(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Entry {
-        ip_prefix: String,
-    }
-    each(entries, |entry: Entry| value::ipv4_prefix(&entry.ip_prefix)).map(ListContent::Prefixes)
-}
-
-fn data_ipv6_prefixes(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Entry {
-        ipv6_prefix: String,
-    }
-    each(entries, |entry: Entry| value::ipv6_prefix(&entry.ipv6_prefix)).map(ListContent::Prefixes)
-}
-
-fn sites(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "camelCase")]
-    struct Entry {
-        site_id: String,
-    }
-    each(entries, |entry: Entry| value::sites(&entry.site_id)).map(ListContent::Sites)
-}
-
-fn service_vpns(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Entry {
-        vpn: String,
-    }
-    each(entries, |entry: Entry| value::service_vpns(&entry.vpn)).map(ListContent::ServiceVpns)
-}
-
-fn colors(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Entry {
-        color: String,
-    }
-    each(entries, |entry: Entry| value::color(&entry.color))?;
-    Ok(ListContent::Unreferenced)
-}
-
-fn tlocs(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Entry {
-        tloc: String,
-        color: String,
-        encap: String,
-        preference: Option<String>,
-    }
-    each(entries, |entry: Entry| {
-        value::system_ip(&entry.tloc)?;
-        value::color(&entry.color)?;
-        value::encapsulation(&entry.encap)?;
-        let preference = entry.preference.as_deref();
-        preference
-            .map(|text| value::number(text, 0..=u32::MAX, "a preference from 0 to 4294967295"))
-            .transpose()
-    })?;
-    Ok(ListContent::Unreferenced)
-}
-
-fn sla_class(entries: &[Value]) -> Result<ListContent, EntryError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Entry {
-        latency: Option<String>,
-        loss: Option<String>,
-        jitter: Option<String>,
-    }
-    if entries.len() != 1 {
-        return Err(EntryError::NotOne(entries.len()));
-    }
-    let metrics = each(entries, |entry: Entry| {
-        let milliseconds = |text: &String| value::number(text, 1..=1000, "milliseconds from 1 to 1000");
-        let percent = |text: &String| value::number(text, 0..=100, "a percentage from 0 to 100");
-        let metrics: [Option<u16>; 3] = [
-            entry.latency.as_ref().map(milliseconds).transpose()?,
-            entry.loss.as_ref().map(percent).transpose()?,
-            entry.jitter.as_ref().map(milliseconds).transpose()?,
-        ];
-        Ok(metrics)
-    })?;
-    if metrics.iter().all(|metrics| metrics.iter().all(Option::is_none)) {
-        return Err(EntryError::NoMetric);
-    }
-    Ok(ListContent::Unreferenced)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The match fields of sequences.
 //!
-//! Owns which fields exist, how the API spells them, and the address family that each belongs to.
+//! Owns which fields exist, how the API spells them, the address family that each belongs to, and what its value is.
 
 use serde::Deserialize;
 
 use super::sequence::Family;
 
-/// The match fields that are emulated, spelled as in the API.
+/// The match fields, spelled as in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum MatchField {
@@ -22,6 +22,14 @@ pub(super) enum MatchField {
     DestinationPort,
     Protocol,
     Dscp,
+    AppList,
+    DnsAppList,
+    SaasAppList,
+    Dns,
+    Plp,
+    DestinationRegion,
+    TrafficTo,
+    IcmpMessage,
 }
 
 impl MatchField {
@@ -40,6 +48,14 @@ impl MatchField {
             Self::DestinationPort => "destinationPort",
             Self::Protocol => "protocol",
             Self::Dscp => "dscp",
+            Self::AppList => "appList",
+            Self::DnsAppList => "dnsAppList",
+            Self::SaasAppList => "saasAppList",
+            Self::Dns => "dns",
+            Self::Plp => "plp",
+            Self::DestinationRegion => "destinationRegion",
+            Self::TrafficTo => "trafficTo",
+            Self::IcmpMessage => "icmpMessage",
         }
     }
 
@@ -54,7 +70,31 @@ impl MatchField {
             | Self::DestinationDataIpv6PrefixList
             | Self::SourceIpv6
             | Self::DestinationIpv6 => Some(Family::Ipv6),
-            Self::SourcePort | Self::DestinationPort | Self::Protocol | Self::Dscp => None,
+            _ => None,
+        }
+    }
+
+    /// The kind of list that its `ref` leads to, if it takes one.
+    pub(super) fn list_kind(self) -> Option<&'static str> {
+        match self {
+            Self::SourceDataPrefixList | Self::DestinationDataPrefixList => Some("dataprefix"),
+            Self::SourceDataIpv6PrefixList | Self::DestinationDataIpv6PrefixList => Some("dataipv6prefix"),
+            Self::AppList | Self::DnsAppList | Self::SaasAppList => Some("app"),
+            _ => None,
+        }
+    }
+
+    /// The words of a field that takes one of a few, and how to say them.
+    pub(super) fn words(self) -> Option<(&'static [&'static str], &'static str)> {
+        match self {
+            Self::Dns => Some((&["request", "response"], "request or response")),
+            Self::Plp => Some((&["low", "high"], "low or high")),
+            Self::DestinationRegion => Some((
+                &["primary-region", "secondary-region", "other-region"],
+                "primary-region, secondary-region or other-region",
+            )),
+            Self::TrafficTo => Some((&["access", "core", "service"], "access, core or service")),
+            _ => None,
         }
     }
 }

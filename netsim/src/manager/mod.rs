@@ -4,20 +4,38 @@
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
 //! and handed to [`Edges`]; what it says of tunnels it asks of [`Telemetry`]. Invariant: the edges follow what was activated last, never what was merely edited.
 //!
-//! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` and
-//! `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects` (references, names). An
-//! accepted activation has been through `compile`, and goes on in `push`.
+//! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
+//! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
+//! (references, names). An accepted activation has been through `compile`, and goes on in `push`.
 //!
 //! # Limits
-//! - Data definitions only. App-route, control, mesh, hub-and-spoke, VPN membership and cflowd definitions are refused
-//!   with `POLICY0004`; so are CLI policies, regions, and every match field, action and `set` field but those in
-//!   `sequence`. `dscp` matches and GRE-only TLOC lists are stored, but refused when activated, since the emulated edges
-//!   do not act on them. `log`, and `count` on a dropping sequence, have no effect.
+//! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
+//!   refused with `POLICY0004`; so are CLI policies, regions, and every match field, action and `set` field but those in
+//!   `match_field` and `sequence`. `log` has no effect.
+//! - What the emulated edges cannot do is stored, shown in previews, and refused with `POLICY0004` when activated: the
+//!   matches `appList`, `dnsAppList`, `saasAppList`, `dns`, `plp`, `destinationRegion`, `trafficTo` and `icmpMessage`;
+//!   the actions `cloudSaas` and `preferredRemoteColor`; an SLA class with an `appProbeClass`; `service` of any type but
+//!   IDS, away from the site, in another service VPN or with `restrict`; remote TLOCs together with local colors; and
+//!   TLOCs of which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left
+//!   out, as TLOCs that no edge has.
+//! - `service` IDS, local, gives the inspection service a copy and forwards the packet. The product redirects the packet
+//!   through the service; nothing here waits for what the service says.
+//! - Loss is in whole percent, and latency, jitter and variances are in whole milliseconds, as the API has them; they
+//!   reach the edges unrounded, as millionths and durations.
+//! - `fallbackToBestPath` with an SLA class that has no `fallbackBestTunnel` is refused when activated: public sources do
+//!   not say by what the product would choose. `slaClass` needs its `name`. `backupSlaPreferredColor` goes with neither
+//!   `strict` nor `fallbackToBestPath`, as on the product's pages.
+//! - `backupSlaPreferredColor` without `slaClass` prefers its colors while they have a tunnel, whatever its quality, and
+//!   takes any other tunnel then.
+//! - A sequence of `sequenceIpType all` takes conditions of neither address family.
+//! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
+//! - The number of SLA classes is not limited. Definitions of different types may have one name.
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
 //! - Of the resources of devices there are `bfd/sessions`, `bfd/summary`, `app-route/statistics` (one row for each tunnel,
-//!   over the last hellos) and `tunnel/statistics`. They call every tunnel `ipsec`, the encapsulation of its TLOCs in
+//!   over the last hellos, with the `sla-class-index` of all tunnels), `app-route/sla-class`, `tunnel/statistics`,
+//!   `policy/approutepolicyfilter` and `policy/datapolicyfilter`. They call every tunnel `ipsec`, the encapsulation of its TLOCs in
 //!   policies, whatever is on the wires; packets and octets are those of the tunnel's device.
 //! - `/pathproof/v1/state` is no resource of the product (see [`state`]).
 //! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.

@@ -11,10 +11,8 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::compile::{self, CompileError};
-use super::definition::Definition;
+use super::definition::{Definition, DefinitionKind};
 use super::list::{List, ListContent, ListKind};
-use super::match_field::MatchField;
-use super::sequence::{Addresses, Family};
 use super::vsmart_policy::VsmartPolicy;
 
 /// Who made an object and who changed it last.
@@ -70,6 +68,17 @@ pub(super) struct Reference {
     pub(super) property: &'static str,
 }
 
+/// A list that a definition or another list names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ListUse {
+    /// The list.
+    pub(super) id: Uuid,
+    /// The kind that it has to be of.
+    pub(super) kind: &'static str,
+    /// The field that names it.
+    pub(super) field: &'static str,
+}
+
 /// Which objects are named where.
 pub(super) type References = BTreeMap<Uuid, Vec<Reference>>;
 
@@ -89,6 +98,12 @@ pub(super) enum ObjectError {
         field: &'static str,
         id: Uuid,
     },
+    /// A default action names a list that does not exist or is of another kind.
+    #[error("defaultAction: Invalid ref {id}")]
+    DanglingInDefaultAction { id: Uuid },
+    /// A list names a list that does not exist or is of another kind.
+    #[error("entry 1: {field}: Invalid ref {id}")]
+    DanglingInList { field: &'static str, id: Uuid },
     /// An assembly names a definition or list that does not exist or is of another kind.
     #[error("assembly {place}: {field}: Invalid ref {id}")]
     DanglingInAssembly {
@@ -156,9 +171,17 @@ impl Objects {
         })
     }
 
-    /// A definition, by the text of its id.
-    pub(super) fn definition(&self, id: &str) -> Result<&Definition, ObjectError> {
-        find(&self.definitions, id, ObjectKind::Definition)
+    /// A definition of one kind, by the text of its id.
+    pub(super) fn definition(&self, kind: DefinitionKind, id: &str) -> Result<&Definition, ObjectError> {
+        find(&self.definitions, id, ObjectKind::Definition).and_then(|definition| {
+            match definition.kind() == kind {
+                true => Ok(definition),
+                false => Err(ObjectError::NotFound {
+                    kind: ObjectKind::Definition,
+                    id: id.to_owned(),
+                }),
+            }
+        })
     }
 
     /// A vSmart policy, by the text of its id.
@@ -185,30 +208,35 @@ impl Objects {
                 name: list.name,
             });
         }
+        if let Some(ListUse { id, field, .. }) = list.uses().filter(|list| !self.leads_to_kind(list)) {
+            return Err(ObjectError::DanglingInList { field, id });
+        }
         self.lists.insert(list.id, list);
         Ok(())
     }
 
+    fn leads_to_kind(&self, list: &ListUse) -> bool {
+        self.list_of(list.id)
+            .is_some_and(|found| found.kind.path == list.kind)
+    }
+
     /// Stores a new definition, or a new version of one.
     pub(super) fn put_definition(&mut self, definition: Definition) -> Result<(), ObjectError> {
-        let taken = |other: &Definition| other.name == definition.name && other.id != definition.id;
+        let taken = |other: &Definition| {
+            other.kind() == definition.kind() && other.name == definition.name && other.id != definition.id
+        };
         if self.definitions.values().any(taken) {
             return Err(ObjectError::NameTaken {
                 kind: ObjectKind::Definition,
                 name: definition.name,
             });
         }
-        for sequence in &definition.data.sequences {
-            for (id, field) in listed([&sequence.source, &sequence.destination]) {
-                let expected = prefix_list_kind(field);
-                if self.list_of(id).is_none_or(|list| list.kind.path != expected) {
-                    return Err(ObjectError::DanglingInSequence {
-                        sequence: sequence.id,
-                        field: field.as_str(),
-                        id,
-                    });
-                }
-            }
+        let dangling = definition.uses().find(|(_, list)| !self.leads_to_kind(list));
+        if let Some((sequence, ListUse { id, field, .. })) = dangling {
+            return Err(match sequence {
+                Some(sequence) => ObjectError::DanglingInSequence { sequence, field, id },
+                None => ObjectError::DanglingInDefaultAction { id },
+            });
         }
         self.definitions.insert(definition.id, definition);
         Ok(())
@@ -231,7 +259,8 @@ impl Objects {
     /// Checks what a policy refers to, and that its applications do not collide.
     pub(super) fn check_policy(&self, policy: &VsmartPolicy) -> Result<(), ObjectError> {
         for (assembly, place) in policy.assembly.iter().zip(1..) {
-            if self.definition_of(assembly.definition).is_none() {
+            let found = self.definition_of(assembly.definition);
+            if found.is_none_or(|definition| definition.kind() != assembly.kind) {
                 let (field, id) = ("definitionId", assembly.definition);
                 return Err(ObjectError::DanglingInAssembly { place, field, id });
             }
@@ -270,8 +299,12 @@ impl Objects {
     }
 
     /// Deletes a definition that nothing refers to.
-    pub(super) fn delete_definition(&mut self, id: &str) -> Result<Definition, ObjectError> {
-        let definition = self.definition(id)?;
+    pub(super) fn delete_definition(
+        &mut self,
+        kind: DefinitionKind,
+        id: &str,
+    ) -> Result<Definition, ObjectError> {
+        let definition = self.definition(kind, id)?;
         self.check_unused(definition.id, ObjectKind::Definition, &definition.name)?;
         let id = definition.id;
         Ok(self
@@ -291,9 +324,10 @@ impl Objects {
         let Some(reference) = references.get(&id).and_then(|references| references.first()) else {
             return Ok(());
         };
-        let by = match self.definition_of(reference.from) {
-            Some(definition) => format!("definition {}", definition.name),
-            None => format!("vSmart policy {}", self.policies[&reference.from].name),
+        let by = match (self.definition_of(reference.from), self.list_of(reference.from)) {
+            (Some(definition), _) => format!("definition {}", definition.name),
+            (None, Some(list)) => format!("list {}", list.name),
+            (None, None) => format!("vSmart policy {}", self.policies[&reference.from].name),
         };
         Err(ObjectError::InUse {
             kind,
@@ -312,9 +346,14 @@ impl Objects {
                 known.push(reference);
             }
         };
+        for list in self.lists.values() {
+            if let Some(named) = list.uses() {
+                refer(named.id, list.id, named.field);
+            }
+        }
         for definition in self.definitions.values() {
-            for (list, field) in definition_lists(definition) {
-                refer(list, definition.id, field.as_str());
+            for (_, list) in definition.uses() {
+                refer(list.id, definition.id, list.field);
             }
         }
         for policy in self.policies.values() {
@@ -346,12 +385,11 @@ impl Objects {
         {
             parts.insert(assembly.definition);
             let definition = self.definition_of(assembly.definition);
-            parts.extend(
-                definition
-                    .into_iter()
-                    .flat_map(definition_lists)
-                    .map(|(list, _)| list),
-            );
+            for (_, list) in definition.into_iter().flat_map(Definition::uses) {
+                let inner = self.list_of(list.id).and_then(List::uses);
+                parts.extend(inner.map(|inner| inner.id));
+                parts.insert(list.id);
+            }
             for application in &assembly.applications {
                 parts.extend(application.site_lists.iter().chain(&application.vpn_lists));
             }
@@ -366,25 +404,6 @@ fn find<'a, T>(objects: &'a BTreeMap<Uuid, T>, id: &str, kind: ObjectKind) -> Re
         kind,
         id: id.to_owned(),
     })
-}
-
-fn definition_lists(definition: &Definition) -> impl Iterator<Item = (Uuid, MatchField)> + '_ {
-    let sequences = definition.data.sequences.iter();
-    sequences.flat_map(|sequence| listed([&sequence.source, &sequence.destination]))
-}
-
-fn listed<'a>(sides: [&'a Addresses; 2]) -> impl Iterator<Item = (Uuid, MatchField)> + use<'a> {
-    sides.into_iter().filter_map(|side| match side {
-        Addresses::List { id, field } => Some((*id, *field)),
-        Addresses::Any | Addresses::Prefixes(_) => None,
-    })
-}
-
-fn prefix_list_kind(field: MatchField) -> &'static str {
-    match field.family() {
-        Some(Family::Ipv6) => "dataipv6prefix",
-        _ => "dataprefix",
-    }
 }
 
 #[cfg(test)]

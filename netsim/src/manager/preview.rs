@@ -1,6 +1,10 @@
 //! The text that the product shows for a policy: its configuration in the Controller's command language.
 //!
-//! Pure. Invariant: two policies that mean the same thing to the edges, and are named alike, have the same text.
+//! Pure. Owns the frame of the text; sequences and lists are in files of their own. Invariant: two policies that mean
+//! the same thing to the edges, and are named alike, have the same text.
+
+mod lists;
+mod sequences;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
@@ -8,11 +12,14 @@ use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-use super::list::{List, ListContent};
+use super::definition::{Definition, DefinitionBody};
+use super::list::List;
 use super::objects::Objects;
-use super::sequence::{Addresses, BaseAction, DataSequence};
 use super::vsmart_policy::{Application, VsmartPolicy};
 use crate::policy::{DefaultAction, PolicyDirection};
+
+/// The lists that the text has to spell out, by kind and name.
+type Named<'a> = BTreeMap<(&'static str, &'a str), &'a List>;
 
 /// The text of a policy whose references all lead somewhere.
 pub(super) fn preview(policy: &VsmartPolicy, objects: &Objects) -> String {
@@ -21,36 +28,37 @@ pub(super) fn preview(policy: &VsmartPolicy, objects: &Objects) -> String {
     text
 }
 
+/// What the text calls a definition in the service VPNs of a list.
+pub(super) fn policy_name(vpn_list: &str, definition: &Definition) -> String {
+    format!("_{vpn_list}_{}", definition.name)
+}
+
 fn write(out: &mut String, policy: &VsmartPolicy, objects: &Objects) -> fmt::Result {
-    let mut lists = BTreeMap::new();
+    let mut text = Text {
+        objects,
+        lists: Named::new(),
+        policies: String::new(),
+    };
     let mut applied: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    writeln!(out, "viptela-policy:policy")?;
     for assembly in &policy.assembly {
         let Some(definition) = objects.definition_of(assembly.definition) else {
             continue;
         };
         for application in &assembly.applications {
-            for vpn_list in named(&application.vpn_lists, objects, &mut lists) {
-                let name = format!("_{vpn_list}_{}", definition.name);
-                writeln!(out, " data-policy {name}\n  vpn-list {vpn_list}")?;
-                for sequence in &definition.data.sequences {
-                    write_sequence(out, sequence, objects, &mut lists)?;
-                }
-                let default_action = match definition.data.default_action {
-                    DefaultAction::Accept => "accept",
-                    DefaultAction::Drop => "drop",
-                };
-                writeln!(out, "    default-action {default_action}\n  !\n !")?;
-                let line = format!("  data-policy {name} {}", direction(application));
-                for site_list in named(&application.site_lists, objects, &mut lists) {
+            for vpn_list in text.named(&application.vpn_lists) {
+                let line = text.write_policy(definition, &vpn_list, application)?;
+                for site_list in text.named(&application.site_lists) {
                     applied.entry(site_list).or_default().push(line.clone());
                 }
             }
         }
     }
+    writeln!(out, "viptela-policy:policy")?;
+    lists::write_classes(out, &text.lists)?;
+    out.push_str(&text.policies);
     writeln!(out, " lists")?;
-    for list in lists.values() {
-        write_list(out, list)?;
+    for list in text.lists.values() {
+        lists::write_list(out, list)?;
     }
     writeln!(out, " !\n!\napply-policy")?;
     for (site_list, lines) in &applied {
@@ -59,135 +67,73 @@ fn write(out: &mut String, policy: &VsmartPolicy, objects: &Objects) -> fmt::Res
     writeln!(out, "!")
 }
 
+/// The text under way.
+struct Text<'a> {
+    objects: &'a Objects,
+    lists: Named<'a>,
+    policies: String,
+}
+
+impl Text<'_> {
+    /// Writes a definition as it is for one VPN list, and gives the line that applies it.
+    fn write_policy(
+        &mut self,
+        definition: &Definition,
+        vpn_list: &str,
+        application: &Application,
+    ) -> Result<String, fmt::Error> {
+        let name = policy_name(vpn_list, definition);
+        match &definition.body {
+            DefinitionBody::Data(data) => {
+                writeln!(self.policies, " data-policy {name}\n  vpn-list {vpn_list}")?;
+                for sequence in &data.sequences {
+                    self.write_data(sequence)?;
+                }
+                let default_action = match data.default_action {
+                    DefaultAction::Accept => "accept",
+                    DefaultAction::Drop => "drop",
+                };
+                writeln!(self.policies, "    default-action {default_action}\n  !\n !")?;
+                Ok(format!("  data-policy {name} {}", direction(application)))
+            }
+            DefinitionBody::AppRoute(app_route) => {
+                writeln!(self.policies, " app-route-policy {name}\n  vpn-list {vpn_list}")?;
+                for sequence in &app_route.sequences {
+                    self.write_app_route(sequence)?;
+                }
+                let default_class = app_route.default_class;
+                for class in self.named(default_class.as_slice()) {
+                    writeln!(self.policies, "    default-action sla-class {class}")?;
+                }
+                writeln!(self.policies, "  !\n !")?;
+                Ok(format!("  app-route-policy {name}"))
+            }
+        }
+    }
+
+    /// The names of these lists, which thereby join those that the text has to spell out.
+    fn named(&mut self, ids: &[Uuid]) -> Vec<String> {
+        let found: Vec<&List> = ids.iter().filter_map(|&id| self.objects.list_of(id)).collect();
+        for list in &found {
+            let inner = list.uses().and_then(|inner| self.objects.list_of(inner.id));
+            let both = inner.into_iter().chain([*list]);
+            (self.lists).extend(both.map(|list| ((list.kind.path, list.name.as_str()), list)));
+        }
+        found.into_iter().map(|list| list.name.clone()).collect()
+    }
+
+    /// The name of one list.
+    fn name(&mut self, id: Uuid) -> String {
+        self.named(&[id]).pop().unwrap_or_default()
+    }
+}
+
 fn direction(application: &Application) -> &'static str {
     match application.direction {
         PolicyDirection::FromService => "from-service",
         PolicyDirection::FromTunnel => "from-tunnel",
         PolicyDirection::All => "all",
     }
-}
-
-/// The names of these lists, which thereby join those that the text has to spell out.
-fn named<'a>(
-    ids: &[Uuid],
-    objects: &'a Objects,
-    lists: &mut BTreeMap<(&'static str, &'a str), &'a List>,
-) -> Vec<String> {
-    let found: Vec<&List> = ids.iter().filter_map(|&id| objects.list_of(id)).collect();
-    lists.extend(
-        found
-            .iter()
-            .map(|list| ((list.kind.path, list.name.as_str()), *list)),
-    );
-    found.into_iter().map(|list| list.name.clone()).collect()
-}
-
-fn write_sequence<'a>(
-    out: &mut String,
-    sequence: &DataSequence,
-    objects: &'a Objects,
-    lists: &mut BTreeMap<(&'static str, &'a str), &'a List>,
-) -> fmt::Result {
-    writeln!(out, "    sequence {}\n     match", sequence.id)?;
-    for (side, label) in [
-        (&sequence.source, "source"),
-        (&sequence.destination, "destination"),
-    ] {
-        match side {
-            Addresses::Any => {}
-            Addresses::Prefixes(prefixes) => writeln!(out, "      {label}-ip {}", joined(prefixes))?,
-            Addresses::List { id, .. } => {
-                for name in named(&[*id], objects, lists) {
-                    writeln!(out, "      {label}-{} {name}", list_label(objects, *id))?;
-                }
-            }
-        }
-    }
-    write_ports(out, "source-port", &sequence.source_ports)?;
-    write_ports(out, "destination-port", &sequence.destination_ports)?;
-    if !sequence.protocols.is_empty() {
-        writeln!(out, "      protocol {}", joined(&sequence.protocols))?;
-    }
-    if !sequence.dscp.is_empty() {
-        writeln!(out, "      dscp {}", joined(&sequence.dscp))?;
-    }
-    write_action(out, sequence)?;
-    writeln!(out, "    !")
-}
-
-fn write_action(out: &mut String, sequence: &DataSequence) -> fmt::Result {
-    let base_action = match sequence.base_action {
-        BaseAction::Accept => "accept",
-        BaseAction::Drop => "drop",
-    };
-    writeln!(out, "     !\n     action {base_action}")?;
-    if let Some(counter) = &sequence.counter {
-        writeln!(out, "      count {counter}")?;
-    }
-    if sequence.log {
-        writeln!(out, "      log")?;
-    }
-    if let Some(tlocs) = &sequence.local_tlocs {
-        writeln!(
-            out,
-            "      set\n       local-tloc-list\n        color {}",
-            tlocs.colors.join(" ")
-        )?;
-        if !tlocs.encapsulations.is_empty() {
-            let encapsulations: Vec<_> = tlocs.encapsulations.iter().map(|encap| encap.as_str()).collect();
-            writeln!(out, "        encap {}", encapsulations.join(" "))?;
-        }
-        if tlocs.restrict {
-            writeln!(out, "        restrict")?;
-        }
-        writeln!(out, "       !\n      !")?;
-    }
-    writeln!(out, "     !")
-}
-
-fn write_list(out: &mut String, list: &List) -> fmt::Result {
-    let name = &list.name;
-    match &list.content {
-        ListContent::Prefixes(prefixes) => {
-            let (label, key) = match list.kind.path {
-                "dataipv6prefix" => ("data-ipv6-prefix-list", "ipv6-prefix"),
-                _ => ("data-prefix-list", "ip-prefix"),
-            };
-            writeln!(out, "  {label} {name}")?;
-            prefixes
-                .iter()
-                .try_for_each(|prefix| writeln!(out, "   {key} {prefix}"))?;
-        }
-        ListContent::Sites(ranges) => {
-            writeln!(out, "  site-list {name}")?;
-            ranges
-                .iter()
-                .try_for_each(|range| writeln!(out, "   site-id {}", range_text(range)))?;
-        }
-        ListContent::ServiceVpns(ranges) => {
-            writeln!(out, "  vpn-list {name}")?;
-            ranges
-                .iter()
-                .try_for_each(|range| writeln!(out, "   vpn {}", range_text(range)))?;
-        }
-        ListContent::Unreferenced => return Ok(()),
-    }
-    writeln!(out, "  !")
-}
-
-fn list_label(objects: &Objects, id: Uuid) -> &'static str {
-    match objects.list_of(id).map(|list| list.kind.path) {
-        Some("dataipv6prefix") => "data-ipv6-prefix-list",
-        _ => "data-prefix-list",
-    }
-}
-
-fn write_ports(out: &mut String, label: &str, ports: &[RangeInclusive<u16>]) -> fmt::Result {
-    if ports.is_empty() {
-        return Ok(());
-    }
-    let ports: Vec<_> = ports.iter().map(range_text).collect();
-    writeln!(out, "      {label} {}", ports.join(" "))
 }
 
 fn range_text<T: Display + PartialEq>(range: &RangeInclusive<T>) -> String {

@@ -1,23 +1,26 @@
-//! One sequence of a data definition: its match entries and actions, typed.
+//! What sequences of data and app-route definitions have in common: their conditions, and why they are refused.
 //!
-//! Owns which fields and actions exist, which exclude each other, and their values. References to lists are kept
-//! as ids. Invariant: a sequence that parses says the same as its text, with nothing left out.
+//! Owns which match fields a sequence takes, which exclude each other, and their values; the actions of each kind are in
+//! [`data`] and [`app_route`]. References to lists are kept as ids. Invariant: a sequence that parses says the same as
+//! its text, with nothing left out.
+
+pub(super) mod app_route;
+pub(super) mod data;
 
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::match_field::MatchField;
-use super::value::{self, Encapsulation, NameOf, ValueError};
+use super::objects::ListUse;
+use super::value::{self, NameOf, ValueError};
 
-/// A sequence.
+/// The conditions of a sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DataSequence {
-    pub(super) id: u16,
+pub(super) struct Conditions {
     pub(super) family: Family,
     pub(super) source: Addresses,
     pub(super) destination: Addresses,
@@ -25,10 +28,8 @@ pub(super) struct DataSequence {
     pub(super) destination_ports: Vec<RangeInclusive<u16>>,
     pub(super) protocols: Vec<u8>,
     pub(super) dscp: Vec<u8>,
-    pub(super) base_action: BaseAction,
-    pub(super) counter: Option<String>,
-    pub(super) log: bool,
-    pub(super) local_tlocs: Option<LocalTlocList>,
+    /// Those that the emulated edges do not act on.
+    pub(super) others: Vec<(MatchField, Other)>,
 }
 
 /// `sequenceIpType`.
@@ -55,6 +56,15 @@ pub(super) enum Addresses {
     List { id: Uuid, field: MatchField },
 }
 
+/// A condition that the emulated edges do not act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Other {
+    /// By a list.
+    List(Uuid),
+    /// By words.
+    Words(Vec<String>),
+}
+
 /// `baseAction`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,12 +75,12 @@ pub(super) enum BaseAction {
     Drop,
 }
 
-/// `set local-tloc-list`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LocalTlocList {
-    pub(super) colors: Vec<String>,
-    /// Empty means any.
-    pub(super) encapsulations: Vec<Encapsulation>,
+/// A color group as an action names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GroupRef {
+    /// A `preferredcolorgroup` list.
+    pub(super) list: Uuid,
+    /// `colorRestrict`.
     pub(super) restrict: bool,
 }
 
@@ -86,21 +96,24 @@ pub(super) enum SequenceError {
         place: usize,
         problem: serde_json::Error,
     },
-    /// A match field used twice, or together with one that excludes it.
+    /// A field used twice, or together with one that excludes it.
     #[error("field {0}: its condition is given twice")]
     Twice(&'static str),
     /// A field of the other address family.
     #[error("field {0} does not go with this sequenceIpType")]
     WrongFamily(&'static str),
-    /// A match entry that should have a `value` and nothing else.
+    /// A field that definitions of this type do not have.
+    #[error("field {0} does not go with this type of definition")]
+    WrongDefinition(&'static str),
+    /// An entry that should have a `value` and nothing else.
     #[error("field {0} takes a value and no ref")]
     NotValue(&'static str),
-    /// A match entry that should have a `ref` and nothing else.
+    /// An entry that should have a `ref` and nothing else.
     #[error("field {0} takes a ref and no value")]
     NotReference(&'static str),
-    /// A `ref` that cannot be an id.
-    #[error("field {field}: `{found}` is not a list id")]
-    Reference { field: &'static str, found: String },
+    /// An entry that should have neither.
+    #[error("field {0} takes neither a value nor a ref")]
+    NotAlone(&'static str),
     /// A value outside its grammar.
     #[error("field {field}: {problem}")]
     Value {
@@ -116,38 +129,21 @@ pub(super) enum SequenceError {
     /// An action used twice.
     #[error("action {0} is given twice")]
     ActionTwice(&'static str),
+    /// Two actions of which a sequence takes one.
+    #[error("actions {0} and {1} exclude each other")]
+    Exclusive(&'static str, &'static str),
+    /// `slaClass` without its class.
+    #[error("action slaClass: field name is missing")]
+    NoClass,
+    /// A flag of an action without what it qualifies.
+    #[error("field {0} needs {1}")]
+    Without(&'static str, &'static str),
     /// `set` in a sequence that drops.
     #[error("action set does not go with baseAction drop")]
     SetOnDrop,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RawSequence {
-    #[serde(rename = "sequenceId")]
-    _id: u16,
-    #[serde(default, rename = "sequenceName")]
-    _name: String,
-    #[serde(rename = "sequenceType")]
-    _kind: SequenceType,
-    #[serde(default)]
-    sequence_ip_type: Family,
-    base_action: BaseAction,
-    #[serde(default, rename = "match")]
-    matching: RawMatch,
-    #[serde(default)]
-    actions: Vec<Value>,
-}
-
-/// How the product's pages group sequences; it has no effect on the edges.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum SequenceType {
-    Data,
-    TrafficEngineering,
-    Qos,
-    ServiceChaining,
-    ApplicationFirewall,
+    /// `baseAction drop` in an app-route definition.
+    #[error("baseAction drop does not go with this type of definition")]
+    DropInAppRoute,
 }
 
 #[derive(Default, Deserialize)]
@@ -165,86 +161,57 @@ struct RawEntry {
     reference: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(
-    tag = "type",
-    content = "parameter",
-    rename_all = "camelCase",
-    deny_unknown_fields
-)]
-enum RawAction {
-    Set(Vec<RawSet>),
-    Count(String),
-    Log(IgnoredAny),
-}
-
-#[derive(Deserialize)]
-#[serde(
-    tag = "field",
-    content = "value",
-    rename_all = "camelCase",
-    deny_unknown_fields
-)]
-enum RawSet {
-    LocalTlocList(RawLocalTlocList),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLocalTlocList {
-    color: String,
-    encap: Option<String>,
-    #[serde(default, deserialize_with = "presence")]
-    restrict: bool,
-}
-
-/// The product looks for the key, not at its value: `"restrict": ""` and even `"restrict": false` switch it on.
-fn presence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
-/// Parses a sequence whose id is already known to be good.
-pub(super) fn parse(id: u16, sequence: &Value) -> Result<DataSequence, SequenceError> {
-    let raw = RawSequence::deserialize(sequence).map_err(SequenceError::Shape)?;
-    let mut parsed = DataSequence {
-        id,
-        family: raw.sequence_ip_type,
-        source: Addresses::Any,
-        destination: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        protocols: Vec::new(),
-        dscp: Vec::new(),
-        base_action: raw.base_action,
-        counter: None,
-        log: false,
-        local_tlocs: None,
-    };
-    for (entry, place) in raw.matching.entries.iter().zip(1..) {
-        let entry =
-            RawEntry::deserialize(entry).map_err(|problem| SequenceError::Entry { place, problem })?;
-        parsed.add_match(entry)?;
+impl Conditions {
+    fn parse(family: Family, matching: &RawMatch) -> Result<Self, SequenceError> {
+        let mut parsed = Self {
+            family,
+            source: Addresses::Any,
+            destination: Addresses::Any,
+            source_ports: Vec::new(),
+            destination_ports: Vec::new(),
+            protocols: Vec::new(),
+            dscp: Vec::new(),
+            others: Vec::new(),
+        };
+        for (entry, place) in matching.entries.iter().zip(1..) {
+            let entry =
+                RawEntry::deserialize(entry).map_err(|problem| SequenceError::Entry { place, problem })?;
+            parsed.add(&entry)?;
+        }
+        Ok(parsed)
     }
-    for (action, place) in raw.actions.iter().zip(1..) {
-        let action =
-            RawAction::deserialize(action).map_err(|problem| SequenceError::Action { place, problem })?;
-        parsed.add_action(action)?;
-    }
-    Ok(parsed)
-}
 
-impl DataSequence {
-    fn add_match(&mut self, entry: RawEntry) -> Result<(), SequenceError> {
+    /// The lists that the conditions name.
+    pub(super) fn uses(&self) -> impl Iterator<Item = ListUse> + '_ {
+        let sides = [&self.source, &self.destination];
+        let prefixes = sides.into_iter().filter_map(|side| match side {
+            Addresses::List { id, field } => Some((*field, *id)),
+            Addresses::Any | Addresses::Prefixes(_) => None,
+        });
+        let others = self.others.iter().filter_map(|(field, other)| match other {
+            Other::List(id) => Some((*field, *id)),
+            Other::Words(_) => None,
+        });
+        prefixes.chain(others).filter_map(|(field, id)| {
+            Some(ListUse {
+                id,
+                kind: field.list_kind()?,
+                field: field.as_str(),
+            })
+        })
+    }
+
+    fn add(&mut self, entry: &RawEntry) -> Result<(), SequenceError> {
         let field = entry.field;
         if field.family().is_some_and(|family| family != self.family) {
             return Err(SequenceError::WrongFamily(field.as_str()));
         }
         match field {
             MatchField::SourceDataPrefixList | MatchField::SourceDataIpv6PrefixList => {
-                set_addresses(&mut self.source, field, entry.list()?)
+                set_addresses(&mut self.source, field, entry.listed()?)
             }
             MatchField::DestinationDataPrefixList | MatchField::DestinationDataIpv6PrefixList => {
-                set_addresses(&mut self.destination, field, entry.list()?)
+                set_addresses(&mut self.destination, field, entry.listed()?)
             }
             MatchField::SourceIp => {
                 set_addresses(&mut self.source, field, entry.prefixes(value::ipv4_prefix)?)
@@ -264,46 +231,37 @@ impl DataSequence {
             }
             MatchField::Protocol => set_values(&mut self.protocols, field, entry.words(value::protocol)?),
             MatchField::Dscp => set_values(&mut self.dscp, field, entry.words(value::dscp)?),
+            MatchField::AppList | MatchField::DnsAppList | MatchField::SaasAppList => {
+                self.add_other(field, Other::List(entry.list()?))
+            }
+            MatchField::Dns
+            | MatchField::Plp
+            | MatchField::DestinationRegion
+            | MatchField::TrafficTo
+            | MatchField::IcmpMessage => self.add_other(field, Other::Words(entry.fixed_words()?)),
         }
     }
 
-    fn add_action(&mut self, action: RawAction) -> Result<(), SequenceError> {
-        match action {
-            RawAction::Set(_) if self.base_action == BaseAction::Drop => {
-                return Err(SequenceError::SetOnDrop);
-            }
-            RawAction::Set(fields) => {
-                for RawSet::LocalTlocList(raw) in fields {
-                    if self.local_tlocs.replace(raw.parse()?).is_some() {
-                        return Err(SequenceError::ActionTwice("set localTlocList"));
-                    }
-                }
-            }
-            RawAction::Count(name) => {
-                value::name(NameOf::Counter, &name).map_err(|problem| SequenceError::Value {
-                    field: "count",
-                    problem,
-                })?;
-                if self.counter.replace(name).is_some() {
-                    return Err(SequenceError::ActionTwice("count"));
-                }
-            }
-            RawAction::Log(_) => self.log = true,
+    fn add_other(&mut self, field: MatchField, other: Other) -> Result<(), SequenceError> {
+        if self.others.iter().any(|(known, _)| *known == field) {
+            return Err(SequenceError::Twice(field.as_str()));
         }
+        self.others.push((field, other));
         Ok(())
     }
 }
 
 impl RawEntry {
-    fn list(&self) -> Result<Addresses, SequenceError> {
-        let field = self.field;
-        let (Some(text), None) = (self.reference.as_deref(), &self.value) else {
-            return Err(SequenceError::NotReference(field.as_str()));
-        };
-        let id = Uuid::parse_str(text).map_err(|_| SequenceError::Reference {
-            field: field.as_str(),
-            found: text.to_owned(),
-        })?;
+    fn list(&self) -> Result<Uuid, SequenceError> {
+        list_id(
+            self.field.as_str(),
+            self.reference.as_deref(),
+            self.value.is_some(),
+        )
+    }
+
+    fn listed(&self) -> Result<Addresses, SequenceError> {
+        let (id, field) = (self.list()?, self.field);
         Ok(Addresses::List { id, field })
     }
 
@@ -314,32 +272,39 @@ impl RawEntry {
         self.words(parse).map(Addresses::Prefixes)
     }
 
+    /// A field with a few words takes one of them, any other as many as there are.
+    fn fixed_words(&self) -> Result<Vec<String>, SequenceError> {
+        let Some((accepted, form)) = self.field.words() else {
+            return self.words(value::word);
+        };
+        let field = self.field.as_str();
+        let word = value::one_of(self.text()?, accepted, form);
+        Ok(vec![
+            word.map_err(|problem| SequenceError::Value { field, problem })?,
+        ])
+    }
+
     fn words<T>(&self, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<Vec<T>, SequenceError> {
         let field = self.field.as_str();
-        let (Some(text), None) = (self.value.as_deref(), &self.reference) else {
-            return Err(SequenceError::NotValue(field));
-        };
-        value::words(text, "one or more values with spaces between them", parse)
+        value::words(self.text()?, "one or more values with spaces between them", parse)
             .map_err(|problem| SequenceError::Value { field, problem })
+    }
+
+    fn text(&self) -> Result<&str, SequenceError> {
+        match (self.value.as_deref(), &self.reference) {
+            (Some(text), None) => Ok(text),
+            _ => Err(SequenceError::NotValue(self.field.as_str())),
+        }
     }
 }
 
-impl RawLocalTlocList {
-    fn parse(self) -> Result<LocalTlocList, SequenceError> {
-        let value = |problem| SequenceError::Value {
-            field: "localTlocList",
-            problem,
-        };
-        let colors = value::words(&self.color, "one or more colors", value::color).map_err(value)?;
-        let encapsulations = match &self.encap {
-            Some(text) => value::words(text, "ipsec, gre or both", value::encapsulation).map_err(value)?,
-            None => Vec::new(),
-        };
-        Ok(LocalTlocList {
-            colors,
-            encapsulations,
-            restrict: self.restrict,
-        })
+/// The `ref` of an entry that has to have one, and no value.
+fn list_id(field: &'static str, reference: Option<&str>, has_value: bool) -> Result<Uuid, SequenceError> {
+    match (reference, has_value) {
+        (Some(text), false) => {
+            value::list_id(text).map_err(|problem| SequenceError::Value { field, problem })
+        }
+        _ => Err(SequenceError::NotReference(field)),
     }
 }
 
@@ -357,4 +322,22 @@ fn set_values<T>(values: &mut Vec<T>, field: MatchField, to: Vec<T>) -> Result<(
     }
     *values = to;
     Ok(())
+}
+
+/// Sets an action that a sequence takes once.
+fn set_once<T>(action: &mut Option<T>, name: &'static str, to: T) -> Result<(), SequenceError> {
+    match action.replace(to) {
+        Some(_) => Err(SequenceError::ActionTwice(name)),
+        None => Ok(()),
+    }
+}
+
+/// A counter, as `count` names it.
+fn counter(name: String) -> Result<String, SequenceError> {
+    let checked = value::name(NameOf::Counter, &name);
+    checked.map_err(|problem| SequenceError::Value {
+        field: "count",
+        problem,
+    })?;
+    Ok(name)
 }

@@ -1,18 +1,17 @@
 //! The lab's own view of its edges, served at `/pathproof/v1/state`: not a resource of the product.
 //!
-//! Owns its form, which clients of the lab deserialize. It says what the product has no resource for (counters by
+//! Owns its form, which clients of the lab deserialize; what is said of policies is in `sequences`. It says what the product has no resource for (counters by
 //! sequence, percentiles) and in full precision where the product rounds to milliseconds.
 
+mod sequences;
+
 use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Device;
 use crate::bfd::State;
-use crate::fabric::edge::Counted;
-use crate::policy::{Action, DataPath, DataPolicy, DefaultAction, Match, PolicyDirection, Sequence};
 use crate::telemetry::{PolicyReport, TunnelReport};
 
 /// All edges of a lab.
@@ -37,7 +36,7 @@ pub struct SiteState {
     pub colors: Vec<String>,
     /// Its tunnels.
     pub tunnels: Vec<TunnelState>,
-    /// The sequences in force, each data policy ending with its default action.
+    /// The sequences in force, each policy ending with its default action.
     pub sequences: Vec<SequenceState>,
 }
 
@@ -83,10 +82,12 @@ pub struct TunnelState {
     pub received_octets: u64,
 }
 
-/// A sequence of a data policy in force.
+/// A sequence of a policy in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SequenceState {
+    /// `app-route` or `data`.
+    pub policy: String,
     /// The service VPN.
     pub service_vpn: u16,
     /// `from-service`, `from-tunnel` or `all`.
@@ -98,10 +99,13 @@ pub struct SequenceState {
     pub matching: MatchState,
     /// `accept` or `drop`.
     pub action: String,
-    /// The colors it sets.
-    pub colors: Vec<String>,
-    /// Whether packets are dropped when no such tunnel is up.
-    pub restrict: bool,
+    /// Which tunnels it chooses, for people: `biz-internet`, `mpls lte (restrict)`, `sla voice, prefer biz-internet,
+    /// strict`; none where routing decides.
+    pub path: Option<String>,
+    /// Whether the site's inspection service gets a copy.
+    pub inspect: bool,
+    /// The name of its counter.
+    pub counter: Option<String>,
     /// Packets matched, on through changes of the policy that differ only in prefixes or ports.
     pub packets: u64,
     /// Their octets.
@@ -122,6 +126,8 @@ pub struct MatchState {
     pub destination_ports: Vec<String>,
     /// Protocol names, or numbers.
     pub protocols: Vec<String>,
+    /// Differentiated services code points.
+    pub dscp: Vec<u8>,
 }
 
 /// What an edge tells, in this form.
@@ -132,7 +138,7 @@ pub(super) fn site(device: &Device, tunnels: &[TunnelReport], policy: &PolicyRep
         system_ip: device.system_ip,
         colors: device.colors.clone(),
         tunnels: tunnels.iter().map(tunnel).collect(),
-        sequences: sequences(policy),
+        sequences: sequences::rows(policy),
     }
 }
 
@@ -171,108 +177,4 @@ fn tunnel(report: &TunnelReport) -> TunnelState {
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-fn sequences(report: &PolicyReport) -> Vec<SequenceState> {
-    let data = &report.policy.data;
-    let counts = report.counts.iter().filter_map(|count| {
-        let Counted::Data(position) = count.of else {
-            return None;
-        };
-        let data = data.get(position)?;
-        let sequence = match count.sequence {
-            Some(id) => Some(data.sequences.iter().find(|sequence| sequence.id == id)?),
-            None => None,
-        };
-        Some(SequenceState {
-            packets: count.count.packets,
-            octets: count.count.octets,
-            ..sequence.map_or_else(|| default_action(data), |sequence| of_sequence(data, sequence))
-        })
-    });
-    counts.collect()
-}
-
-fn default_action(data: &DataPolicy) -> SequenceState {
-    let action = match data.default_action {
-        DefaultAction::Accept => "accept",
-        DefaultAction::Drop => "drop",
-    };
-    SequenceState {
-        service_vpn: data.service_vpn,
-        direction: direction(data.direction).to_owned(),
-        sequence: None,
-        matching: MatchState::default(),
-        action: action.to_owned(),
-        colors: Vec::new(),
-        restrict: false,
-        packets: 0,
-        octets: 0,
-    }
-}
-
-fn of_sequence(data: &DataPolicy, sequence: &Sequence) -> SequenceState {
-    let (action, tlocs) = match &sequence.action {
-        Action::Drop => ("drop", None),
-        Action::Accept {
-            path: Some(DataPath::Local(tlocs)),
-            ..
-        } => ("accept", Some(tlocs)),
-        Action::Accept { .. } => ("accept", None),
-    };
-    SequenceState {
-        sequence: Some(sequence.id),
-        matching: matching(&sequence.matching),
-        action: action.to_owned(),
-        colors: tlocs.map(|tlocs| tlocs.colors.clone()).unwrap_or_default(),
-        restrict: tlocs.is_some_and(|tlocs| tlocs.restrict),
-        ..default_action(data)
-    }
-}
-
-fn direction(direction: PolicyDirection) -> &'static str {
-    match direction {
-        PolicyDirection::FromService => "from-service",
-        PolicyDirection::FromTunnel => "from-tunnel",
-        PolicyDirection::All => "all",
-    }
-}
-
-fn matching(matching: &Match) -> MatchState {
-    let prefixes = |prefixes: &Option<Vec<ipnet::IpNet>>| match prefixes {
-        // A list that names nothing matches nothing, which an absent list does not.
-        Some(prefixes) if prefixes.is_empty() => vec!["none".to_owned()],
-        Some(prefixes) => prefixes.iter().map(ToString::to_string).collect(),
-        None => Vec::new(),
-    };
-    let ports = |ports: &[RangeInclusive<u16>]| ports.iter().map(range).collect();
-    MatchState {
-        source_prefixes: prefixes(&matching.source_prefixes),
-        destination_prefixes: prefixes(&matching.destination_prefixes),
-        source_ports: ports(&matching.source_ports),
-        destination_ports: ports(&matching.destination_ports),
-        protocols: matching
-            .protocols
-            .iter()
-            .map(|number| protocol(*number))
-            .collect(),
-    }
-}
-
-fn range(range: &RangeInclusive<u16>) -> String {
-    if range.start() == range.end() {
-        range.start().to_string()
-    } else {
-        format!("{}-{}", range.start(), range.end())
-    }
-}
-
-/// By the IANA registry of protocol numbers.
-fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        number => number.to_string(),
-    }
 }

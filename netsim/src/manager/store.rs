@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::compile::{self, Place};
+use super::definition::DefinitionKind;
 use super::list::ListKind;
 use super::objects::{ObjectError, Objects};
 use super::session::SessionId;
@@ -179,8 +180,8 @@ impl Store {
     }
 
     /// Deletes a definition.
-    pub(super) fn delete_definition(&mut self, id: &str) -> Result<String, StoreError> {
-        Ok(self.objects.delete_definition(id)?.name)
+    pub(super) fn delete_definition(&mut self, kind: DefinitionKind, id: &str) -> Result<String, StoreError> {
+        Ok(self.objects.delete_definition(kind, id)?.name)
     }
 
     /// Deletes a policy that edges do not follow.

@@ -8,6 +8,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::de::{self, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 /// A value outside its grammar.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +133,27 @@ pub(super) fn color(text: &str) -> Result<String, ValueError> {
     ))
 }
 
+/// One or more colors with spaces between them, in the order of their first mention.
+pub(super) fn colors(text: &str) -> Result<Vec<String>, ValueError> {
+    let mut colors = Vec::new();
+    for found in words(text, "one or more colors with spaces between them", color)? {
+        if !colors.contains(&found) {
+            colors.push(found);
+        }
+    }
+    Ok(colors)
+}
+
+/// The id of a list.
+pub(super) fn list_id(text: &str) -> Result<Uuid, ValueError> {
+    Uuid::parse_str(text).map_err(|_| ValueError::new(text, "a list id"))
+}
+
+/// The preference of a TLOC.
+pub(super) fn preference(text: &str) -> Result<u32, ValueError> {
+    number(text, 0..=u32::MAX, "a preference from 0 to 4294967295")
+}
+
 /// The system IP of a TLOC.
 pub(super) fn system_ip(text: &str) -> Result<Ipv4Addr, ValueError> {
     text.parse()
@@ -197,6 +221,41 @@ where
         .and_then(|text| text.parse().ok())
         .filter(|number| limits.contains(number))
         .ok_or_else(|| ValueError::new(text, accepted))
+}
+
+/// A name that another part of the product gave: printable, without spaces.
+pub(super) fn word(text: &str) -> Result<String, ValueError> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::new(
+            text,
+            "a name of printable characters without spaces",
+        )),
+    }
+}
+
+/// A word of `accepted`, which are spelled out in `form`.
+pub(super) fn one_of(text: &str, accepted: &[&str], form: &'static str) -> Result<String, ValueError> {
+    match accepted.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::new(text, form)),
+    }
+}
+
+/// A flag that its presence switches on: `"restrict": ""`, and even `"restrict": false`.
+pub(super) fn presence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// A flag that clients write as a boolean, as its word or, to switch it on, as an empty text.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match &serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Bool(on) => Ok(*on),
+        serde_json::Value::String(text) if text.is_empty() || text == "true" => Ok(true),
+        serde_json::Value::String(text) if text == "false" => Ok(false),
+        other => Err(de::Error::custom(format_args!("{other} is not true or false"))),
+    }
 }
 
 /// One or more values with spaces between them.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
+use super::definition::DefinitionKind;
 use super::objects::Stamp;
 use super::value::{self, NameOf, ValueError};
 use crate::policy::PolicyDirection;
@@ -28,6 +29,7 @@ pub(super) struct VsmartPolicy {
 /// One definition and where it applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Assembly {
+    pub(super) kind: DefinitionKind,
     pub(super) definition: Uuid,
     pub(super) applications: Vec<Application>,
 }
@@ -59,8 +61,14 @@ pub(super) enum PolicyError {
     #[error("regionRoleAssembly: regions are not emulated")]
     Regions,
     /// An assembly of a type that the emulation does not have.
-    #[error("assembly {place}: type `{found}`: only `data` is emulated")]
+    #[error("assembly {place}: type `{found}`: only `data` and `appRoute` are emulated")]
     AssemblyType { place: usize, found: String },
+    /// An application of a data definition without its direction.
+    #[error("assembly {place}: direction is missing")]
+    NoDirection { place: usize },
+    /// An application of an app-route definition with a direction that these do not have.
+    #[error("assembly {place}: direction: appRoute applies to traffic from the service only")]
+    Direction { place: usize },
     /// An assembly without an application.
     #[error("assembly {place}: entries: at least one is needed")]
     NoApplication { place: usize },
@@ -102,7 +110,7 @@ struct RawAssembly {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RawApplication {
-    direction: RawDirection,
+    direction: Option<RawDirection>,
     site_lists: Vec<String>,
     vpn_lists: Vec<String>,
 }
@@ -142,21 +150,22 @@ pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<VsmartP
 
 impl RawAssembly {
     fn parse(self, place: usize) -> Result<Assembly, PolicyError> {
-        if self.type_name != "data" {
-            return Err(PolicyError::AssemblyType {
-                place,
-                found: self.type_name,
-            });
-        }
+        let kinds = [DefinitionKind::Data, DefinitionKind::AppRoute];
+        let kind = kinds.into_iter().find(|kind| kind.type_name() == self.type_name);
+        let kind = kind.ok_or(PolicyError::AssemblyType {
+            place,
+            found: self.type_name,
+        })?;
         if self.entries.is_empty() {
             return Err(PolicyError::NoApplication { place });
         }
         let applications = self
             .entries
             .into_iter()
-            .map(|raw| raw.parse(place))
+            .map(|raw| raw.parse(kind, place))
             .collect::<Result<_, _>>()?;
         Ok(Assembly {
+            kind,
             definition: id(&self.definition_id, place)?,
             applications,
         })
@@ -164,11 +173,15 @@ impl RawAssembly {
 }
 
 impl RawApplication {
-    fn parse(self, place: usize) -> Result<Application, PolicyError> {
-        let direction = match self.direction {
-            RawDirection::Service => PolicyDirection::FromService,
-            RawDirection::Tunnel => PolicyDirection::FromTunnel,
-            RawDirection::All => PolicyDirection::All,
+    fn parse(self, kind: DefinitionKind, place: usize) -> Result<Application, PolicyError> {
+        let direction = match (kind, self.direction) {
+            (DefinitionKind::Data, None) => return Err(PolicyError::NoDirection { place }),
+            (DefinitionKind::AppRoute, None) | (_, Some(RawDirection::Service)) => {
+                PolicyDirection::FromService
+            }
+            (DefinitionKind::AppRoute, Some(_)) => return Err(PolicyError::Direction { place }),
+            (DefinitionKind::Data, Some(RawDirection::Tunnel)) => PolicyDirection::FromTunnel,
+            (DefinitionKind::Data, Some(RawDirection::All)) => PolicyDirection::All,
         };
         let site_lists = ids(&self.site_lists, place, "siteLists")?;
         let vpn_lists = ids(&self.vpn_lists, place, "vpnLists")?;

@@ -159,20 +159,24 @@ impl Telemetry for MemoryEdges {
     async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
         let policy = self.in_force(site_id).unwrap_or(EdgePolicy::none(site_id));
         let mut counts = Vec::new();
-        for (data, of) in policy.data.iter().enumerate() {
-            let sequences = of
-                .sequences
-                .iter()
-                .map(|sequence| Some(sequence.id))
-                .chain([None]);
+        let mut count = |of: Counted, ids: Vec<u16>| {
+            let sequences = ids.into_iter().map(Some).chain([None]);
             counts.extend(sequences.map(|sequence| SequenceCount {
-                of: Counted::Data(data),
+                of,
                 sequence,
                 count: RuleCount {
                     packets: 7,
                     octets: 700,
                 },
             }));
+        };
+        for (position, of) in policy.app_route.iter().enumerate() {
+            let ids = of.sequences.iter().map(|sequence| sequence.id).collect();
+            count(Counted::AppRoute(position), ids);
+        }
+        for (position, of) in policy.data.iter().enumerate() {
+            let ids = of.sequences.iter().map(|sequence| sequence.id).collect();
+            count(Counted::Data(position), ids);
         }
         Ok(PolicyReport { policy, counts })
     }

@@ -143,6 +143,7 @@ fn policies_table(sites: &[SiteState]) -> Table {
     let titles = [
         "edge",
         "VPN",
+        "policy",
         "direction",
         "sequence",
         "matches",
@@ -150,13 +151,14 @@ fn policies_table(sites: &[SiteState]) -> Table {
         "packets",
         "octets",
     ];
-    let mut table = Table::new(&titles, 6);
+    let mut table = Table::new(&titles, 7);
     for site in sites {
         for sequence in &site.sequences {
             let number = sequence.sequence.map(|number| number.to_string());
             table.add([
                 site.host_name.clone(),
                 sequence.service_vpn.to_string(),
+                sequence.policy.clone(),
                 sequence.direction.clone(),
                 number.unwrap_or_else(|| "default".to_owned()),
                 matches(&sequence.matching),
@@ -171,22 +173,24 @@ fn policies_table(sites: &[SiteState]) -> Table {
 
 fn action(sequence: &SequenceState) -> String {
     let mut text = sequence.action.clone();
-    if !sequence.colors.is_empty() {
-        write!(text, " on {}", sequence.colors.join("|")).expect("a String takes everything");
+    if let Some(path) = &sequence.path {
+        write!(text, ": {path}").expect("a String takes everything");
     }
-    if sequence.restrict {
-        text += " only";
+    if sequence.inspect {
+        text += ", inspected";
     }
     text
 }
 
 fn matches(matching: &MatchState) -> String {
+    let dscp = matching.dscp.iter().map(ToString::to_string).collect();
     let fields = [
         ("", &matching.protocols),
         ("from ", &matching.source_prefixes),
         ("port ", &matching.source_ports),
         ("to ", &matching.destination_prefixes),
         ("port ", &matching.destination_ports),
+        ("dscp ", &dscp),
     ];
     let parts = fields.iter().filter(|(_, values)| !values.is_empty());
     let parts: Vec<String> = parts
@@ -246,15 +250,31 @@ mod tests {
 
     fn sequence(number: Option<u16>, matching: MatchState) -> SequenceState {
         SequenceState {
+            policy: "data".to_owned(),
             service_vpn: 10,
             direction: "from-service".to_owned(),
             sequence: number,
             matching,
             action: "accept".to_owned(),
-            colors: number.map(|_| "biz-internet".to_owned()).into_iter().collect(),
-            restrict: number.is_some(),
+            path: number.map(|_| "biz-internet (restrict)".to_owned()),
+            inspect: false,
+            counter: None,
             packets: 7,
             octets: 700,
+        }
+    }
+
+    /// A sequence of an app-route policy.
+    fn called() -> SequenceState {
+        let matching = MatchState {
+            dscp: vec![46],
+            ..MatchState::default()
+        };
+        SequenceState {
+            policy: "app-route".to_owned(),
+            path: Some("sla voice, prefer mpls, strict".to_owned()),
+            inspect: true,
+            ..sequence(Some(11), matching)
         }
     }
 
@@ -273,7 +293,11 @@ mod tests {
             system_ip: [10, 255, 0, 1].into(),
             colors: words(&["biz-internet", "default"]),
             tunnels: vec![tunnel("biz-internet", "up"), tunnel("default", "down")],
-            sequences: vec![sequence(Some(1), matching), sequence(None, MatchState::default())],
+            sequences: vec![
+                called(),
+                sequence(Some(1), matching),
+                sequence(None, MatchState::default()),
+            ],
         };
         let shown = Shown {
             folder: PathBuf::from("runs/lab-demo"),
@@ -300,9 +324,10 @@ tunnels
   edge-near  -   default       down   61.3 s            1     100           -      -      -          -  1234        56
 
 policies in force
-  edge       VPN  direction     sequence  matches                                                  action                       packets  octets
-  edge-near  10   from-service  1         udp to 10.244.1.2/32|10.244.1.3/32 and 1 more port 8081  accept on biz-internet only        7     700
-  edge-near  10   from-service  default   anything                                                 accept                             7     700
+  edge       VPN  policy     direction     sequence  matches                                                  action                                             packets  octets
+  edge-near  10   app-route  from-service  11        dscp 46                                                  accept: sla voice, prefer mpls, strict, inspected        7     700
+  edge-near  10   data       from-service  1         udp to 10.244.1.2/32|10.244.1.3/32 and 1 more port 8081  accept: biz-internet (restrict)                          7     700
+  edge-near  10   data       from-service  default   anything                                                 accept                                                   7     700
 ";
         assert_eq!(tables(&shown), expected);
         let idle = SiteState {

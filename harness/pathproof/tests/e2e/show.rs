@@ -106,7 +106,7 @@ pub fn shows_sites_tunnels_and_policies() {
         "edge-far",
         "10.255.0.2",
         "2 of 2",
-        "accept on biz-internet only",
+        "accept: biz-internet (restrict)",
         "from-service",
         "8080",
         "default   anything",

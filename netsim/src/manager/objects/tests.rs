@@ -55,12 +55,14 @@ fn what_is_referenced_is_not_deleted() {
         .to_string();
     assert_eq!(error, "list servers is referenced by definition steer");
     let error = objects
-        .delete_definition(&ids.definition.to_string())
+        .delete_definition(DefinitionKind::Data, &ids.definition.to_string())
         .unwrap_err()
         .to_string();
     assert_eq!(error, "definition steer is referenced by vSmart policy central");
     objects.delete_policy(&ids.policy.to_string()).unwrap();
-    objects.delete_definition(&ids.definition.to_string()).unwrap();
+    objects
+        .delete_definition(DefinitionKind::Data, &ids.definition.to_string())
+        .unwrap();
     objects.delete_list(kind, &ids.servers.to_string()).unwrap();
 }
 
@@ -124,4 +126,82 @@ fn a_refused_object_leaves_no_trace() {
         format!("assembly 1: definitionId: Invalid ref {definition}")
     );
     assert_eq!(objects.policies().count(), 0);
+}
+
+#[test]
+fn an_app_probe_class_is_held_by_its_sla_class_and_that_by_its_sequences() {
+    let mut store = Store::default();
+    let objects = store.objects_for_creation();
+    let probe = put_list(
+        objects,
+        "appprobe",
+        "probe",
+        json!([{"forwardingClass": "voice"}]),
+    );
+    let class = put_list(
+        objects,
+        "sla",
+        "voice",
+        json!([{"loss": "1", "appProbeClass": probe}]),
+    );
+    let sites = put_list(objects, "site", "sites", json!([{"siteId": "1"}]));
+    let vpns = put_list(objects, "vpn", "vpns", json!([{"vpn": "10"}]));
+    let actions = json!([{"type": "slaClass", "parameter": [{"field": "name", "ref": class}]}]);
+    let sequences = json!([fixture::app_route_sequence(1, json!([]), actions)]);
+    let definition = fixture::put_app_route(objects, "steer", sequences, Some(class));
+    let assembly = fixture::app_route_assembly(definition, sites, vpns);
+    let policy = fixture::put_policy(objects, "central", json!([assembly]));
+
+    let properties = |id| {
+        objects.references()[&id]
+            .iter()
+            .map(|found| found.property)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(properties(class), ["name", "defaultAction"]);
+    assert_eq!(properties(probe), ["appProbeClass"]);
+    let expected = [probe, class, sites, vpns, definition, policy];
+    assert_eq!(objects.parts_of(policy), BTreeSet::from(expected));
+    let kind = list::kind("appprobe").unwrap();
+    let error = objects.delete_list(kind, &probe.to_string()).unwrap_err();
+    assert_eq!(error.to_string(), "list probe is referenced by list voice");
+}
+
+#[test]
+fn references_of_app_route_lead_to_classes() {
+    let mut objects = Objects::default();
+    let sites = put_list(&mut objects, "site", "s", json!([{"siteId": "1"}]));
+    let default = fixture::parse_app_route("d", json!([]), Some(sites)).unwrap();
+    let error = objects.put_definition(default).unwrap_err().to_string();
+    assert_eq!(error, format!("defaultAction: Invalid ref {sites}"));
+    let actions = json!([{"type": "slaClass", "parameter": [{"field": "name", "ref": sites}]}]);
+    let sequences = json!([fixture::app_route_sequence(2, json!([]), actions)]);
+    let sequence = fixture::parse_app_route("d", sequences, None).unwrap();
+    let error = objects.put_definition(sequence).unwrap_err().to_string();
+    assert_eq!(error, format!("SeqID 2: field name: Invalid ref {sites}"));
+    let class = parse_list("sla", "c", json!([{"loss": "1", "appProbeClass": sites}])).unwrap();
+    let error = objects.put_list(class).unwrap_err().to_string();
+    assert_eq!(error, format!("entry 1: appProbeClass: Invalid ref {sites}"));
+    assert_eq!(objects.lists().count(), 1);
+}
+
+#[test]
+fn an_assembly_names_a_definition_of_its_type() {
+    let mut objects = Objects::default();
+    let sites = put_list(&mut objects, "site", "s", json!([{"siteId": "1"}]));
+    let vpns = put_list(&mut objects, "vpn", "v", json!([{"vpn": "1"}]));
+    let data = fixture::put_definition(&mut objects, "same", json!([]));
+    let app_route = fixture::put_app_route(&mut objects, "same", json!([]), None);
+    for assembly in [
+        fixture::app_route_assembly(data, sites, vpns),
+        fixture::assembly(app_route, "all", sites, vpns),
+    ] {
+        let policy = parse_policy("p", json!([assembly])).unwrap();
+        assert!(objects.put_policy(policy).is_err(), "{assembly}");
+    }
+    assert!(
+        objects
+            .definition(DefinitionKind::Data, &app_route.to_string())
+            .is_err()
+    );
 }

@@ -9,6 +9,7 @@ mod objects;
 mod policies;
 mod refusal;
 mod rows;
+mod steering;
 mod tasks;
 mod tunnels;
 
@@ -47,6 +48,12 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/device/bfd/sessions", get(tunnels::sessions))
         .route("/device/bfd/summary", get(tunnels::summary))
         .route("/device/app-route/statistics", get(tunnels::app_route))
+        .route("/device/app-route/sla-class", get(steering::sla_classes))
+        .route(
+            "/device/policy/approutepolicyfilter",
+            get(steering::app_route_counters),
+        )
+        .route("/device/policy/datapolicyfilter", get(steering::data_counters))
         .route("/device/tunnel/statistics", get(tunnels::statistics))
         .route("/device/action/status/tasks", get(tasks::running))
         .route(

@@ -108,12 +108,14 @@ pub(super) async fn delete_list(
 
 /// `GET …/definition/{kind}`: without what they consist of, as the product does.
 pub(super) async fn definitions(State(app): Shared, Path(kind): Path<String>, uri: Uri) -> Answer {
-    if definition_kind(&kind, &uri)? == DefinitionKind::NotEmulated {
+    if definition::is_refused(&kind) {
         return Ok(Json(json!({ "data": [] })));
     }
+    let kind = definition_kind(&kind, &uri)?;
     let store = app.store();
     let uses = Uses::of(&store);
-    let rows = store.objects().definitions().map(|definition| {
+    let of_kind = (store.objects().definitions()).filter(|definition| definition.kind() == kind);
+    let rows = of_kind.map(|definition| {
         let mut row = definition_row(definition, &uses);
         for key in ["sequences", "defaultAction"] {
             row.as_object_mut().and_then(|row| row.remove(key));
@@ -130,9 +132,9 @@ pub(super) async fn definition(
     Path((kind, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Answer {
-    emulated_definition_kind(&kind, &uri)?;
+    let kind = definition_kind(&kind, &uri)?;
     let store = app.store();
-    let definition = store.objects().definition(&id)?;
+    let definition = store.objects().definition(kind, &id)?;
     Ok(Json(definition_row(definition, &Uses::of(&store))))
 }
 
@@ -144,11 +146,11 @@ pub(super) async fn create_definition(
     uri: Uri,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    emulated_definition_kind(&kind, &uri)?;
+    let kind = definition_kind(&kind, &uri)?;
     let body = ObjectBody::new(body)?;
     let mut store = app.store();
     let objects = store.objects_for_creation();
-    let definition = definition::parse(Uuid::new_v4(), &body, objects.stamp_new(&caller))?;
+    let definition = definition::parse(kind, Uuid::new_v4(), &body, objects.stamp_new(&caller))?;
     let (id, name) = (definition.id, definition.name.clone());
     objects.put_definition(definition)?;
     app.activity.record(Event::Created {
@@ -167,11 +169,11 @@ pub(super) async fn replace_definition(
     uri: Uri,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    emulated_definition_kind(&kind, &uri)?;
+    let kind = definition_kind(&kind, &uri)?;
     let body = ObjectBody::new(body)?;
     let mut store = app.store();
-    let old = store.objects().definition(&id)?;
-    let definition = definition::parse(old.id, &body, old.stamp.updated(&caller))?;
+    let old = store.objects().definition(kind, &id)?;
+    let definition = definition::parse(kind, old.id, &body, old.stamp.updated(&caller))?;
     let (id, name) = (definition.id, definition.name.clone());
     let edited = store.edit(&caller, id, body.process_id(), |objects| {
         objects.put_definition(definition)
@@ -190,8 +192,8 @@ pub(super) async fn delete_definition(
     Path((kind, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<(), Refusal> {
-    emulated_definition_kind(&kind, &uri)?;
-    let name = app.store().delete_definition(&id)?;
+    let kind = definition_kind(&kind, &uri)?;
+    let name = app.store().delete_definition(kind, &id)?;
     app.activity.record(Event::Deleted {
         kind: ObjectKind::Definition,
         name,
@@ -204,12 +206,8 @@ fn list_kind(kind: &str, uri: &Uri) -> Result<&'static ListKind, Refusal> {
 }
 
 fn definition_kind(kind: &str, uri: &Uri) -> Result<DefinitionKind, Refusal> {
-    definition::kind(kind).ok_or_else(|| Refusal::NoPath(uri.path().to_owned()))
-}
-
-fn emulated_definition_kind(kind: &str, uri: &Uri) -> Result<(), Refusal> {
-    match definition_kind(kind, uri)? {
-        DefinitionKind::Data => Ok(()),
-        DefinitionKind::NotEmulated => Err(Refusal::DefinitionKind(kind.to_owned())),
+    if definition::is_refused(kind) {
+        return Err(Refusal::DefinitionKind(kind.to_owned()));
     }
+    definition::kind(kind).ok_or_else(|| Refusal::NoPath(uri.path().to_owned()))
 }

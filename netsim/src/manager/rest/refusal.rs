@@ -110,9 +110,11 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
         }
         StoreError::Object(
             ObjectError::DanglingInSequence { .. }
+            | ObjectError::DanglingInDefaultAction { .. }
             | ObjectError::DanglingInAssembly { .. }
             | ObjectError::Compile(_),
         ) => (BAD, "Invalid policy", "POLICY0004"),
+        StoreError::Object(ObjectError::DanglingInList { .. }) => (BAD, "Invalid policy list", "POLICY0002"),
         StoreError::Locked => (BAD, "Template locked in edit mode.", "TEMPLATE0001"),
         StoreError::EditExpired(_) => (BAD, "Template edit request has expired", "TEMPLATE0002"),
         StoreError::NotActive(_) => (BAD, "Policy is not activated", "POLICY0006"),

@@ -27,7 +27,7 @@ pub(super) struct Which {
     device_id: String,
 }
 
-type OneDevice = Result<Query<Which>, QueryRejection>;
+pub(super) type OneDevice = Result<Query<Which>, QueryRejection>;
 
 /// `GET /dataservice/device/bfd/sessions?deviceId=`.
 pub(super) async fn sessions(State(app): Shared, which: OneDevice) -> Answer {
@@ -141,11 +141,16 @@ async fn rows(app: &App, which: OneDevice, row: impl Fn(&App, &Device, &TunnelRe
 }
 
 async fn ask(app: &App, which: OneDevice) -> Result<(&Device, Vec<TunnelReport>), Refusal> {
+    let device = device(app, which)?;
+    Ok((device, app.telemetry.tunnels(device.site_id).await?))
+}
+
+/// The device that is asked.
+pub(super) fn device(app: &App, which: OneDevice) -> Result<&Device, Refusal> {
     let Query(Which { device_id }) = which.map_err(Refusal::Query)?;
     let asked = |device: &&Device| device.system_ip.to_string() == device_id;
     let device = app.devices.iter().find(asked);
-    let device = device.ok_or(Refusal::NoDevice(device_id))?;
-    Ok((device, app.telemetry.tunnels(device.site_id).await?))
+    device.ok_or(Refusal::NoDevice(device_id))
 }
 
 /// What all rows of tunnels have: the device, and where the tunnel begins and ends.

@@ -19,6 +19,7 @@ fn directions_are_those_of_the_api(#[case] text: &str, #[case] expected: PolicyD
     assert_eq!(
         policy.assembly,
         [Assembly {
+            kind: DefinitionKind::Data,
             definition,
             applications: vec![application]
         }]
@@ -26,7 +27,8 @@ fn directions_are_those_of_the_api(#[case] text: &str, #[case] expected: PolicyD
 }
 
 #[rstest]
-#[case::type_of_assembly("type", json!("appRoute"), "assembly 1: type `appRoute`: only `data` is emulated")]
+#[case::type_of_assembly("type", json!("control"), "assembly 1: type `control`: only `data` and `appRoute` are emulated")]
+#[case::way_of_app_route("type", json!("appRoute"), "assembly 1: direction: appRoute applies to traffic from the service only")]
 #[case::no_entry("entries", json!([]), "assembly 1: entries: at least one is needed")]
 #[case::not_an_id("definitionId", json!("x"), "assembly 1: `x` is not an id")]
 #[case::unknown_key("x", json!(1), "policyDefinition: unknown field `x`, expected one of `definitionId`, `type`, `entries`")]
@@ -37,6 +39,31 @@ fn a_refused_assembly_is_named(#[case] key: &str, #[case] value: Value, #[case] 
         parse_policy("p", json!([assembly])).unwrap_err().to_string(),
         message
     );
+}
+
+#[rstest]
+#[case::unsaid(json!({}), true)]
+#[case::said(json!({"direction": "service"}), true)]
+#[case::another(json!({"direction": "tunnel"}), false)]
+fn app_route_is_from_the_service(#[case] mut entry: Value, #[case] accepted: bool) {
+    let [definition, sites, vpns] = [(); 3].map(|()| Uuid::new_v4());
+    entry["siteLists"] = json!([sites]);
+    entry["vpnLists"] = json!([vpns]);
+    let assembly = json!({"definitionId": definition, "type": "appRoute", "entries": [entry]});
+    let policy = parse_policy("p", json!([assembly]));
+    let directions = policy.map(|policy| policy.assembly[0].applications[0].direction);
+    assert_eq!(directions.ok(), accepted.then_some(PolicyDirection::FromService));
+}
+
+#[test]
+fn data_needs_a_direction() {
+    let mut assembly = assembly(Uuid::new_v4(), "all", Uuid::new_v4(), Uuid::new_v4());
+    assembly["entries"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("direction");
+    let error = parse_policy("p", json!([assembly])).unwrap_err();
+    assert_eq!(error.to_string(), "assembly 1: direction is missing");
 }
 
 #[test]
