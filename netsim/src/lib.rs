@@ -1,13 +1,15 @@
 //! The emulated SD-WAN: namespaces, fabric, capture, and the Manager that programs it.
 //!
 //! Owns everything between the Kubernetes nodes of a lab: [`netns`] holds the namespaces, [`fabric`] wires and
-//! steers them by netlink, [`bfd`] probes the tunnels, [`impair`] makes the lines worse, [`capture`] watches every
+//! steers them by netlink, [`encap`] encrypts and
+//! encapsulates, [`bfd`] probes the tunnels, [`impair`] makes the lines worse, [`capture`] watches every
 //! packet, [`manager`] is the API through which alone [`policy`] gets in and [`telemetry`] gets out. It knows nothing
 //! of scenarios, Kubernetes or verdicts.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bfd;
 pub mod capture;
+pub mod encap;
 pub mod fabric;
 pub mod impair;
 pub mod manager;

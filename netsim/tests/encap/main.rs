@@ -1,0 +1,192 @@
+//! Encapsulations against the real kernel: packets cross them, and the underlay is watched.
+//!
+//! The whole program runs inside private namespaces, so it needs no root and leaves nothing. What this kernel cannot
+//! do is counted as ignored, with the kernel's reason.
+#![allow(clippy::unwrap_used)]
+
+mod carry;
+mod lab;
+mod secrecy;
+mod sizes;
+
+use std::future::Future;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use netsim::encap::{Abilities, Ability, Encapsulation, Means, Underlay};
+use netsim::netns::private;
+
+/// An encapsulation, who does it, and what is below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    encapsulation: Encapsulation,
+    means: Means,
+    underlay: Underlay,
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials()).exit_code();
+    }
+    // Counted as ignored, not as passed, where namespaces are refused.
+    if let Err(error) = private::run(|_| 0) {
+        eprintln!("skipped: {:#}", anyhow::Error::new(error));
+        let ignored = trials().into_iter().map(|trial| trial.with_ignored_flag(true));
+        return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
+    }
+    let tests = move |signals: &private::Signals| {
+        signals.end_process_at_first();
+        u8::from(libtest_mimic::run(&arguments, trials()).has_failed())
+    };
+    match private::run(tests) {
+        Ok(0) => std::process::ExitCode::SUCCESS,
+        _ => std::process::ExitCode::FAILURE,
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let kinds = [
+        (Encapsulation::Vxlan, Means::Kernel),
+        (Encapsulation::Gre, Means::Kernel),
+        (Encapsulation::Wireguard, Means::Kernel),
+        (Encapsulation::Wireguard, Means::Userspace),
+        (Encapsulation::Ipsec, Means::Kernel),
+    ];
+    let with_underlay = |underlay| {
+        kinds.map(|(encapsulation, means)| Case {
+            encapsulation,
+            means,
+            underlay,
+        })
+    };
+    [Underlay::V4, Underlay::V6]
+        .into_iter()
+        .flat_map(with_underlay)
+        .collect()
+}
+
+impl Case {
+    fn name(self) -> String {
+        let means = match (self.encapsulation, self.means) {
+            (Encapsulation::Wireguard, Means::Userspace) => "userspace_",
+            (Encapsulation::Wireguard, Means::Kernel) => "kernel_",
+            _ => "",
+        };
+        let underlay = match self.underlay {
+            Underlay::V4 => "ipv4",
+            Underlay::V6 => "ipv6",
+        };
+        format!("{means}{}_over_{underlay}", self.encapsulation)
+    }
+
+    /// Why this kernel cannot do it, if so.
+    fn missing(self, abilities: &Abilities) -> Option<String> {
+        let ability = match (self.encapsulation, self.means) {
+            (Encapsulation::Vxlan, _) | (_, Means::Userspace) => return None,
+            (Encapsulation::Gre, _) => &abilities.gre,
+            (Encapsulation::Wireguard, _) => &abilities.wireguard,
+            (Encapsulation::Ipsec, _) => &abilities.esp,
+        };
+        match ability {
+            Ability::Available => None,
+            Ability::Missing(reason) => Some(reason.clone()),
+        }
+    }
+}
+
+fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for case in cases() {
+        let name = case.name();
+        trials.push(trial(
+            format!("{name}_carries_ping_and_udp"),
+            case,
+            carry::ping_and_udp,
+        ));
+        trials.push(trial(
+            format!("{name}_carries_tcp_in_bulk"),
+            case,
+            carry::tcp_in_bulk,
+        ));
+        trials.push(trial(
+            format!("{name}_has_the_overhead_that_it_is_said_to_have"),
+            case,
+            sizes::overhead_is_exact,
+        ));
+        trials.push(trial(
+            format!("{name}_hides_what_it_should"),
+            case,
+            secrecy::hides_what_it_should,
+        ));
+        trials.push(trial(
+            format!("{name}_connects_three_edges_pair_by_pair"),
+            case,
+            carry::three_edges,
+        ));
+    }
+    let userspace = Case {
+        encapsulation: Encapsulation::Wireguard,
+        means: Means::Userspace,
+        underlay: Underlay::V4,
+    };
+    let by_kernel = Case {
+        means: Means::Kernel,
+        ..userspace
+    };
+    trials.push(trial(
+        "userspace_wireguard_loses_nothing_while_it_changes_keys".to_owned(),
+        userspace,
+        carry::rekeying,
+    ));
+    for case in [userspace, by_kernel] {
+        let name = case.name();
+        trials.push(trial(
+            format!("{name}_passes_nothing_with_a_wrong_key"),
+            case,
+            secrecy::a_wrong_key_passes_nothing,
+        ));
+        trials.push(trial(
+            format!("{name}_refuses_the_address_of_another_peer"),
+            case,
+            secrecy::another_peers_address_is_refused,
+        ));
+        trials.push(trial(
+            format!("{name}_ends_cleanly_and_starts_again"),
+            case,
+            carry::ends_and_starts_again,
+        ));
+    }
+    let mixed = Case { ..by_kernel };
+    trials.push(trial(
+        "userspace_and_kernel_wireguard_understand_each_other".to_owned(),
+        mixed,
+        carry::mixed_means,
+    ));
+    trials.push(trial(
+        "ipsec_drops_what_comes_in_unencrypted".to_owned(),
+        Case {
+            encapsulation: Encapsulation::Ipsec,
+            ..by_kernel
+        },
+        secrecy::ipsec_drops_cleartext,
+    ));
+    trials
+}
+
+fn trial<F: Future<Output = ()>>(
+    name: String,
+    case: Case,
+    test: impl Fn(Case) -> F + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let runtime = tokio::runtime::Runtime::new().map_err(Failed::from)?;
+        runtime.block_on(async {
+            let abilities = Abilities::probe().await?;
+            if let Some(reason) = case.missing(&abilities) {
+                return Ok(Completion::ignored_with(reason));
+            }
+            test(case).await;
+            Ok(Completion::Completed)
+        })
+    })
+}
