@@ -8,6 +8,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bfd;
+pub mod capabilities;
 pub mod capture;
 pub mod encap;
 pub mod fabric;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use inject::Injector;
-pub(crate) use port::open_port;
+pub(crate) use port::{open_port, probe_ring};
 pub use ring::{RingSize, SocketCount};
 
 use crate::fabric::{Host, HostError, Mac};

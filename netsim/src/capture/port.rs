@@ -5,7 +5,8 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use super::ring::{bind, check, set_option};
+use super::RingSize;
+use super::ring::{Ring, bind, check, set_option};
 
 /// PACKET_IGNORE_OUTGOING of linux/if_packet.h, Linux 4.20.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
@@ -25,4 +26,12 @@ pub(crate) fn open_port(interface_index: u32) -> io::Result<OwnedFd> {
     set_option(&socket, PACKET_IGNORE_OUTGOING, &1_i32)?;
     bind(&socket, interface_index)?;
     Ok(socket)
+}
+
+/// Opens a ring on the loopback interface of the calling thread's namespace, and closes it.
+///
+/// # Errors
+/// The kernel's answer.
+pub(crate) fn probe_ring() -> io::Result<()> {
+    Ring::open(1, RingSize::of_bytes(4096)).map(drop)
 }

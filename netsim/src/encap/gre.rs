@@ -28,7 +28,7 @@ const TTL: u8 = 64;
 /// A GRE device and the one edge behind it.
 #[derive(Debug, Clone)]
 pub struct GretapSpec {
-    /// Interface name, at most 15 bytes.
+    /// Interface name, at most 15 bytes; the kernel has `gre0`, `gretap0`, `erspan0` and `ip6gre0` for itself.
     pub interface: String,
     /// GRE key: the VPN.
     pub key: u32,

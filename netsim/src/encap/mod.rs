@@ -11,6 +11,7 @@ pub mod gre;
 pub mod ipsec;
 pub mod keys;
 mod link;
+pub(crate) mod message;
 mod overhead;
 pub mod wireguard;
 

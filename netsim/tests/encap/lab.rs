@@ -216,7 +216,7 @@ impl Lab {
     async fn add_gre(&self, edge: usize, mtu: u32) {
         for other in self.others(edge) {
             let spec = GretapSpec {
-                interface: format!("gre{other}"),
+                interface: format!("tun{other}"),
                 key: VNI,
                 local: self.uplink(edge),
                 remote: self.uplink(other),

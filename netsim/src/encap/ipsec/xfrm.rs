@@ -1,6 +1,6 @@
 //! The kernel's IPsec tables, by netlink: linux/xfrm.h.
 //!
-//! Owns the encoding of the two messages that we need and the socket. There is a crate, netlink-packet-xfrm, but it
+//! Owns the encoding of the two messages that we need. There is a crate, netlink-packet-xfrm, but it
 //! still stands on versions of its family from 2023.
 
 use std::io;
@@ -9,18 +9,13 @@ use std::net::IpAddr;
 use netlink_sys::protocols::NETLINK_XFRM;
 
 use crate::encap::keys::EspKey;
+use crate::encap::message::{Bytes, CREATE, Requests};
 
 const XFRM_MSG_NEWSA: u16 = 0x10;
 const XFRM_MSG_NEWPOLICY: u16 = 0x13;
 const XFRMA_TMPL: u16 = 5;
 const XFRMA_ALG_AEAD: u16 = 18;
 const XFRMA_REPLAY_ESN_VAL: u16 = 23;
-/// NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL and NLM_F_CREATE of linux/netlink.h.
-const FLAGS: u16 = 0x1 | 0x4 | 0x200 | 0x400;
-/// NLMSG_ERROR: an error, or an acknowledgement when its code is 0.
-const NLMSG_ERROR: u16 = 2;
-/// struct nlmsghdr.
-const HEADER_LEN: usize = 16;
 /// RFC 4106, as the kernel's crypto calls it.
 const ALGORITHM: &[u8] = b"rfc4106(gcm(aes))";
 /// CRYPTO_MAX_ALG_NAME as struct xfrm_algo_aead has it.
@@ -55,60 +50,20 @@ pub(super) struct Policy {
     pub(super) spi: u32,
 }
 
-pub(super) struct XfrmSocket {
-    socket: netlink_sys::Socket,
-    sequence: u32,
-}
+pub(super) struct XfrmSocket(Requests);
 
 impl XfrmSocket {
     /// Opens a socket in the calling thread's network namespace.
     pub(super) fn open() -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(NETLINK_XFRM)?;
-        socket.bind_auto()?;
-        Ok(Self { socket, sequence: 0 })
+        Requests::open(NETLINK_XFRM).map(Self)
     }
 
     pub(super) fn add_state(&mut self, state: &State<'_>) -> io::Result<()> {
-        self.request(XFRM_MSG_NEWSA, &usersa(state))
+        self.0.send(XFRM_MSG_NEWSA, CREATE, &usersa(state))
     }
 
     pub(super) fn add_policy(&mut self, policy: &Policy) -> io::Result<()> {
-        self.request(XFRM_MSG_NEWPOLICY, &userpolicy(policy))
-    }
-
-    fn request(&mut self, kind: u16, body: &[u8]) -> io::Result<()> {
-        self.sequence += 1;
-        let mut message = Bytes::default();
-        let len = HEADER_LEN + body.len();
-        message.u32(u32::try_from(len).expect("our messages are short"));
-        message.u16(kind);
-        message.u16(FLAGS);
-        message.u32(self.sequence);
-        message.u32(0);
-        message.octets(body);
-        self.socket.send(&message.0, 0)?;
-        let mut answer = Vec::with_capacity(4096);
-        self.socket.recv(&mut answer, 0)?;
-        errno(&answer)
-    }
-}
-
-/// The code in an answer.
-fn errno(answer: &[u8]) -> io::Result<()> {
-    let field = |at: usize| {
-        answer
-            .get(at..at + 4)
-            .and_then(|field| <[u8; 4]>::try_from(field).ok())
-    };
-    let kind = answer
-        .get(4..6)
-        .map(|field| u16::from_ne_bytes([field[0], field[1]]));
-    match (kind, field(HEADER_LEN)) {
-        (Some(NLMSG_ERROR), Some(code)) => match i32::from_ne_bytes(code) {
-            0 => Ok(()),
-            code => Err(io::Error::from_raw_os_error(-code)),
-        },
-        _ => Err(io::Error::other("an answer that is no acknowledgement")),
+        self.0.send(XFRM_MSG_NEWPOLICY, CREATE, &userpolicy(policy))
     }
 }
 
@@ -200,31 +155,7 @@ fn family(address: IpAddr) -> u16 {
     u16::try_from(family).expect("address families are small numbers")
 }
 
-/// A message under construction; numbers are in the machine's order unless they say otherwise.
-#[derive(Default)]
-struct Bytes(Vec<u8>);
-
 impl Bytes {
-    fn octets(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(octets);
-    }
-
-    fn u16(&mut self, number: u16) {
-        self.octets(&number.to_ne_bytes());
-    }
-
-    fn u32(&mut self, number: u32) {
-        self.octets(&number.to_ne_bytes());
-    }
-
-    fn zeros(&mut self, count: usize) {
-        self.0.resize(self.0.len() + count, 0);
-    }
-
-    fn pad_to(&mut self, boundary: usize) {
-        self.0.resize(self.0.len().next_multiple_of(boundary), 0);
-    }
-
     /// xfrm_address_t.
     fn address(&mut self, address: IpAddr) {
         match address {
@@ -247,15 +178,5 @@ impl Bytes {
     fn unlimited(&mut self) {
         self.octets(&[0xff; 4 * 8]);
         self.zeros(4 * 8);
-    }
-
-    fn attribute(&mut self, kind: u16, value: impl FnOnce(&mut Self)) {
-        let start = self.0.len();
-        self.u16(0);
-        self.u16(kind);
-        value(self);
-        let len = u16::try_from(self.0.len() - start).expect("our attributes are short");
-        self.0[start..start + 2].copy_from_slice(&len.to_ne_bytes());
-        self.pad_to(4);
     }
 }
