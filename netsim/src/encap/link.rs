@@ -8,8 +8,10 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use netlink_packet_route::link::LinkMessage;
+use futures::TryStreamExt;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, State};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
@@ -21,9 +23,12 @@ use crate::netns::Netns;
 /// Indices of our devices count from here.
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(1 << 20);
 
-/// An index that no other device has.
+/// How long the kernel may take to notice a carrier: milliseconds, unless others make and end namespaces meanwhile.
+const CARRIER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// An index that no other device has, and the one behind it, for the far end of a link.
 pub(super) fn next_index() -> u32 {
-    NEXT_INDEX.fetch_add(1, Ordering::Relaxed)
+    NEXT_INDEX.fetch_add(2, Ordering::Relaxed)
 }
 
 /// A route netlink connection into a host's namespace.
@@ -56,6 +61,31 @@ impl<'a> Link<'a> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).up().build();
         let set = self.netlink.link().change(message).execute().await;
         set.map_err(|source| self.refused("bring up device", &name, source))
+    }
+
+    /// Waits until a device that is up has noticed that the other end of its link is.
+    pub(super) async fn wait_for_carrier(&self, index: u32, name: &str) -> Result<(), EncapError> {
+        let deadline = Instant::now() + CARRIER_DEADLINE;
+        loop {
+            let found = self
+                .netlink
+                .link()
+                .get()
+                .match_index(index)
+                .execute()
+                .try_next()
+                .await;
+            let link = found.map_err(|source| self.refused("look at device", &name, source))?;
+            let is_up = |attribute: &LinkAttribute| *attribute == LinkAttribute::OperState(State::Up);
+            if link.is_some_and(|link| link.attributes.iter().any(is_up)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let late = io::Error::from(io::ErrorKind::TimedOut);
+                return Err(self.failed("wait for the carrier of device", &name, late));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Lets a device have IPv6 addresses, and nothing that comes of them: no link-local address, no duplicate

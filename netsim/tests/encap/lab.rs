@@ -1,6 +1,7 @@
 //! Edges around one transport, and a tunnel of any encapsulation between them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use netlink_packet_route::neighbour::NeighbourFlags;
 use netlink_packet_route::route::RouteScope;
@@ -8,11 +9,12 @@ use netsim::encap::gre::{GretapSpec, add_gretap};
 use netsim::encap::ipsec::{self, IpsecPeer};
 use netsim::encap::keys::{PrivateKey, RunSecret};
 use netsim::encap::wireguard::{Wireguard, WireguardPeer, WireguardSpec, establish_by};
-use netsim::encap::{Encapsulation, Means, Underlay, ip_overhead};
+use netsim::encap::{EncapError, Encapsulation, Means, Underlay, ip_overhead};
 use netsim::fabric::{Forwarding, Host, LinkEnd, Mac};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkVxlan, RouteMessageBuilder};
 
 use super::Case;
+use super::carry::bind;
 
 pub const PATH_MTU: u32 = 1500;
 const VNI: u32 = 10;
@@ -69,7 +71,34 @@ impl Lab {
         for edge in 0..edges {
             lab.attach(edge, edges).await;
         }
+        lab.wait_for_carrier();
         lab
+    }
+
+    /// Waits until the underlay carries packets every way. A link whose two ends have the same index, as the first
+    /// one of two hosts has, may take a second for that.
+    fn wait_for_carrier(&self) {
+        let sockets: Vec<UdpSocket> = (0..self.edges.len())
+            .map(|edge| bind(&self.edges[edge], self.uplink(edge), 6999))
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for (from, sender) in sockets.iter().enumerate() {
+            for to in self.others(from) {
+                let receiver = &sockets[to];
+                receiver
+                    .set_read_timeout(Some(Duration::from_millis(20)))
+                    .unwrap();
+                loop {
+                    assert!(Instant::now() < deadline, "nothing goes from {from} to {to}");
+                    sender.send_to(&[octet(from)], (self.uplink(to), 6999)).ok();
+                    let mut buffer = [0; 8];
+                    let arrived = receiver.recv(&mut buffer).is_ok();
+                    if arrived && buffer[0] == octet(from) {
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     pub fn uplink(&self, edge: usize) -> IpAddr {
@@ -166,9 +195,19 @@ impl Lab {
     }
 
     pub async fn add_wireguard(&mut self, edge: usize, means: Means, spec: &WireguardSpec) {
-        let wireguard = establish_by(means, &self.edges[edge], spec).await.unwrap();
+        self.try_wireguard(edge, means, spec).await.unwrap();
+    }
+
+    pub async fn try_wireguard(
+        &mut self,
+        edge: usize,
+        means: Means,
+        spec: &WireguardSpec,
+    ) -> Result<(), EncapError> {
+        let wireguard = establish_by(means, &self.edges[edge], spec).await?;
         assert_eq!(wireguard.means(), means);
         self.wireguards.push(wireguard);
+        Ok(())
     }
 
     pub fn protect(&self, edge: usize) {

@@ -95,35 +95,45 @@ impl Case {
 }
 
 fn trials() -> Vec<Trial> {
-    let mut trials = Vec::new();
-    for case in cases() {
-        let name = case.name();
-        trials.push(trial(
-            format!("{name}_carries_ping_and_udp"),
-            case,
-            carry::ping_and_udp,
-        ));
-        trials.push(trial(
-            format!("{name}_carries_tcp_in_bulk"),
-            case,
-            carry::tcp_in_bulk,
-        ));
-        trials.push(trial(
+    let mut trials: Vec<Trial> = cases().into_iter().flat_map(of_every_encapsulation).collect();
+    trials.extend(of_wireguard());
+    let ipsec = Case {
+        encapsulation: Encapsulation::Ipsec,
+        means: Means::Kernel,
+        underlay: Underlay::V4,
+    };
+    trials.push(trial(
+        "ipsec_drops_what_comes_in_unencrypted",
+        ipsec,
+        secrecy::ipsec_drops_cleartext,
+    ));
+    trials
+}
+
+fn of_every_encapsulation(case: Case) -> Vec<Trial> {
+    let name = case.name();
+    vec![
+        trial(format!("{name}_carries_ping_and_udp"), case, carry::ping_and_udp),
+        trial(format!("{name}_carries_tcp_in_bulk"), case, carry::tcp_in_bulk),
+        trial(
             format!("{name}_has_the_overhead_that_it_is_said_to_have"),
             case,
             sizes::overhead_is_exact,
-        ));
-        trials.push(trial(
+        ),
+        trial(
             format!("{name}_hides_what_it_should"),
             case,
             secrecy::hides_what_it_should,
-        ));
-        trials.push(trial(
+        ),
+        trial(
             format!("{name}_connects_three_edges_pair_by_pair"),
             case,
             carry::three_edges,
-        ));
-    }
+        ),
+    ]
+}
+
+fn of_wireguard() -> Vec<Trial> {
     let userspace = Case {
         encapsulation: Encapsulation::Wireguard,
         means: Means::Userspace,
@@ -133,11 +143,23 @@ fn trials() -> Vec<Trial> {
         means: Means::Kernel,
         ..userspace
     };
-    trials.push(trial(
-        "userspace_wireguard_loses_nothing_while_it_changes_keys".to_owned(),
-        userspace,
-        carry::rekeying,
-    ));
+    let mut trials = vec![
+        trial(
+            "userspace_wireguard_loses_nothing_while_it_changes_keys",
+            userspace,
+            carry::rekeying,
+        ),
+        trial(
+            "userspace_wireguard_ends_cleanly_and_starts_again",
+            userspace,
+            carry::ends_and_starts_again,
+        ),
+        trial(
+            "userspace_and_kernel_wireguard_understand_each_other",
+            by_kernel,
+            carry::mixed_means,
+        ),
+    ];
     for case in [userspace, by_kernel] {
         let name = case.name();
         trials.push(trial(
@@ -150,31 +172,12 @@ fn trials() -> Vec<Trial> {
             case,
             secrecy::another_peers_address_is_refused,
         ));
-        trials.push(trial(
-            format!("{name}_ends_cleanly_and_starts_again"),
-            case,
-            carry::ends_and_starts_again,
-        ));
     }
-    let mixed = Case { ..by_kernel };
-    trials.push(trial(
-        "userspace_and_kernel_wireguard_understand_each_other".to_owned(),
-        mixed,
-        carry::mixed_means,
-    ));
-    trials.push(trial(
-        "ipsec_drops_what_comes_in_unencrypted".to_owned(),
-        Case {
-            encapsulation: Encapsulation::Ipsec,
-            ..by_kernel
-        },
-        secrecy::ipsec_drops_cleartext,
-    ));
     trials
 }
 
 fn trial<F: Future<Output = ()>>(
-    name: String,
+    name: impl Into<String>,
     case: Case,
     test: impl Fn(Case) -> F + Send + 'static,
 ) -> Trial {

@@ -33,7 +33,9 @@ pub(super) struct Results {
 impl Results {
     /// Takes a line of the serial line.
     pub(super) fn take(&mut self, line: &str) {
-        let mut words = line.split_whitespace();
+        // What the firmware wrote may stand before the first line.
+        let marked = line.find(BEGIN).or_else(|| line.find(END)).unwrap_or(0);
+        let mut words = line[marked..].split_whitespace();
         match words.next() {
             Some(BEGIN) => self.programs.push(Program {
                 name: words.next().unwrap_or_default().to_owned(),
@@ -163,7 +165,7 @@ mod tests {
     fn tests_count_as_their_lines_say() {
         let results = results(
             "[    2.3] noise of the kernel
-@@begin encap
+\u{1b}c\u{1b}[2J@@begin encap
 running 4 tests
 test one   ... ok
 test two ... ignored (the kernel has no GRE devices)

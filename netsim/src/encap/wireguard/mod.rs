@@ -65,7 +65,8 @@ impl WireguardPeer {
     }
 }
 
-/// A WireGuard device in operation; where it is in user space it ends when this is dropped.
+/// A WireGuard device in operation; where it is in user space it ends when this is dropped, and the kernel removes its
+/// interface some milliseconds later.
 #[derive(Debug)]
 pub struct Wireguard {
     interface: Interface,

@@ -6,7 +6,7 @@
 //! is counted as lost; the thread ends when [`Userspace`] is dropped.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,10 @@ use std::thread::JoinHandle;
 use netlink_packet_route::link::{InfoData, InfoVeth};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recvmmsg,
+    sendmmsg, setsockopt, socket, sockopt,
+};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::WireguardSpec;
@@ -107,13 +110,8 @@ pub(super) async fn establish(
         .map_err(|source| failed("open packet socket behind", source))?;
     let local = SocketAddr::new(spec.underlay, spec.port);
     let underlay = netns
-        .run(|| UdpSocket::bind(local).and_then(|socket| with_room(socket.into())))?
+        .run(|| open_underlay(local).and_then(with_room))?
         .map_err(|source| failed("bind the UDP socket of", source))?;
-    nix::fcntl::fcntl(
-        &underlay,
-        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
-    )
-    .map_err(|errno| failed("use the UDP socket of", errno.into()))?;
     let (woken, wake) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)
         .map_err(|errno| failed("wake the thread of", errno.into()))?;
     let shared = Arc::new(Shared::default());
@@ -124,7 +122,7 @@ pub(super) async fn establish(
         header: ethernet_header(interface),
         inbox: Inbox::new(ETHERNET + ROOM + usize::try_from(spec.mtu).unwrap_or(usize::MAX).min(1 << 16)),
         shared: Arc::clone(&shared),
-        _hidden: hidden,
+        _hidden: hidden.clone(),
     };
     let thread = std::thread::Builder::new()
         .name("wireguard".into())
@@ -137,6 +135,10 @@ pub(super) async fn establish(
     };
     let link = Link::open(host)?;
     link.set_up(interface.index, &spec.interface).await?;
+    // Until then the far end discards what the thread sends.
+    Link::of_netns(&hidden)?
+        .wait_for_carrier(far_index(interface), FAR)
+        .await?;
     for peer in &spec.peers {
         link.add_neighbour(interface.index, peer.address, far_mac(interface))
             .await?;
@@ -181,9 +183,10 @@ async fn add_link(host: &Host, hidden: &Netns, spec: &WireguardSpec) -> Result<I
     Ok(interface)
 }
 
-/// The far end is alone in its namespace, so it may have the same index.
+/// Another index than the near end's: where both have the same, the kernel does not take the link for one whose
+/// carrier is urgent, and may drop what is sent for up to a second (net/core/link_watch.c).
 fn far_index(near: Interface) -> u32 {
-    near.index
+    near.index + 1
 }
 
 fn far_mac(near: Interface) -> Mac {
@@ -196,6 +199,20 @@ fn ethernet_header(near: Interface) -> [u8; 12] {
     header[..6].copy_from_slice(&near.mac.0);
     header[6..].copy_from_slice(&far_mac(near).0);
     header
+}
+
+/// Opens the UDP socket in the calling thread's namespace. The uplink's address may still wait for its carrier.
+fn open_underlay(local: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match local {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Datagram, flags, SockProtocol::Udp)?;
+    // The IPv4 option holds for IPv6 sockets as well, ip(7) and inet6_bind of the kernel.
+    setsockopt(&fd, sockopt::IpFreebind, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(local))?;
+    Ok(fd)
 }
 
 /// Gives a socket as much room as the kernel lets us: beyond net.core.rmem_max and wmem_max only as the host's root.
