@@ -25,22 +25,59 @@ pub(crate) struct Case {
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials()).exit_code();
-    }
     // Counted as ignored, not as passed, where namespaces are refused.
-    if let Err(error) = private::run(|_| 0) {
-        eprintln!("skipped: {:#}", anyhow::Error::new(error));
-        let ignored = trials().into_iter().map(|trial| trial.with_ignored_flag(true));
-        return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
+    let abilities = match private::run(|_| abilities_code()) {
+        Ok(code) => of_code(code),
+        Err(error) => {
+            eprintln!("skipped: {:#}", anyhow::Error::new(error));
+            let ignored = trials()
+                .into_iter()
+                .map(|(_, trial)| trial.with_ignored_flag(true));
+            return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
+        }
+    };
+    if arguments.list {
+        // A runner that starts each test by itself takes from the list what it is to count as ignored.
+        let listed = trials().into_iter().map(|(case, trial)| {
+            let is_missing = case.missing(&abilities).is_some();
+            trial.with_ignored_flag(is_missing)
+        });
+        return libtest_mimic::run(&arguments, listed.collect()).exit_code();
     }
     let tests = move |signals: &private::Signals| {
         signals.end_process_at_first();
-        u8::from(libtest_mimic::run(&arguments, trials()).has_failed())
+        let trials = trials().into_iter().map(|(_, trial)| trial);
+        u8::from(libtest_mimic::run(&arguments, trials.collect()).has_failed())
     };
     match private::run(tests) {
         Ok(0) => std::process::ExitCode::SUCCESS,
         _ => std::process::ExitCode::FAILURE,
+    }
+}
+
+/// What the kernel can do, as an exit code: one bit for each ability.
+fn abilities_code() -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let abilities = runtime.block_on(Abilities::probe()).unwrap();
+    [&abilities.gre, &abilities.wireguard, &abilities.esp]
+        .iter()
+        .zip([1, 2, 4])
+        .map(|(ability, bit)| if ability.is_available() { bit } else { 0 })
+        .sum()
+}
+
+fn of_code(code: u8) -> Abilities {
+    let ability = |bit: u8| match code & bit {
+        0 => Ability::Missing("this kernel lacks it".to_owned()),
+        _ => Ability::Available,
+    };
+    Abilities {
+        gre: ability(1),
+        wireguard: ability(2),
+        esp: ability(4),
     }
 }
 
@@ -94,8 +131,8 @@ impl Case {
     }
 }
 
-fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = cases().into_iter().flat_map(of_every_encapsulation).collect();
+fn trials() -> Vec<(Case, Trial)> {
+    let mut trials: Vec<(Case, Trial)> = cases().into_iter().flat_map(of_every_encapsulation).collect();
     trials.extend(of_wireguard());
     let ipsec = Case {
         encapsulation: Encapsulation::Ipsec,
@@ -110,7 +147,7 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-fn of_every_encapsulation(case: Case) -> Vec<Trial> {
+fn of_every_encapsulation(case: Case) -> Vec<(Case, Trial)> {
     let name = case.name();
     vec![
         trial(format!("{name}_carries_ping_and_udp"), case, carry::ping_and_udp),
@@ -133,7 +170,7 @@ fn of_every_encapsulation(case: Case) -> Vec<Trial> {
     ]
 }
 
-fn of_wireguard() -> Vec<Trial> {
+fn of_wireguard() -> Vec<(Case, Trial)> {
     let userspace = Case {
         encapsulation: Encapsulation::Wireguard,
         means: Means::Userspace,
@@ -180,8 +217,8 @@ fn trial<F: Future<Output = ()>>(
     name: impl Into<String>,
     case: Case,
     test: impl Fn(Case) -> F + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || {
+) -> (Case, Trial) {
+    let trial = Trial::ignorable_test(name, move || {
         let runtime = tokio::runtime::Runtime::new().map_err(Failed::from)?;
         runtime.block_on(async {
             let abilities = Abilities::probe().await?;
@@ -191,5 +228,6 @@ fn trial<F: Future<Output = ()>>(
             test(case).await;
             Ok(Completion::Completed)
         })
-    })
+    });
+    (case, trial)
 }
