@@ -29,7 +29,6 @@ pub struct Findings {
     /// Whether the core profile can run on the embedded lab.
     pub core: bool,
     /// The kernel and its limits.
-    #[serde(flatten)]
     pub capabilities: Capabilities,
     /// Programs of other providers.
     pub programs: Vec<Program>,

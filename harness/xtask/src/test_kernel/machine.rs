@@ -23,6 +23,8 @@ pub(super) struct Plan<'a> {
     pub(super) programs: &'a [Program],
     pub(super) filter: Option<&'a str>,
     pub(super) test_threads: u32,
+    /// Names, or parts of them, of tests that are left out.
+    pub(super) skipped: &'a [&'a str],
 }
 
 /// The programs of busybox that the first process uses, and modprobe(8) for the kernel.
@@ -102,13 +104,17 @@ ifconfig lo up
         writeln!(script, "modprobe {module} || echo module {module} is missing")
             .expect("a String takes everything");
     }
-    let filter = plan.filter.map(quoted).unwrap_or_default();
+    let skipped = plan
+        .skipped
+        .iter()
+        .map(|name| format!("--skip {} ", quoted(name)));
+    let words: String = skipped.chain(plan.filter.map(quoted)).collect();
     for program in plan.programs {
         let (name, threads) = (&program.name, plan.test_threads);
         write!(
             script,
             "echo {BEGIN} {name}
-/tests/{name} --color never --test-threads {threads} {filter} < /dev/null 2> /tmp/talk
+/tests/{name} --color never --test-threads {threads} {words} < /dev/null 2> /tmp/talk
 echo {END} {name} $?
 cat /tmp/talk
 "
@@ -218,11 +224,12 @@ mod tests {
             programs: &programs,
             filter: Some("it's"),
             test_threads: 2,
+            skipped: &["slow"],
         });
         for name in ["one", "two"] {
             assert!(
                 script.contains(&format!(
-                    "/tests/{name} --color never --test-threads 2 'it'\\''s' <"
+                    "/tests/{name} --color never --test-threads 2 --skip 'slow' 'it'\\''s' <"
                 )),
                 "{script}"
             );
