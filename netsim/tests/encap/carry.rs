@@ -1,10 +1,11 @@
 //! What tunnels carry.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use netsim::encap::gre::add_gretap;
 use netsim::encap::{Encapsulation, Means, Underlay};
 use netsim::fabric::Host;
 use nix::sys::socket::{
@@ -14,7 +15,7 @@ use nix::sys::socket::{
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::Case;
-use super::lab::{Lab, PATH_MTU, inside, overlay};
+use super::lab::{Lab, PATH_MTU, inside, octet, overlay};
 
 /// How long anything may take that must arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -231,4 +232,28 @@ pub async fn mixed_means(case: Case) {
         lab.add_vxlan(edge, mtu, |_, edge| inside(edge)).await;
     }
     exchange(&lab, 200);
+}
+
+/// Addresses inside the tunnel are IPv6, for WireGuard's devices and for GRE's.
+pub async fn ipv6_inside(case: Case) {
+    let mut lab = Lab::build(2, case.underlay).await;
+    let inner = |edge: usize| IpAddr::from(Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, octet(edge).into()));
+    for edge in 0..2 {
+        if case.encapsulation == Encapsulation::Gre {
+            let mut spec = lab.gretap_spec(edge, 1 - edge, 1400);
+            (spec.address, spec.peer_address) = (inner(edge), inner(1 - edge));
+            add_gretap(&lab.edges[edge], &spec).await.unwrap();
+        } else {
+            let mut spec = lab.wireguard_spec(edge);
+            spec.address = inner(edge);
+            spec.peers[0].address = inner(1 - edge);
+            lab.add_wireguard(edge, case.means, &spec).await;
+        }
+    }
+    for (from, to) in [(0, 1), (1, 0)] {
+        let receiver = bind(&lab.edges[to], inner(to), 7300);
+        let sender = bind(&lab.edges[from], inner(from), 7300);
+        sender.send_to(b"through", (inner(to), 7300)).unwrap();
+        assert_eq!(receiver.recv(&mut [0; 64]).unwrap(), 7, "from {from} to {to}");
+    }
 }

@@ -254,18 +254,22 @@ impl Lab {
 
     async fn add_gre(&self, edge: usize, mtu: u32) {
         for other in self.others(edge) {
-            let spec = GretapSpec {
-                interface: format!("tun{other}"),
-                key: VNI,
-                local: self.uplink(edge),
-                remote: self.uplink(other),
-                mac: mac(5, edge),
-                address: overlay(edge).into(),
-                peer_mac: mac(5, other),
-                peer_address: overlay(other).into(),
-                mtu,
-            };
+            let spec = self.gretap_spec(edge, other, mtu);
             add_gretap(&self.edges[edge], &spec).await.unwrap();
+        }
+    }
+
+    pub fn gretap_spec(&self, edge: usize, other: usize, mtu: u32) -> GretapSpec {
+        GretapSpec {
+            interface: format!("tun{other}"),
+            key: VNI,
+            local: self.uplink(edge),
+            remote: self.uplink(other),
+            mac: mac(5, edge),
+            address: overlay(edge).into(),
+            peer_mac: mac(5, other),
+            peer_address: overlay(other).into(),
+            mtu,
         }
     }
 }

@@ -139,6 +139,11 @@ fn trials() -> Vec<(Case, Trial)> {
         means: Means::Kernel,
         underlay: Underlay::V4,
     };
+    let gre = Case {
+        encapsulation: Encapsulation::Gre,
+        ..ipsec
+    };
+    trials.push(trial("gre_has_ipv6_addresses_inside", gre, carry::ipv6_inside));
     trials.push(trial(
         "ipsec_drops_what_comes_in_unencrypted",
         ipsec,
@@ -203,6 +208,11 @@ fn of_wireguard() -> Vec<(Case, Trial)> {
             format!("{name}_passes_nothing_with_a_wrong_key"),
             case,
             secrecy::a_wrong_key_passes_nothing,
+        ));
+        trials.push(trial(
+            format!("{name}_has_ipv6_addresses_inside"),
+            case,
+            carry::ipv6_inside,
         ));
         trials.push(trial(
             format!("{name}_refuses_the_address_of_another_peer"),
