@@ -11,6 +11,10 @@ e2e *FLAGS:
 test *FLAGS:
     cargo test {{ FLAGS }}
 
+# The fabric's tests on Debian's cloud kernel under QEMU, which has all encapsulations: just test-kernel wireguard
+test-kernel *WORDS:
+    cargo xtask test-kernel {{ WORDS }}
+
 # What CI runs.
 check:
     bash .ci/run

@@ -13,6 +13,7 @@ use scenario::model::Scenario;
 use scenario::plan::PlanError;
 use verdict::{ExitCode, RunRecord};
 
+use crate::doctor;
 use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
 use crate::lab::limits::NotCarried;
@@ -72,6 +73,12 @@ enum Command {
         /// What varies between runs.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Says what this machine can run, and what to do about the rest.
+    Doctor {
+        /// Prints JSON in place of tables.
+        #[arg(long)]
+        json: bool,
     },
     /// Labs without a timeline.
     Lab {
@@ -163,6 +170,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Check { paths } => check(&select::files(&paths)?),
         Command::Plan { path, seed } => plan(&path, seed),
+        Command::Doctor { json } => doctor(json),
         Command::Lab {
             command: LabCommand::Up { path, options },
         } => lab_up(&path, &options),
@@ -274,6 +282,17 @@ fn plan(path: &Path, seed: u64) -> anyhow::Result<ExitCode> {
             .write_all(host::to_yaml(&plan)?.as_bytes())?;
     }
     Ok(ExitCode::Pass)
+}
+
+fn doctor(json: bool) -> anyhow::Result<ExitCode> {
+    let findings = doctor::examine()?;
+    let text = if json {
+        serde_json::to_string_pretty(&findings)? + "\n"
+    } else {
+        findings.tables()
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(findings.exit_code())
 }
 
 fn lab_up(path: &Path, arguments: &LabArgs) -> anyhow::Result<ExitCode> {

@@ -5,6 +5,7 @@
 //! that is reached through the Kubernetes API and the Manager's API alone.
 
 pub mod cli;
+pub mod doctor;
 pub mod implementation;
 pub mod lab;
 pub mod probe;

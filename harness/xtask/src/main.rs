@@ -3,6 +3,8 @@
 //! `cargo e2e` is `cargo run --package xtask -- e2e`: it builds the harness and, as a program of its own, the
 //! operator that the harness tests, and runs the core conformance profile. More words are passed on.
 
+mod test_kernel;
+
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,8 @@ use std::process::{Command, ExitCode};
 const NOT_RUN: u8 = 70;
 
 const USAGE: &str = "usage: cargo xtask e2e [FLAGS OF pathproof conformance]
-       cargo xtask pathproof [WORDS OF pathproof]";
+       cargo xtask pathproof [WORDS OF pathproof]
+       cargo xtask test-kernel [--install] [FILTER]";
 
 fn main() -> ExitCode {
     let mut words = env::args().skip(1);
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
             build_and_run(&pathproof)
         }
         Some("pathproof") => build_and_run(&rest),
+        Some("test-kernel") => test_kernel::main(rest),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

@@ -8,6 +8,8 @@ pub mod decode;
 #[allow(unsafe_code)]
 mod inject;
 #[allow(unsafe_code)]
+mod port;
+#[allow(unsafe_code)]
 mod ring;
 
 use std::io;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use inject::Injector;
+pub(crate) use port::{open_port, probe_ring};
 pub use ring::{RingSize, SocketCount};
 
 use crate::fabric::{Host, HostError, Mac};

@@ -263,7 +263,7 @@ impl Sender {
     }
 }
 
-fn bind(socket: &OwnedFd, interface_index: u32) -> io::Result<()> {
+pub(super) fn bind(socket: &OwnedFd, interface_index: u32) -> io::Result<()> {
     let every_protocol = u16::try_from(libc::ETH_P_ALL).expect("ETH_P_ALL is 3");
     let address = link_address(interface_index, every_protocol);
     // SAFETY: the pointer is to a sockaddr_ll of the length given.
@@ -284,7 +284,7 @@ pub(super) fn socklen(address: &libc::sockaddr_ll) -> libc::socklen_t {
     libc::socklen_t::try_from(size_of_val(address)).expect("a small structure")
 }
 
-fn set_option<T>(socket: &OwnedFd, option: libc::c_int, value: &T) -> io::Result<()> {
+pub(super) fn set_option<T>(socket: &OwnedFd, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).expect("a small structure");
     // SAFETY: the pointer is to a value of the length given.
     check(unsafe {
@@ -304,7 +304,7 @@ fn align(len: usize) -> usize {
     len.next_multiple_of(libc::TPACKET_ALIGNMENT)
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

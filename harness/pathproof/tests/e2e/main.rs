@@ -95,6 +95,7 @@ fn endings() -> Vec<Trial> {
             usage::empty_profile,
         ),
         trial("the_same_seed_gives_the_same_plan", usage::same_seed_same_plan),
+        trial("doctor_finds_what_labs_need", usage::doctor_finds_what_labs_need),
         trial(
             "an_interrupt_tears_down_and_leaves_nothing",
             kill::interrupt_leaves_nothing,

@@ -54,3 +54,30 @@ pub fn same_seed_same_plan() {
     assert_eq!(plan("7"), plan("7"));
     assert_ne!(plan("7"), plan("8"));
 }
+
+/// These tests run where labs can, so the doctor must say so.
+pub fn doctor_finds_what_labs_need() {
+    let doctor = |words: &[&str]| {
+        let mut command = std::process::Command::new(super::support::pathproof());
+        let output = command.arg("doctor").args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let findings: serde_json::Value = serde_json::from_str(&doctor(&["--json"])).unwrap();
+    assert_eq!(findings["core"], true);
+    let items = findings["capabilities"]["items"].as_array().unwrap();
+    for item in items {
+        let is_there = item["ability"] == "available";
+        let reason = item["ability"]["missing"].as_str();
+        assert!(is_there || item["need"] == "optional", "{item}");
+        assert!(
+            is_there || reason.is_some_and(|reason| !reason.is_empty()),
+            "{item}"
+        );
+    }
+    let tables = doctor(&[]);
+    for name in items.iter().map(|item| item["name"].as_str().unwrap()) {
+        assert!(tables.contains(name), "`{name}` is not in\n{tables}");
+    }
+    assert!(tables.ends_with("the core profile can run on the embedded lab\n"));
+}

@@ -1,0 +1,189 @@
+//! Limits of the machine, as the kernel tells them.
+
+use std::fs;
+
+use nix::sys::resource::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
+
+use super::{Capability, Need};
+use crate::encap::Ability;
+
+/// The oldest kernel that labs run on: major and minor version.
+pub const KERNEL_MIN: (u32, u32) = (5, 10);
+
+/// How much there may be of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Its name, such as `open files`.
+    pub name: String,
+    /// What it bounds.
+    pub bounds: String,
+    /// Its value; `None` where the kernel does not tell.
+    pub value: Option<u64>,
+    /// The unit of the value; empty for plain counts.
+    pub unit: String,
+    /// How to raise it.
+    pub raise: String,
+}
+
+/// The kernel's version, as uname(2) says.
+pub(super) fn kernel() -> String {
+    nix::sys::utsname::uname().map_or_else(
+        |_| "unknown".to_owned(),
+        |names| names.release().to_string_lossy().into_owned(),
+    )
+}
+
+pub(super) fn new_enough(kernel: &str) -> Capability {
+    let mut numbers = kernel
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (major, minor) = KERNEL_MIN;
+    Capability {
+        name: format!("kernel {major}.{minor} or newer"),
+        needed_for: "everything".to_owned(),
+        need: Need::Core,
+        ability: if version >= KERNEL_MIN {
+            Ability::Available
+        } else {
+            Ability::Missing(format!("this is {kernel}: boot a newer one"))
+        },
+    }
+}
+
+/// A limit in a file of one number.
+struct Row {
+    name: &'static str,
+    bounds: &'static str,
+    file: &'static str,
+    unit: &'static str,
+    raise: &'static str,
+}
+
+const FILES: [Row; 6] = [
+    Row {
+        name: "network namespaces",
+        bounds: "hosts of all labs together",
+        file: "/proc/sys/user/max_net_namespaces",
+        unit: "",
+        raise: "sysctl -w user.max_net_namespaces=N",
+    },
+    Row {
+        name: "user namespaces",
+        bounds: "labs of an ordinary user at a time",
+        file: "/proc/sys/user/max_user_namespaces",
+        unit: "",
+        raise: "sysctl -w user.max_user_namespaces=N",
+    },
+    Row {
+        name: "inotify instances",
+        bounds: "programs that watch files",
+        file: "/proc/sys/fs/inotify/max_user_instances",
+        unit: "",
+        raise: "sysctl -w fs.inotify.max_user_instances=N",
+    },
+    Row {
+        name: "socket send buffer",
+        bounds: "one nftables transaction of an ordinary user",
+        file: "/proc/sys/net/core/wmem_max",
+        unit: "octets",
+        raise: "sysctl -w net.core.wmem_max=N",
+    },
+    Row {
+        name: "socket receive buffer",
+        bounds: "bursts through WireGuard in user space",
+        file: "/proc/sys/net/core/rmem_max",
+        unit: "octets",
+        raise: "sysctl -w net.core.rmem_max=N",
+    },
+    Row {
+        name: "processes and threads",
+        bounds: "nodes and pods of all labs together",
+        file: "/proc/sys/kernel/threads-max",
+        unit: "",
+        raise: "sysctl -w kernel.threads-max=N",
+    },
+];
+
+pub(super) fn all() -> Vec<Limit> {
+    let mut limits = vec![
+        limit(
+            "open files",
+            "hosts and sockets of one lab",
+            open_files(),
+            ("", "ulimit -n N"),
+        ),
+        limit(
+            "memory",
+            "captures and hosts: some 0.3 MB for a host, 4 MB for a capture point",
+            available_memory(),
+            ("octets free", "a larger machine"),
+        ),
+        limit(
+            "processors",
+            "how much can be sent without a stall",
+            std::thread::available_parallelism()
+                .ok()
+                .and_then(|count| u64::try_from(count.get()).ok()),
+            ("", "a larger machine"),
+        ),
+    ];
+    limits.extend(
+        FILES
+            .iter()
+            .map(|row| limit(row.name, row.bounds, number_in(row.file), (row.unit, row.raise))),
+    );
+    limits
+}
+
+fn limit(name: &str, bounds: &str, value: Option<u64>, (unit, raise): (&str, &str)) -> Limit {
+    Limit {
+        name: name.to_owned(),
+        bounds: bounds.to_owned(),
+        value,
+        unit: unit.to_owned(),
+        raise: raise.to_owned(),
+    }
+}
+
+fn open_files() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
+}
+
+fn number_in(file: &str) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// MemAvailable of proc_meminfo(5), in octets.
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("5.9.16", false)]
+    #[case("5.10.0-28-amd64", true)]
+    #[case("6.1.0", true)]
+    #[case("4.19.0", false)]
+    #[case("unknown", false)]
+    fn old_kernels_are_refused(#[case] kernel: &str, #[case] fine: bool) {
+        assert_eq!(new_enough(kernel).ability.is_available(), fine);
+    }
+
+    #[test]
+    fn every_linux_tells_its_limits() {
+        for name in ["open files", "memory", "processors"] {
+            let found = all().into_iter().find(|limit| limit.name == name).unwrap();
+            assert!(found.value.is_some_and(|value| value > 0), "{found:?}");
+        }
+    }
+}
