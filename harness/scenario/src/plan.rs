@@ -17,7 +17,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::model::{Cluster, Impairment, PodRef, Protocol, Scenario, ServiceRef, Step};
+use crate::model::{Cluster, Fault, PodRef, Protocol, Scenario, ServiceRef, Step};
 
 /// UDP port of the first transport's VXLAN devices (RFC 7348 section 5); the others count up from it, because
 /// the kernel takes one device for each pair of VNI and port.
@@ -79,9 +79,9 @@ pub struct TransportPlan {
     pub color: String,
     /// UDP port of the VXLAN devices on it.
     pub vxlan_port: u16,
-    /// What is wrong with it from the beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub impair: Option<Impairment>,
+    /// What is wrong with it from the beginning; at most one of a kind in each scope.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// A WAN edge.
@@ -219,7 +219,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
             name: transport.name.clone(),
             color: transport.color.to_string(),
             vxlan_port,
-            impair: transport.impair,
+            faults: transport.faults.clone(),
         })
         .collect();
     let default_transport = transports

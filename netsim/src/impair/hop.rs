@@ -512,7 +512,7 @@ fn copy(impairment: &Impairment) -> Copy {
         || !impairment.jitter.is_zero();
     if impairment.corrupt > Percent::ZERO || impairment.duplicate > Percent::ZERO {
         Copy::Everything
-    } else if is_segmented || impairment.rate.is_some() {
+    } else if is_segmented || impairment.rate.is_some() || impairment.mtu.is_some() {
         Copy::Length
     } else {
         Copy::Nothing

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cidr::{self, Range};
 use super::fields::{Fields, Kind, integer, label, mismatch, named, string};
-use super::{impair, unknown};
+use super::{faults, unknown};
 use crate::document::{Entry, Node, Notes};
 use crate::model::{BfdTiming, COLORS, Cluster, Color, Node as ClusterNode, Site, Topology, Transport};
 use crate::names;
@@ -40,6 +40,7 @@ pub(super) const SITE: Kind = Kind {
     plural: "sites",
     is_word: false,
 };
+const TRANSPORT_KEYS: [&str; 4] = ["color", "impair", "cut", "flap"];
 const CLUSTER: Kind = Kind {
     singular: "cluster",
     plural: "clusters",
@@ -53,7 +54,8 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
         label(notes, &name.value, "the name of the topology")
     });
     let transports_entry = fields.required(notes, "transports");
-    let transports = transports_entry.map(|entry| transports(notes, entry));
+    let sites_entry = fields.required(notes, "sites");
+    let transports = transports_entry.map(|entry| transports(notes, entry, &keys(sites_entry)));
     let default_transport = fields.required(notes, "defaultTransport").and_then(|entry| {
         let text = string(notes, &entry.value, "the name of a transport")?;
         let declared = keys(transports_entry);
@@ -71,7 +73,6 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
     let bfd = fields
         .optional("bfd")
         .map_or(Some(BfdTiming::default()), |entry| bfd(notes, entry));
-    let sites_entry = fields.required(notes, "sites");
     let sites = sites_entry.map(|entry| sites(notes, entry));
     let clusters_entry = fields.required(notes, "clusters");
     let clusters = clusters_entry.map(|entry| clusters(notes, entry, &keys(sites_entry)));
@@ -95,19 +96,16 @@ fn keys(entry: Option<&Entry>) -> Vec<&str> {
         .collect()
 }
 
-fn transports(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
+fn transports(notes: &mut Notes<'_>, entry: &Entry, sites: &[&str]) -> Vec<Transport> {
     let mut first: BTreeMap<Color, &str> = BTreeMap::new();
     let mut transports = Vec::new();
     for entry in named(notes, entry, &TRANSPORT) {
         let name = &entry.key.text;
         let what = format!("transport `{name}`");
-        let Some(fields) = Fields::of(notes, entry.key.span, &entry.value, &what, &["color", "impair"])
-        else {
+        let Some(fields) = Fields::of(notes, entry.key.span, &entry.value, &what, &TRANSPORT_KEYS) else {
             continue;
         };
-        let impair = fields
-            .optional("impair")
-            .and_then(|entry| impair::in_topology(notes, entry));
+        let faults = faults::in_topology(notes, &fields, sites);
         let Some(node) = fields.required(notes, "color").map(|entry| &entry.value) else {
             continue;
         };
@@ -122,7 +120,7 @@ fn transports(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
                 transports.push(Transport {
                     name: name.clone(),
                     color,
-                    impair,
+                    faults,
                 });
             }
         }
