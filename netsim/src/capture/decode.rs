@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use etherparse::{EtherType, NetSlice, SlicedPacket, TransportSlice};
 
 use super::SENTINEL_ETHERTYPE;
+use super::checksum;
 
 /// Octets of a VXLAN header, RFC 7348 section 5.
 const VXLAN_HEADER: usize = 8;
@@ -25,6 +26,8 @@ pub struct Packet<'a> {
     pub destination: SocketAddrV4,
     /// What it carries.
     pub segment: Segment<'a>,
+    /// Whether its checksum is right, or not there yet: one with a flipped bit is not what was sent.
+    pub is_intact: bool,
 }
 
 /// A VXLAN encapsulation.
@@ -105,6 +108,13 @@ fn plain(frame: &[u8]) -> Option<Packet<'_>> {
         return None;
     };
     let (source, destination) = (ip.header().source_addr(), ip.header().destination_addr());
+    let payload = ip.payload();
+    let is_intact = checksum::is_intact(
+        &source.octets(),
+        &destination.octets(),
+        payload.ip_number.0,
+        payload.payload,
+    );
     let (ports, segment) = match sliced.transport? {
         TransportSlice::Udp(udp) => (
             (udp.source_port(), udp.destination_port()),
@@ -125,6 +135,7 @@ fn plain(frame: &[u8]) -> Option<Packet<'_>> {
         source: SocketAddrV4::new(source, ports.0),
         destination: SocketAddrV4::new(destination, ports.1),
         segment,
+        is_intact,
     })
 }
 
