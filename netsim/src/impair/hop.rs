@@ -29,6 +29,8 @@ use crate::netns::{Netns, NetnsError};
 
 /// News taken before packets that are due have their turn again.
 const NEWS_AT_ONCE: usize = 64;
+/// How late a packet may become while news are taken: each costs a microsecond or two, so 64 of them would be felt.
+const LATE_MAX_NS: u64 = 20_000;
 /// Octets of verdicts that are told at once.
 const VERDICTS_MAX: usize = 1 << 15;
 /// How long the thread may take to answer.
@@ -274,21 +276,7 @@ impl Work {
     fn turn(&mut self, woken: &OwnedFd) -> io::Result<()> {
         self.release()?;
         self.end_lines()?;
-        let timeout = self.due.peek().map(|Reverse(due)| {
-            let left = due.at_ns.saturating_sub(now_ns());
-            TimeSpec::from_duration(Duration::from_nanos(left))
-        });
-        let mut fds = [
-            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
-        ];
-        // An interrupted wait is as good as an empty one.
-        ppoll(&mut fds, timeout, None).ok();
-        let has_requests = fds[1].any().unwrap_or(false);
-        if has_requests {
-            let mut wakes = [0; 64];
-            while nix::unistd::read(woken, &mut wakes).is_ok_and(|read| read > 0) {}
-        }
+        self.wait(woken);
         for _ in 0..NEWS_AT_ONCE {
             let Some(news) = self.socket.receive()? else { break };
             match news {
@@ -313,8 +301,39 @@ impl Work {
                 // The kernel answers only verdicts on packets that it has dropped with their interface.
                 News::Answer { .. } => {}
             }
+            if self.is_due(LATE_MAX_NS) {
+                break;
+            }
         }
         self.socket.flush()
+    }
+
+    /// Waits for the next moment, for news or for a request; not at all when a packet is due.
+    fn wait(&self, woken: &OwnedFd) {
+        if self.is_due(0) {
+            return;
+        }
+        let timeout = self.due.peek().map(|Reverse(due)| {
+            let left = due.at_ns.saturating_sub(now_ns());
+            TimeSpec::from_duration(Duration::from_nanos(left))
+        });
+        let mut fds = [
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
+        ];
+        // An interrupted wait is as good as an empty one.
+        ppoll(&mut fds, timeout, None).ok();
+        if fds[1].any().unwrap_or(false) {
+            let mut wakes = [0; 64];
+            while nix::unistd::read(woken, &mut wakes).is_ok_and(|read| read > 0) {}
+        }
+    }
+
+    /// Whether a packet should have left so many nanoseconds ago.
+    fn is_due(&self, late_ns: u64) -> bool {
+        self.due
+            .peek()
+            .is_some_and(|Reverse(due)| due.at_ns + late_ns <= now_ns())
     }
 
     fn release(&mut self) -> io::Result<()> {
