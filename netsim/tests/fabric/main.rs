@@ -27,6 +27,12 @@ fn main() -> std::process::ExitCode {
             "skipped: tests named _by_netem: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM)"
         );
     }
+    if is_emulated() {
+        eprintln!(
+            "skipped: {} by the userspace hop: the processor is emulated",
+            TIMED.join(", ")
+        );
+    }
     // Counted as ignored, not as passed, where namespaces are refused.
     if let Err(error) = private::run(|_| 0) {
         eprintln!("skipped: {:#}", anyhow::Error::new(error));
@@ -137,6 +143,20 @@ fn session_trials() -> Vec<Trial> {
             bfd::a_paused_prober_is_silent,
         ),
     ]
+}
+
+/// Tests that measure how punctual a backend is.
+const TIMED: [&str; 4] = [
+    "a_delay_is_as_long_as_asked_and_heals",
+    "a_line_by_interface_goes_before_one_without",
+    "jitter_spreads_and_loses_nothing",
+    "a_rate_is_as_asked",
+];
+
+/// Whether every instruction is emulated, which takes the userspace hop a millisecond for each packet.
+fn is_emulated() -> bool {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processors.contains("QEMU TCG CPU")
 }
 
 /// Each by each backend; those by netem are ignored where the kernel has none.

@@ -114,6 +114,8 @@ pub struct Check {
     transport: String,
     paths: Vec<(String, String, Path, Expected)>,
     left_out: Vec<String>,
+    /// Who impairs packets of the transport.
+    backends: Vec<String>,
 }
 
 impl Faults {
@@ -356,6 +358,12 @@ impl Faults {
             transport: self.plan.transports[transport].name.clone(),
             paths,
             left_out,
+            backends: self.transports[transport]
+                .impairer
+                .in_use()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -408,7 +416,12 @@ impl Check {
             })?);
         }
         left_out.dedup();
-        Ok(json!({ "transport": self.transport, "paths": self.paths.len(), "not checked": left_out }))
+        Ok(json!({
+            "transport": self.transport,
+            "paths": self.paths.len(),
+            "not checked": left_out,
+            "impaired by": self.backends,
+        }))
     }
 }
 
