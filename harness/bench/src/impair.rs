@@ -3,14 +3,15 @@
 //! Owns the senders and receivers. The two lines take turns, so that other work on the machine meets both.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZeroU64;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use netsim::impair::{Impairer, Impairment, Line, Loss, Percent, schedule};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 
 use crate::figure::{Baseline, Better, Figure, Target, median};
 use crate::sites::{Wire, star_address};
@@ -126,6 +127,10 @@ fn rates(bench: &mut Bench, sending: Duration) -> Result<Vec<Figure>> {
             let goodput = bench.tcp_gigabits(sending / TURNS)? * 1e3 / TCP_PAYLOAD;
             #[allow(clippy::cast_precision_loss, reason = "megabits are far below 2^52")]
             errors.push((goodput / megabits as f64 - 1.0) * 100.0);
+            eprintln!(
+                "DEBUG tcp {megabits}: {goodput} over {}",
+                bench.impairer.overruns()
+            );
         }
         figures.push((tcp, median(errors)));
     }
@@ -213,7 +218,9 @@ impl Bench {
         sender.connect(receiver.local_addr()?)?;
         receiver.set_read_timeout(Some(QUIET))?;
         // Room for a whole train, whatever else keeps its reader from its core.
-        setsockopt(&receiver, sockopt::RcvBuf, &BUFFER)?;
+        if setsockopt(&receiver, sockopt::RcvBufForce, &BUFFER).is_err() {
+            setsockopt(&receiver, sockopt::RcvBuf, &BUFFER)?;
+        }
         Ok((sender, receiver))
     }
 
@@ -253,24 +260,18 @@ impl Bench {
     /// its last.
     fn train_error(&self, rate: NonZeroU64) -> Result<f64> {
         let (sender, receiver) = self.sockets()?;
-        // Received meanwhile, so that the times are those of the arrivals.
-        let receiving = std::thread::spawn(move || -> Result<Duration> {
-            receiver
-                .recv(&mut [0; 2_048])
-                .context("no packet of a train arrived")?;
-            let first = Instant::now();
-            for _ in 1..TRAIN {
-                receiver
-                    .recv(&mut [0; 2_048])
-                    .context("a packet of a train was lost")?;
-            }
-            Ok(first.elapsed())
-        });
+        // The kernel's times: whoever reads the packets may wait for a core longer than a train takes.
+        setsockopt(&receiver, sockopt::ReceiveTimestampns, &true)?;
         let payload = vec![0; usize::try_from(TRAIN_OCTETS - HEADERS)?];
         for _ in 0..TRAIN {
             sender.send(&payload)?;
         }
-        let took = receiving.join().map_err(|_| anyhow!("the receiver panicked"))??;
+        let first = arrival(&receiver).context("no packet of a train arrived")?;
+        let mut last = first;
+        for _ in 1..TRAIN {
+            last = arrival(&receiver).context("a packet of a train was lost")?;
+        }
+        let took = last.saturating_sub(first);
         let asked = schedule::transmission_ns(TRAIN_OCTETS, rate) * u64::from(TRAIN - 1);
         Ok((Duration::from_nanos(asked).as_secs_f64() / took.as_secs_f64() - 1.0) * 100.0)
     }
@@ -316,4 +317,22 @@ impl Bench {
         sending.join().map_err(|_| anyhow!("the sender panicked"))??;
         Ok(lost)
     }
+}
+
+/// When the kernel took the next datagram, in the time since 1970.
+fn arrival(receiver: &UdpSocket) -> Result<Duration> {
+    let mut payload = [0; 2_048];
+    let mut buffers = [IoSliceMut::new(&mut payload)];
+    let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+    let received = recvmsg::<()>(
+        receiver.as_raw_fd(),
+        &mut buffers,
+        Some(&mut control),
+        MsgFlags::empty(),
+    )?;
+    let times = received.cmsgs()?.filter_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+        _ => None,
+    });
+    times.last().context("the kernel told no time of arrival")
 }
