@@ -7,7 +7,7 @@ use std::io::{IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use netsim::impair::{Impairer, Impairment, Line, Loss, Percent, schedule};
@@ -278,23 +278,30 @@ impl Bench {
 
     fn delays(&self, asked: Duration) -> Result<(f64, f64)> {
         let (sender, receiver) = self.sockets()?;
-        let started = Instant::now();
-        let sending = std::thread::spawn(move || -> Result<()> {
+        setsockopt(&receiver, sockopt::ReceiveTimestampns, &true)?;
+        let sending = std::thread::spawn(move || -> Result<Vec<Duration>> {
+            let (started, mut sent) = (Instant::now(), Vec::new());
             for number in 0..PROBES {
                 std::thread::sleep((MS * number).saturating_sub(started.elapsed()));
-                sender.send(&u64::try_from(started.elapsed().as_nanos())?.to_be_bytes())?;
+                sent.push(SystemTime::now().duration_since(UNIX_EPOCH)?);
+                sender.send(&[0; 64])?;
             }
-            Ok(())
+            Ok(sent)
         });
-        let mut more: Vec<f64> = Vec::new();
-        let mut payload = [0; 8];
-        while receiver.recv(&mut payload).is_ok() {
-            let sent = Duration::from_nanos(u64::from_be_bytes(payload));
-            let took = started.elapsed() - sent;
-            more.push((took.as_secs_f64() - asked.as_secs_f64()) * 1e6);
-        }
-        sending.join().map_err(|_| anyhow!("the sender panicked"))??;
-        ensure!(!more.is_empty(), "no probe arrived");
+        // Nothing here is lost or overtakes: the order says which probe it is.
+        let arrived: Vec<Duration> = std::iter::from_fn(|| arrival(&receiver).ok()).collect();
+        let sent = sending.join().map_err(|_| anyhow!("the sender panicked"))??;
+        ensure!(
+            arrived.len() == sent.len(),
+            "{} of {} probes arrived",
+            arrived.len(),
+            sent.len()
+        );
+        let took = arrived
+            .iter()
+            .zip(&sent)
+            .map(|(arrived, sent)| arrived.as_secs_f64() - sent.as_secs_f64());
+        let mut more: Vec<f64> = took.map(|took| (took - asked.as_secs_f64()) * 1e6).collect();
         more.sort_by(f64::total_cmp);
         Ok((more[more.len() / 2], more[more.len() * 99 / 100]))
     }

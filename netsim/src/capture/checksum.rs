@@ -88,7 +88,7 @@ mod tests {
             assert!(check(protocol, &segment));
             let len = u16::try_from(segment.len()).unwrap();
             let words = [0x0a00_u16, 1, 0x0a00, 2, u16::from(protocol), len];
-            let partial = words.into_iter().fold(0, |sum: u16, word| sum + word);
+            let partial: u16 = words.into_iter().sum();
             segment[at..at + 2].copy_from_slice(&partial.to_be_bytes());
             assert!(check(protocol, &segment));
         }
