@@ -127,10 +127,6 @@ fn rates(bench: &mut Bench, sending: Duration) -> Result<Vec<Figure>> {
             let goodput = bench.tcp_gigabits(sending / TURNS)? * 1e3 / TCP_PAYLOAD;
             #[allow(clippy::cast_precision_loss, reason = "megabits are far below 2^52")]
             errors.push((goodput / megabits as f64 - 1.0) * 100.0);
-            eprintln!(
-                "DEBUG tcp {megabits}: {goodput} over {}",
-                bench.impairer.overruns()
-            );
         }
         figures.push((tcp, median(errors)));
     }

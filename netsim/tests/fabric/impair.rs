@@ -429,14 +429,15 @@ impl Wire {
             netns.run(|| UdpSocket::bind((ENDS[end], 0))).unwrap().unwrap()
         };
         let (sender, receiver) = (open(0), open(1));
+        let (_, before) = queued(&self.router);
         for number in 0..count {
             sender
                 .send_to(&number.to_be_bytes(), receiver.local_addr().unwrap())
                 .unwrap();
         }
-        // Verdicts are given in order: when the queue is empty, everything has arrived that will.
+        // Verdicts are given in order: when all were queued and none waits, everything has arrived that will.
         let deadline = Instant::now() + Duration::from_secs(5);
-        while waiting(&self.router) > 0 {
+        while queued(&self.router) != (0, before + u64::from(count)) {
             assert!(Instant::now() < deadline, "packets are held");
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -466,8 +467,11 @@ fn queues(host: &Host) -> usize {
     queue_table(host).len()
 }
 
-fn waiting(host: &Host) -> u64 {
-    queue_table(host).iter().map(|queue| queue[2]).sum()
+/// How many packets wait in queues, and how many have ever come into them.
+fn queued(host: &Host) -> (u64, u64) {
+    let queues = queue_table(host);
+    let sum = |column: usize| queues.iter().map(|queue| queue[column]).sum();
+    (sum(2), sum(7))
 }
 
 /// UDP datagrams that a host dropped for a wrong checksum.

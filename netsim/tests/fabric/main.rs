@@ -164,9 +164,15 @@ fn impaired(has_netem: bool) -> Vec<Trial> {
     let trials = [Backend::Userspace, Backend::Netem]
         .into_iter()
         .flat_map(|backend| {
-            let is_ignored = backend == Backend::Netem && !has_netem;
             let trials = impaired_by(backend).into_iter();
-            trials.map(move |trial| trial.with_ignored_flag(is_ignored))
+            trials.map(move |trial| {
+                let is_timed = TIMED.iter().any(|name| trial.name().starts_with(name));
+                let is_ignored = match backend {
+                    Backend::Netem => !has_netem,
+                    Backend::Userspace => is_timed && is_emulated(),
+                };
+                trial.with_ignored_flag(is_ignored)
+            })
         });
     trials.collect()
 }
