@@ -6,6 +6,7 @@
 mod capture;
 mod figure;
 mod forwarding;
+mod impair;
 mod nodes;
 mod pairs;
 mod sites;
@@ -58,6 +59,8 @@ enum Group {
     Update,
     /// Capturing 64-byte packets.
     Capture,
+    /// Packets over an impaired line: how many, and how exactly as asked.
+    Impair,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -102,6 +105,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
                 Group::Forwarding => forwarding::measure(sending).await,
                 Group::Update => update::measure().await,
                 Group::Capture => capture::measure(sending).await,
+                Group::Impair => impair::measure(sending).await,
             }
         })?);
     }

@@ -1,4 +1,5 @@
-//! The labs that are measured: a star of hosts around one router, and two sites with a tunnel between them.
+//! The labs that are measured: a star of hosts around one router, a router between two hosts, and two sites with a
+//! tunnel between them.
 
 use std::net::Ipv4Addr;
 
@@ -46,6 +47,23 @@ impl Star {
         let endpoints = (0..count).map(|n| Ipv4Net::from(star_address(n)).into());
         edge.apply(&policy(endpoints.collect())).await?;
         Ok(Self { edge, hosts })
+    }
+}
+
+/// Two hosts of a star, and a router that does nothing but forward.
+pub struct Wire {
+    /// The router.
+    pub router: Host,
+    /// The hosts.
+    pub hosts: Vec<Host>,
+}
+
+impl Wire {
+    /// Builds the hosts, with links, addresses and routes.
+    pub async fn build() -> Result<Self> {
+        let router = Host::create("router", Forwarding::On).await?;
+        let hosts = try_join_all((0..2).map(|n| star_host(n, &router))).await?;
+        Ok(Self { router, hosts })
     }
 }
 

@@ -42,8 +42,81 @@ pub struct Scenario {
     pub assertions: Vec<Assertion>,
 }
 
-/// What is wrong with a transport, in each direction between each two sites; at least one field is not as in the
-/// default.
+/// Which part of a transport a fault is about.
+///
+/// The variants are in the order in which impairments go before each other: packets meet that of the narrowest
+/// scope that they are in. Where both ends' sites are impaired, that of the sender's site goes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    /// What goes from one site to another.
+    Direction {
+        /// The sender's site.
+        from: String,
+        /// The receiver's site.
+        to: String,
+    },
+    /// Both directions between two different sites, in the order of the alphabet.
+    Tunnel(String, String),
+    /// One site's link: both directions between it and every other site.
+    Site(String),
+    /// All of it.
+    Whole,
+}
+
+impl Scope {
+    /// The sites that it names.
+    #[must_use]
+    pub fn sites(&self) -> Vec<&String> {
+        match self {
+            Self::Direction { from, to } => vec![from, to],
+            Self::Tunnel(a, b) => vec![a, b],
+            Self::Site(site) => vec![site],
+            Self::Whole => Vec::new(),
+        }
+    }
+}
+
+impl Fault {
+    /// Where it is.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        let (Self::Impair { scope, .. } | Self::Cut { scope } | Self::Flap { scope, .. }) = self;
+        scope
+    }
+}
+
+/// Something wrong with a part of a transport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fault {
+    /// Packets are impaired; replaces what impaired the same scope before.
+    Impair {
+        /// Where.
+        scope: Scope,
+        /// By what.
+        impairment: Impairment,
+    },
+    /// Sites' links to the transport are down; of a tunnel or a direction, which have no link of their own, the
+    /// transport drops every packet.
+    Cut {
+        /// Where.
+        scope: Scope,
+    },
+    /// Cut and whole in turns until it is healed, cut first.
+    Flap {
+        /// Where.
+        scope: Scope,
+        /// How long each cut lasts, 100 ms to 60 s.
+        #[serde(serialize_with = "as_text")]
+        down: Duration,
+        /// How long it is whole in between, 100 ms to 60 s.
+        #[serde(serialize_with = "as_text")]
+        up: Duration,
+    },
+}
+
+/// What is wrong with a transport or a part of it, in each direction; at least one field is not as in the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Impairment {
     /// How much later packets arrive.
@@ -60,6 +133,10 @@ pub struct Impairment {
     pub reorder: Share,
     /// Share of packets that arrive twice.
     pub duplicate: Share,
+    /// Share of packets with one bit flipped behind the IP header.
+    pub corrupt: Share,
+    /// Longest packet on the underlay that passes, octets from the IP header on; longer ones are lost, silently.
+    pub mtu: Option<u16>,
 }
 
 fn as_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -186,24 +263,19 @@ pub enum Event {
         /// The Service.
         service: ServiceRef,
     },
-    /// Impairs a transport; replaces what impaired the same direction of it before.
-    Impair {
+    /// Something goes wrong with a transport.
+    Fault {
         /// The transport.
         transport: String,
-        /// `Some((from, to))`: only what goes from the one site to the other.
-        direction: Option<(String, String)>,
-        /// By what.
-        impairment: Impairment,
+        /// What.
+        fault: Fault,
     },
-    /// Takes every site's link to a transport down.
-    Cut {
-        /// The transport.
-        transport: String,
-    },
-    /// Makes a transport whole: no impairment, every link up.
+    /// Ends what was done to a part of a transport and to the parts of that: no impairment, every link up.
     Heal {
         /// The transport.
         transport: String,
+        /// Which part of it.
+        scope: Scope,
     },
 }
 

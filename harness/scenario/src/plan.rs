@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::model::{BfdTiming, DualNet, Encap, Impairment, IpVersion, Scenario, SlaTiming, Topology};
+use crate::model::{BfdTiming, DualNet, Encap, Fault, IpVersion, Scenario, SlaTiming, Topology};
 
 mod addresses;
 mod schedule;
@@ -103,9 +103,9 @@ pub struct TransportPlan {
     pub tunnel_mtu: u32,
     /// UDP port of the VXLAN devices on it.
     pub vxlan_port: u16,
-    /// What is wrong with it from the beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub impair: Option<Impairment>,
+    /// What is wrong with it from the beginning; at most one of a kind in each scope.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// A WAN edge.
@@ -284,7 +284,7 @@ fn transports(topology: &Topology) -> Vec<TransportPlan> {
             mtu: transport.mtu,
             tunnel_mtu: transport.mtu - transport.encap.overhead(transport.underlay),
             vxlan_port,
-            impair: transport.impair,
+            faults: transport.faults.clone(),
         })
         .collect()
 }

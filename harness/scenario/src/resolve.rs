@@ -6,6 +6,7 @@
 mod assertions;
 mod cidr;
 mod events;
+mod faults;
 mod fields;
 mod flows;
 mod impair;

@@ -27,7 +27,7 @@ fn transport(position: usize, (encap, underlay): (Encap, IpVersion)) -> Transpor
         encap,
         underlay,
         mtu: 1500,
-        impair: None,
+        faults: Vec::new(),
     }
 }
 

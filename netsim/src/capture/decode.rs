@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{EtherType, IpNumber, NetSlice, SlicedPacket, TransportSlice};
 
-use super::{ETHERNET_MIN, SENTINEL_ETHERTYPE};
+use super::{ETHERNET_MIN, SENTINEL_ETHERTYPE, checksum};
 
 /// Octets of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
@@ -33,6 +33,8 @@ pub struct Packet<'a> {
     pub destination: SocketAddr,
     /// What it carries.
     pub segment: Segment<'a>,
+    /// Whether its checksum is right, or not there yet: one with a flipped bit is not what was sent.
+    pub is_intact: bool,
 }
 
 /// An encapsulation in VXLAN or GRE.
@@ -96,6 +98,11 @@ pub fn packet<'a>(frame: &'a [u8], vxlan_ports: &[u16]) -> Option<Packet<'a>> {
     if ip.ip_number == IpNumber::GRE {
         return inside(outer, gre(ip.payload)?);
     }
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let is_intact = || checksum::is_intact(&octets(outer.0), &octets(outer.1), ip.ip_number.0, ip.payload);
     let (ports, segment) = transport(sliced.transport?)?;
     match segment {
         Segment::Udp(payload) if vxlan_ports.contains(&ports.1) => inside(outer, vxlan(payload)?),
@@ -103,6 +110,7 @@ pub fn packet<'a>(frame: &'a [u8], vxlan_ports: &[u16]) -> Option<Packet<'a>> {
             tunnel: None,
             source: SocketAddr::new(outer.0, ports.0),
             destination: SocketAddr::new(outer.1, ports.1),
+            is_intact: is_intact(),
             segment,
         }),
     }

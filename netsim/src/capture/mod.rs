@@ -4,6 +4,7 @@
 //! go to a [`Sink`]. Invariants: a tap is armed only when a sentinel frame sent through its interface came back
 //! out of its ring; what a tap did not see is in its count of dropped frames.
 
+mod checksum;
 pub mod decode;
 #[allow(unsafe_code)]
 mod inject;

@@ -249,15 +249,22 @@ impl Socket {
         })
     }
 
-    /// Replaces the rules of a table's chains, or makes the table, in one transaction; the chains themselves
-    /// stay. The table has no sets.
+    /// Replaces the rules of tables' chains, or makes the tables, in one transaction; the chains themselves
+    /// stay. The tables have no sets.
     ///
     /// When a chain goes, the kernel drops all packets that wait in queues of the namespace.
     ///
     /// # Errors
     /// [`NftError`]; the old rules are then still there.
-    pub fn replace_rules(&mut self, table: &Table) -> Result<(), NftError> {
-        self.transact(table.name, |batch| encode_rules_alone(batch, table))
+    pub fn replace_rules(&mut self, tables: &[Table]) -> Result<(), NftError> {
+        let Some(first) = tables.first() else {
+            return Ok(());
+        };
+        self.transact(first.name, |batch| {
+            for table in tables {
+                encode_rules_alone(batch, table);
+            }
+        })
     }
 
     /// Makes each table of `new` out of the one at the same position of `old`, which is in the kernel, all in one

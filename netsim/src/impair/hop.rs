@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV6;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto, socket,
 };
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -29,6 +29,8 @@ use crate::netns::{Netns, NetnsError};
 
 /// News taken before packets that are due have their turn again.
 const NEWS_AT_ONCE: usize = 64;
+/// How late a packet may become while news are taken: each costs a microsecond or two, so 64 of them would be felt.
+const LATE_MAX_NS: u64 = 20_000;
 /// Octets of verdicts that are told at once.
 const VERDICTS_MAX: usize = 1 << 15;
 /// How long the thread may take to answer.
@@ -82,7 +84,7 @@ pub(super) struct QueuedLine {
 
 struct Request {
     lines: Vec<QueuedLine>,
-    table: Table,
+    tables: Vec<Table>,
     reply: mpsc::Sender<Result<(), Refusal>>,
 }
 
@@ -111,12 +113,12 @@ impl Hop {
     pub(super) fn start(netns: &Netns) -> Result<Self, HopError> {
         let name = netns.name().to_owned();
         let opened = netns.run(|| {
-            let copies = socket(
-                AddressFamily::Inet,
-                SockType::Raw,
-                SockFlag::SOCK_CLOEXEC,
-                SockProtocol::Raw,
-            )?;
+            let raw = |family| socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw);
+            let copies = Copies {
+                ipv4: raw(AddressFamily::Inet)?,
+                // A kernel without IPv6 has no packets of it either.
+                ipv6: raw(AddressFamily::Inet6).ok(),
+            };
             Ok::<_, io::Error>((QueueSocket::open()?, copies))
         })?;
         let queue = |source| HopError::Queue {
@@ -134,7 +136,7 @@ impl Hop {
         })?;
         let work = Work {
             nft,
-            table: None,
+            tables: Vec::new(),
             socket,
             copies,
             lines: BTreeMap::new(),
@@ -158,14 +160,14 @@ impl Hop {
 
     /// Makes these the lines, and these the rules that feed them. Other lines end once no packet waits in them;
     /// with the last line the table goes, unless it has other rules.
-    pub(super) fn set(&self, lines: Vec<QueuedLine>, table: Table) -> Result<(), HopError> {
+    pub(super) fn set(&self, lines: Vec<QueuedLine>, tables: Vec<Table>) -> Result<(), HopError> {
         let gone = |source| HopError::Thread {
             netns: self.netns.clone(),
             source,
         };
         let (reply, answer) = mpsc::channel();
         self.requests
-            .send(Request { lines, table, reply })
+            .send(Request { lines, tables, reply })
             .map_err(|_| gone(io::Error::other("it has ended")))?;
         // A full pipe wakes the thread as well as one more byte would.
         nix::unistd::write(&self.wake, &[0]).ok();
@@ -237,12 +239,18 @@ impl Ord for Due {
     }
 }
 
+/// Sockets for packets of ours, from the IP header on.
+struct Copies {
+    ipv4: OwnedFd,
+    ipv6: Option<OwnedFd>,
+}
+
 struct Work {
     nft: Socket,
     /// The rules, if there are any in the kernel.
-    table: Option<Table>,
+    tables: Vec<Table>,
     socket: QueueSocket,
-    copies: OwnedFd,
+    copies: Copies,
     lines: BTreeMap<u16, Line>,
     due: BinaryHeap<Reverse<Due>>,
     arrivals: u64,
@@ -255,7 +263,7 @@ fn run(mut work: Work, inbox: &mpsc::Receiver<Request>, woken: &OwnedFd) {
     loop {
         match inbox.try_recv() {
             Ok(request) => {
-                let result = work.change(&request.lines, request.table);
+                let result = work.change(&request.lines, request.tables);
                 // The asker may have given up; that is its affair.
                 request.reply.send(result).ok();
             }
@@ -274,21 +282,7 @@ impl Work {
     fn turn(&mut self, woken: &OwnedFd) -> io::Result<()> {
         self.release()?;
         self.end_lines()?;
-        let timeout = self.due.peek().map(|Reverse(due)| {
-            let left = due.at_ns.saturating_sub(now_ns());
-            TimeSpec::from_duration(Duration::from_nanos(left))
-        });
-        let mut fds = [
-            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
-        ];
-        // An interrupted wait is as good as an empty one.
-        ppoll(&mut fds, timeout, None).ok();
-        let has_requests = fds[1].any().unwrap_or(false);
-        if has_requests {
-            let mut wakes = [0; 64];
-            while nix::unistd::read(woken, &mut wakes).is_ok_and(|read| read > 0) {}
-        }
+        self.wait(woken);
         for _ in 0..NEWS_AT_ONCE {
             let Some(news) = self.socket.receive()? else { break };
             match news {
@@ -313,8 +307,39 @@ impl Work {
                 // The kernel answers only verdicts on packets that it has dropped with their interface.
                 News::Answer { .. } => {}
             }
+            if self.is_due(LATE_MAX_NS) {
+                break;
+            }
         }
         self.socket.flush()
+    }
+
+    /// Waits for the next moment, for news or for a request; not at all when a packet is due.
+    fn wait(&self, woken: &OwnedFd) {
+        if self.is_due(0) {
+            return;
+        }
+        let timeout = self.due.peek().map(|Reverse(due)| {
+            let left = due.at_ns.saturating_sub(now_ns());
+            TimeSpec::from_duration(Duration::from_nanos(left))
+        });
+        let mut fds = [
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
+        ];
+        // An interrupted wait is as good as an empty one.
+        ppoll(&mut fds, timeout, None).ok();
+        if fds[1].any().unwrap_or(false) {
+            let mut wakes = [0; 64];
+            while nix::unistd::read(woken, &mut wakes).is_ok_and(|read| read > 0) {}
+        }
+    }
+
+    /// Whether a packet should have left so many nanoseconds ago.
+    fn is_due(&self, late_ns: u64) -> bool {
+        self.due
+            .peek()
+            .is_some_and(|Reverse(due)| due.at_ns + late_ns <= now_ns())
     }
 
     fn release(&mut self) -> io::Result<()> {
@@ -328,7 +353,7 @@ impl Work {
             };
             let (position, payload) = match due.action {
                 Action::Send(octets) => {
-                    send_copy(&self.copies, &octets);
+                    self.copies.send(&octets);
                     continue;
                 }
                 Action::Release(position, payload) => (position, payload),
@@ -359,7 +384,7 @@ impl Work {
         self.socket.flush()
     }
 
-    fn change(&mut self, wanted: &[QueuedLine], table: Table) -> Result<(), Refusal> {
+    fn change(&mut self, wanted: &[QueuedLine], tables: Vec<Table>) -> Result<(), Refusal> {
         for wanted in wanted {
             let is_new = !self.lines.contains_key(&wanted.queue);
             let line = self.lines.entry(wanted.queue).or_insert_with(|| Line {
@@ -375,8 +400,8 @@ impl Work {
             self.with_news(|socket, news| socket.configure(wanted.queue, is_new, copy, news))?;
         }
         // A queue is there before the first rule that feeds it, and ends after the last.
-        self.nft.replace_rules(&table).map_err(Refusal::Rules)?;
-        self.table = Some(table);
+        self.nft.replace_rules(&tables).map_err(Refusal::Rules)?;
+        self.tables = tables;
         for (queue, line) in &mut self.lines {
             line.ends = !wanted.iter().any(|wanted| wanted.queue == *queue);
         }
@@ -395,13 +420,11 @@ impl Work {
             self.with_news(|socket, news| socket.unbind(queue, news))?;
         }
         // A chain costs every packet something, even without rules.
-        if let Some(table) = &mut self.table
-            && self.lines.is_empty()
-            && table.chains.iter().all(|chain| chain.rules.is_empty())
-        {
-            table.chains.clear();
-            self.nft.replace_table(table).map_err(io::Error::other)?;
-            self.table = None;
+        let mut chains = self.tables.iter().flat_map(|table| &table.chains);
+        if self.lines.is_empty() && chains.all(|chain| chain.rules.is_empty()) {
+            let mut tables = std::mem::take(&mut self.tables);
+            tables.iter_mut().for_each(|table| table.chains.clear());
+            self.nft.replace_tables(&tables).map_err(io::Error::other)?;
         }
         Ok(())
     }
@@ -512,7 +535,7 @@ fn copy(impairment: &Impairment) -> Copy {
         || !impairment.jitter.is_zero();
     if impairment.corrupt > Percent::ZERO || impairment.duplicate > Percent::ZERO {
         Copy::Everything
-    } else if is_segmented || impairment.rate.is_some() {
+    } else if is_segmented || impairment.rate.is_some() || impairment.mtu.is_some() {
         Copy::Length
     } else {
         Copy::Nothing
@@ -522,8 +545,12 @@ fn copy(impairment: &Impairment) -> Copy {
 /// A packet with one bit behind its IP header flipped.
 fn flipped(packet: &[u8], random: u64) -> Box<[u8]> {
     let mut packet: Box<[u8]> = packet.into();
-    // Internet header length in words, RFC 791 section 3.1.
-    let header = packet.first().map_or(0, |octet| usize::from(octet & 0xf) * 4);
+    let header = packet.first().map_or(0, |octet| match octet >> 4 {
+        // RFC 8200 section 3.
+        6 => 40,
+        // Internet header length in words, RFC 791 section 3.1.
+        _ => usize::from(octet & 0xf) * 4,
+    });
     let bits = 8 * packet.len().saturating_sub(header);
     if let Some(bit) = usize::try_from(random).unwrap_or(usize::MAX).checked_rem(bits) {
         packet[header + bit / 8] ^= 1 << (bit % 8);
@@ -531,18 +558,38 @@ fn flipped(packet: &[u8], random: u64) -> Box<[u8]> {
     packet
 }
 
-/// Sends a packet of ours from its IP header on; it is routed as the one that it is a copy of.
-fn send_copy(socket: &OwnedFd, packet: &[u8]) {
-    let Some(destination) = packet
-        .get(16..20)
-        .and_then(|field| <[u8; 4]>::try_from(field).ok())
-    else {
-        return;
-    };
-    let [a, b, c, d] = Ipv4Addr::from(destination).octets();
-    let to = SockaddrIn::new(a, b, c, d, 0);
-    // A copy that the kernel does not take is one that a full line dropped.
-    sendto(socket.as_raw_fd(), packet, &to, MsgFlags::MSG_DONTWAIT).ok();
+impl Copies {
+    /// Sends a packet; it is routed as the one that it is a copy of.
+    fn send(&self, packet: &[u8]) {
+        /// The destination address of a packet, which is at `at`.
+        fn destination<const N: usize>(packet: &[u8], at: usize) -> Option<[u8; N]> {
+            packet.get(at..at + N)?.try_into().ok()
+        }
+        let flags = MsgFlags::MSG_DONTWAIT;
+        // A copy that the kernel does not take is one that a full line dropped.
+        match (packet.first().map(|octet| octet >> 4), &self.ipv6) {
+            (Some(6), Some(socket)) => {
+                let Some(to) = destination::<16>(packet, 24) else {
+                    return;
+                };
+                let to = SockaddrIn6::from(SocketAddrV6::new(to.into(), 0, 0, 0));
+                sendto(socket.as_raw_fd(), packet, &to, flags).ok();
+            }
+            (Some(4), _) => {
+                let Some([a, b, c, d]) = destination(packet, 16) else {
+                    return;
+                };
+                sendto(
+                    self.ipv4.as_raw_fd(),
+                    packet,
+                    &SockaddrIn::new(a, b, c, d, 0),
+                    flags,
+                )
+                .ok();
+            }
+            _ => {}
+        }
+    }
 }
 
 fn now_ns() -> u64 {

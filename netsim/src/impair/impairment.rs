@@ -9,10 +9,12 @@ use std::time::Duration;
 
 /// Longest delay.
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
-/// Lowest rate, bits a second.
-pub const RATE_MIN: u64 = 10_000;
+/// Lowest rate, bits a second: a packet of full size still takes less than a second.
+pub const RATE_MIN: u64 = 16_000;
 /// Highest rate, bits a second.
 pub const RATE_MAX: u64 = 10_000_000_000;
+/// Shortest MTU, RFC 791 section 3.2.
+pub const MTU_MIN: u16 = 68;
 
 /// A share of all packets, in steps of a millionth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,13 +87,17 @@ pub struct Impairment {
     pub duplicate: Percent,
     /// Share of packets with one bit flipped behind the IP header.
     pub corrupt: Percent,
+    /// Longest packet that passes, octets from the IP header on; longer ones are lost without an answer.
+    pub mtu: Option<u16>,
 }
 
 /// Why an impairment makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImpairmentError {
     /// Nothing is wrong.
-    #[error("impair a line by nothing: ask for at least one of delay, loss, rate, duplicate and corrupt")]
+    #[error(
+        "impair a line by nothing: ask for at least one of delay, loss, rate, duplicate, corrupt and mtu"
+    )]
     Nothing,
     /// The delay is too long.
     #[error("impair a line by {0:?}: a delay is at most {DELAY_MAX:?}")]
@@ -107,6 +113,9 @@ pub enum ImpairmentError {
     /// The rate is out of range.
     #[error("impair a line to {0} bit/s: a rate is {RATE_MIN} to {RATE_MAX} bit/s")]
     Rate(u64),
+    /// The MTU is too short.
+    #[error("impair a line to an MTU of {0}: an MTU is {MTU_MIN} octets or more")]
+    Mtu(u16),
     /// There is no delay to skip.
     #[error("impair a line by reordering without a delay: reordered packets are those that skip it")]
     Reorder,
@@ -150,6 +159,9 @@ impl Impairment {
         {
             return Err(ImpairmentError::Rate(rate));
         }
+        if let Some(mtu) = self.mtu.filter(|mtu| *mtu < MTU_MIN) {
+            return Err(ImpairmentError::Mtu(mtu));
+        }
         if self.reorder > Percent::ZERO && self.delay.is_zero() {
             return Err(ImpairmentError::Reorder);
         }
@@ -179,7 +191,8 @@ mod tests {
     #[case(Impairment { delay: 11 * Duration::from_secs(1), ..Impairment::default() }, Some(ImpairmentError::Delay(Duration::from_secs(11))))]
     #[case(Impairment { delay: MS, jitter: 2 * MS, ..Impairment::default() }, Some(ImpairmentError::Jitter { jitter: 2 * MS, delay: MS }))]
     #[case(Impairment { delay: MS, jitter: MS, ..Impairment::default() }, None)]
-    #[case(Impairment { rate: NonZeroU64::new(9_999), ..Impairment::default() }, Some(ImpairmentError::Rate(9_999)))]
+    #[case(Impairment { rate: NonZeroU64::new(15_999), ..Impairment::default() }, Some(ImpairmentError::Rate(15_999)))]
+    #[case(Impairment { mtu: Some(67), ..Impairment::default() }, Some(ImpairmentError::Mtu(67)))]
     #[case(Impairment { reorder: percent(1), ..Impairment::default() }, Some(ImpairmentError::Reorder))]
     #[case(Impairment { loss: Loss::Burst { enter: percent(1), leave: Percent::ZERO }, ..Impairment::default() }, Some(ImpairmentError::Burst { enter: percent(1), leave: Percent::ZERO }))]
     #[case(Impairment::black_hole(), None)]

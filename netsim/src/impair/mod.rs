@@ -1,25 +1,29 @@
 //! Lines made worse on purpose: delay, jitter, loss, rate, reordering, duplicates, flipped bits, black holes.
 //!
-//! [`impairment`] holds the words, [`schedule`] decides about each packet (pure, seeded), and an [`Impairer`]
-//! does it to the packets that cross a host: nftables hands those of the impaired lines to a queue in the kernel,
-//! and one thread gives them verdicts at their times. Invariant: a line that nothing is wrong with has neither
-//! rule nor queue.
+//! [`impairment`] holds the words, and an [`Impairer`] does it to the packets that cross a host, by one of two
+//! [`Backend`]s with the same words and the same distributions. The userspace hop: nftables hands the packets of the
+//! impaired lines to a queue in the kernel, [`schedule`] decides about each (pure, seeded), and one thread gives
+//! them verdicts at their times. [`netem`]: nftables marks them, and the kernel does the rest. Invariant: a line
+//! that nothing is wrong with has no rule, and no queue of the hop.
 //!
 //! # Limits
-//! Delays begin when the thread sees a packet, some 20 us after it came. Where nothing but delay is asked for,
+//! In the hop, delays begin when the thread sees a packet, some 20 us after it came. Where nothing but delay is asked for,
 //! segments that a sender left to the network card stay together (as with netem); everywhere else they are
 //! taken apart. A second copy of a packet takes a delay of its own, and is not impaired otherwise.
 
 mod hop;
 pub mod impairment;
+pub mod netem;
 mod queue;
 pub mod schedule;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
 
 pub use hop::HopError;
 pub use impairment::{Impairment, ImpairmentError, Loss, Percent};
+use netem::{Netem, NetemError};
 
 use crate::fabric::nft::{Chain, Expression, Family, Field, Table, Value};
 use crate::netns::Netns;
@@ -33,9 +37,27 @@ const PRIORITY: i32 = -150;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     /// Those that go to this address,
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// and, if there is one, come in by this interface. A line with it goes before one without.
     pub from: Option<String>,
+}
+
+/// Who impairs the packets of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// The userspace hop, which has all the words; the same seed loses the same packets.
+    Userspace,
+    /// The kernel's netem; what it has no words for is still left to the hop.
+    Netem,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Userspace => "userspace",
+            Self::Netem => "netem",
+        })
+    }
 }
 
 /// Why a line could not be impaired or healed.
@@ -47,6 +69,9 @@ pub enum ImpairError {
     /// The queues or the rules that feed them were refused.
     #[error(transparent)]
     Hop(#[from] HopError),
+    /// netem was refused.
+    #[error(transparent)]
+    Netem(#[from] NetemError),
 }
 
 /// The impaired lines of one host.
@@ -54,6 +79,11 @@ pub enum ImpairError {
 pub struct Impairer {
     netns: Netns,
     seed: u64,
+    /// `None` until it has been found out what the kernel has.
+    backend: Option<Backend>,
+    netem: Netem,
+    /// The packets that netem has, by their marks.
+    marks: BTreeMap<Line, u32>,
     hop: Option<Hop>,
     /// Queues in use. A number is not used again soon: packets may still wait in its queue.
     queues: BTreeMap<Line, u16>,
@@ -61,12 +91,21 @@ pub struct Impairer {
 }
 
 impl Impairer {
-    /// For a host with this namespace; nothing is impaired yet.
+    /// For a host with this namespace; nothing is impaired yet. It will be by netem where the kernel has that.
     #[must_use]
     pub fn new(netns: &Netns, seed: u64) -> Self {
+        Self::with_backend(netns, seed, None)
+    }
+
+    /// The same, by this backend where one is given.
+    #[must_use]
+    pub fn with_backend(netns: &Netns, seed: u64, backend: Option<Backend>) -> Self {
         Self {
             netns: netns.clone(),
             seed,
+            backend,
+            netem: Netem::new(netns, seed),
+            marks: BTreeMap::new(),
             hop: None,
             queues: BTreeMap::new(),
             next_queue: 0,
@@ -81,11 +120,18 @@ impl Impairer {
         for impairment in lines.values() {
             impairment.validate()?;
         }
+        if lines.is_empty() && self.hop.is_none() {
+            return Ok(());
+        }
+        let marks = match self.backend()? {
+            Backend::Netem => self.netem.set(lines)?,
+            Backend::Userspace => BTreeMap::new(),
+        };
         let mut queues = BTreeMap::new();
         let mut queued = Vec::new();
         for (line, impairment) in lines
             .iter()
-            .filter(|(_, impairment)| impairment.loss != Loss::All)
+            .filter(|(line, impairment)| impairment.loss != Loss::All && !marks.contains_key(line))
         {
             let queue = self.queues.get(line).copied().unwrap_or_else(|| {
                 let queue = self.next_queue;
@@ -99,18 +145,38 @@ impl Impairer {
                 seed: seed_of(self.seed, line),
             });
         }
-        let table = table(lines, &queues);
+        let tables = tables(lines, &queues, &marks);
         match &self.hop {
-            Some(hop) => hop.set(queued, table)?,
-            None if lines.is_empty() => {}
+            Some(hop) => hop.set(queued, tables)?,
             None => {
                 let hop = Hop::start(&self.netns)?;
-                hop.set(queued, table)?;
+                hop.set(queued, tables)?;
                 self.hop = Some(hop);
             }
         }
         self.queues = queues;
+        self.marks = marks;
         Ok(())
+    }
+
+    /// Who impairs packets now; nobody does where the lines are black holes or whole.
+    #[must_use]
+    pub fn in_use(&self) -> BTreeSet<Backend> {
+        let hop = (!self.queues.is_empty()).then_some(Backend::Userspace);
+        let netem = (!self.marks.is_empty()).then_some(Backend::Netem);
+        hop.into_iter().chain(netem).collect()
+    }
+
+    fn backend(&mut self) -> Result<Backend, NetemError> {
+        if let Some(backend) = self.backend {
+            return Ok(backend);
+        }
+        let backend = match netem::is_available(&self.netns)? {
+            true => Backend::Netem,
+            false => Backend::Userspace,
+        };
+        self.backend = Some(backend);
+        Ok(backend)
     }
 
     /// How often the kernel dropped packets of a line because they came faster than they could be looked at;
@@ -121,24 +187,46 @@ impl Impairer {
     }
 }
 
-fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Table {
+fn tables(
+    lines: &BTreeMap<Line, Impairment>,
+    queues: &BTreeMap<Line, u16>,
+    marks: &BTreeMap<Line, u32>,
+) -> Vec<Table> {
+    let families = [Family::Ipv4, Family::Ipv6].into_iter();
+    families
+        .map(|family| table(family, lines, queues, marks))
+        .collect()
+}
+
+fn table(
+    family: Family,
+    lines: &BTreeMap<Line, Impairment>,
+    queues: &BTreeMap<Line, u16>,
+    marks: &BTreeMap<Line, u32>,
+) -> Table {
     let mut rules: Vec<(bool, Vec<Expression>)> = Vec::new();
-    for line in lines.keys() {
-        let mut rule = vec![Expression::Is(
-            Field::DestinationAddress,
-            Value::Address(line.to.into()),
-        )];
+    for line in lines
+        .keys()
+        .filter(|line| line.to.is_ipv4() == (family == Family::Ipv4))
+    {
+        let mut rule = vec![Expression::Is(Field::DestinationAddress, Value::Address(line.to))];
         if let Some(from) = &line.from {
             rule.push(Expression::Is(
                 Field::InputInterface,
                 Value::Interface(from.clone()),
             ));
         }
-        rule.push(
-            queues
-                .get(line)
-                .map_or(Expression::Drop, |queue| Expression::Queue(*queue)),
-        );
+        match (queues.get(line), marks.get(line)) {
+            (Some(queue), _) => rule.push(Expression::Queue(*queue)),
+            (None, Some(mark)) => rule.extend([
+                Expression::SetMark {
+                    mask: u32::MAX,
+                    value: *mark,
+                },
+                Expression::Accept,
+            ]),
+            (None, None) => rule.push(Expression::Drop),
+        }
         rules.push((line.from.is_none(), rule));
     }
     // Lines with an interface go before those without.
@@ -149,7 +237,7 @@ fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Ta
         rules: rules.into_iter().map(|(_, rule)| rule).collect(),
     };
     Table {
-        family: Family::Ipv4,
+        family,
         name: "impair",
         sets: Vec::new(),
         chains: vec![chain],
@@ -159,6 +247,10 @@ fn table(lines: &BTreeMap<Line, Impairment>, queues: &BTreeMap<Line, u16>) -> Ta
 /// The seed of a line: the same for the same line, whatever other lines there are.
 fn seed_of(seed: u64, line: &Line) -> u64 {
     let interface = line.from.iter().flat_map(|name| name.bytes());
-    let octets = line.to.octets().into_iter().chain(interface);
+    let address = match line.to {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let octets = address.into_iter().chain(interface);
     octets.fold(seed, |seed, octet| SplitMix(seed ^ u64::from(octet)).next())
 }

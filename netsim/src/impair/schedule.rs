@@ -88,7 +88,7 @@ impl Scheduler {
             .corrupt
             .happens(self.impairment.corrupt)
             .then_some(bit);
-        if lost {
+        if lost || self.impairment.mtu.is_some_and(|mtu| octets > u32::from(mtu)) {
             return Fate::Lost;
         }
         let Some(at_ns) = self.departure(now_ns, octets) else {

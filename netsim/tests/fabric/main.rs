@@ -13,22 +13,37 @@ mod two_sites;
 use std::future::Future;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use netsim::netns::private;
+use netsim::impair::{Backend, netem};
+use netsim::netns::{Netns, private};
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
+    let has_netem = matches!(private::run(|_| u8::from(has_netem())), Ok(1));
     if arguments.list {
-        return libtest_mimic::run(&arguments, trials()).exit_code();
+        return libtest_mimic::run(&arguments, trials(has_netem)).exit_code();
+    }
+    if !has_netem {
+        eprintln!(
+            "skipped: tests named _by_netem: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM)"
+        );
+    }
+    if is_emulated() {
+        eprintln!(
+            "skipped: {} by the userspace hop: the processor is emulated",
+            TIMED.join(", ")
+        );
     }
     // Counted as ignored, not as passed, where namespaces are refused.
     if let Err(error) = private::run(|_| 0) {
         eprintln!("skipped: {:#}", anyhow::Error::new(error));
-        let ignored = trials().into_iter().map(|trial| trial.with_ignored_flag(true));
+        let ignored = trials(has_netem)
+            .into_iter()
+            .map(|trial| trial.with_ignored_flag(true));
         return libtest_mimic::run(&arguments, ignored.collect()).exit_code();
     }
     let tests = move |signals: &private::Signals| {
         signals.end_process_at_first();
-        u8::from(libtest_mimic::run(&arguments, trials()).has_failed())
+        u8::from(libtest_mimic::run(&arguments, trials(has_netem)).has_failed())
     };
     match private::run(tests) {
         Ok(0) => std::process::ExitCode::SUCCESS,
@@ -36,7 +51,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn trials() -> Vec<Trial> {
+fn trials(has_netem: bool) -> Vec<Trial> {
     let mut trials = vec![
         trial(
             "unmatched_traffic_takes_the_default_tunnel",
@@ -96,7 +111,7 @@ fn trials() -> Vec<Trial> {
         ),
     ];
     trials.extend(session_trials());
-    trials.extend(impaired());
+    trials.extend(impaired(has_netem));
     trials
 }
 
@@ -130,39 +145,101 @@ fn session_trials() -> Vec<Trial> {
     ]
 }
 
-fn impaired() -> Vec<Trial> {
+/// Tests that measure how punctual a backend is.
+const TIMED: [&str; 4] = [
+    "a_delay_is_as_long_as_asked_and_heals",
+    "a_line_by_interface_goes_before_one_without",
+    "jitter_spreads_and_loses_nothing",
+    "a_rate_is_as_asked",
+];
+
+/// Whether every instruction is emulated, which takes the userspace hop a millisecond for each packet.
+fn is_emulated() -> bool {
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processors.contains("QEMU TCG CPU")
+}
+
+/// Each by each backend; those by netem are ignored where the kernel has none.
+fn impaired(has_netem: bool) -> Vec<Trial> {
+    let trials = [Backend::Userspace, Backend::Netem]
+        .into_iter()
+        .flat_map(|backend| {
+            let trials = impaired_by(backend).into_iter();
+            trials.map(move |trial| {
+                let is_timed = TIMED.iter().any(|name| trial.name().starts_with(name));
+                let is_ignored = match backend {
+                    Backend::Netem => !has_netem,
+                    Backend::Userspace => is_timed && is_emulated(),
+                };
+                trial.with_ignored_flag(is_ignored)
+            })
+        });
+    trials.collect()
+}
+
+fn impaired_by(backend: Backend) -> Vec<Trial> {
     vec![
-        trial(
+        by(
+            backend,
             "a_delay_is_as_long_as_asked_and_heals",
             impair::a_delay_is_as_long_as_asked_and_heals,
         ),
-        trial(
+        by(
+            backend,
             "packets_under_way_survive_changes_and_healing",
             impair::packets_under_way_survive_changes_and_healing,
         ),
-        trial(
+        by(
+            backend,
             "a_line_by_interface_goes_before_one_without",
             impair::a_line_by_interface_goes_before_one_without,
         ),
-        trial(
+        by(
+            backend,
             "jitter_spreads_and_loses_nothing",
             impair::jitter_spreads_and_loses_nothing,
         ),
-        trial(
+        by(
+            backend,
             "random_loss_is_as_often_as_asked_and_the_same_for_a_seed",
             impair::random_loss_is_as_often_as_asked_and_the_same_for_a_seed,
         ),
-        trial("bursts_lose_runs_of_packets", impair::bursts_lose_runs_of_packets),
-        trial("a_rate_is_as_asked", impair::a_rate_is_as_asked),
-        trial(
+        by(
+            backend,
+            "bursts_lose_runs_of_packets",
+            impair::bursts_lose_runs_of_packets,
+        ),
+        by(backend, "a_rate_is_as_asked", impair::a_rate_is_as_asked),
+        by(
+            backend,
             "duplicates_flips_and_overtakers_are_as_many_as_asked",
             impair::duplicates_flips_and_overtakers_are_as_many_as_asked,
         ),
-        trial(
+        by(
+            backend,
+            "an_mtu_drops_longer_packets_and_no_others",
+            impair::an_mtu_drops_longer_packets_and_no_others,
+        ),
+        by(
+            backend,
             "a_black_hole_passes_nothing_until_it_is_healed",
             impair::a_black_hole_passes_nothing_until_it_is_healed,
         ),
     ]
+}
+
+fn by<F: Future<Output = ()>>(
+    backend: Backend,
+    name: &str,
+    test: impl Fn(Backend) -> F + Send + 'static,
+) -> Trial {
+    let name: &'static str = format!("{name}_by_{backend}").leak();
+    trial(name, move || test(backend))
+}
+
+/// Whether the kernel has netem; to be asked inside private namespaces.
+fn has_netem() -> bool {
+    Netns::current().is_ok_and(|netns| netem::is_available(&netns).unwrap_or(false))
 }
 
 fn trial<F: Future<Output = ()>>(name: &'static str, test: impl Fn() -> F + Send + 'static) -> Trial {

@@ -2,23 +2,28 @@
 //!
 //! Owns what is wrong with each transport at a time. A change is in force when the call returns; what it must
 //! feel like is checked by a [`Check`], which the caller runs before the next change. Invariant: a cut takes the
-//! far end of every uplink down, so that the edge sees its carrier go, as with a cable, and has no routes there.
+//! far end of an uplink down, so that the edge sees its carrier go, as with a cable, and has no routes there.
+
+mod state;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use netsim::fabric::{Edge, Host, HostError};
 use netsim::impair::{ImpairError, Impairer, Impairment, Line, Loss, Percent};
-use scenario::model;
+use scenario::model::{self, Event};
 use scenario::plan::Plan;
 use serde_json::{Value, json};
 
 use super::fault_check::{self, Expected, Path};
 use super::network;
 use super::sabotage::Sabotage;
+pub use state::Scope;
+use state::{Flap, State};
 
 /// Why a fault is not as asked.
 #[derive(Debug, thiserror::Error)]
@@ -91,34 +96,17 @@ struct Transport {
     state: State,
 }
 
-#[derive(Debug, Clone, Default)]
-struct State {
-    is_cut: bool,
-    /// In every direction that is not in `directed`.
-    wide: Option<Impairment>,
-    /// By positions of the edges, from and to.
-    directed: BTreeMap<(usize, usize), Impairment>,
-}
-
-impl State {
-    /// What packets from one edge to another meet.
-    fn between(&self, direction: (usize, usize)) -> Option<Impairment> {
-        if self.is_cut {
-            return Some(Impairment::black_hole());
-        }
-        self.directed.get(&direction).copied().or(self.wide)
-    }
-}
-
 /// A change of a transport's faults.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
-    /// An impairment, in both directions between all sites or from one edge to another.
-    Impair(Option<(usize, usize)>, Impairment),
-    /// Every link is taken down.
-    Cut,
-    /// Everything is whole.
-    Heal,
+    /// Packets are impaired.
+    Impair(Scope, Impairment),
+    /// Links are taken down; of a tunnel or a direction, packets are dropped.
+    Cut(Scope),
+    /// The same in turns with nothing, for so long each.
+    Flap(Scope, Duration, Duration),
+    /// Everything in the scope is whole, but for faults of wider ones.
+    Heal(Scope),
 }
 
 /// What a change must feel like.
@@ -126,6 +114,9 @@ pub enum Change {
 pub struct Check {
     transport: String,
     paths: Vec<(String, String, Path, Expected)>,
+    left_out: Vec<String>,
+    /// Who impairs packets of the transport.
+    backends: Vec<String>,
 }
 
 impl Faults {
@@ -159,30 +150,101 @@ impl Faults {
             .expect("the reader has checked that the transport exists")
     }
 
-    /// The positions of the edges of two sites, by name.
+    /// What an event does to which transport, if it does that.
     ///
     /// # Panics
-    /// When there is none of such a name, which the reader of scenarios rules out.
+    /// When there is no transport or site of such a name, which the reader of scenarios rules out.
     #[must_use]
-    pub fn direction(&self, from: &str, to: &str) -> (usize, usize) {
-        let edge = |name: &str| self.plan.edges.iter().position(|edge| edge.site == name);
-        let edge = |name| edge(name).expect("the reader has checked that the site exists");
-        (edge(from), edge(to))
+    pub fn change_of(&self, event: &Event) -> Option<(usize, Change)> {
+        match event {
+            Event::Fault { transport, fault } => Some((self.transport(transport), self.injects(fault))),
+            Event::Heal { transport, scope } => {
+                Some((self.transport(transport), Change::Heal(self.scope(scope))))
+            }
+            Event::Annotate { .. } | Event::DeleteService { .. } => None,
+        }
     }
 
-    /// Puts the impairments of the topology in place and checks them.
+    /// The flaps of the topology, which begin with the timeline.
+    #[must_use]
+    pub fn flaps(&self) -> Vec<(usize, Change)> {
+        let transports = self.plan.transports.iter().enumerate();
+        let faults =
+            transports.flat_map(|(transport, spec)| spec.faults.iter().map(move |fault| (transport, fault)));
+        let changes = faults.map(|(transport, fault)| (transport, self.injects(fault)));
+        changes
+            .filter(|(_, change)| matches!(change, Change::Flap(..)))
+            .collect()
+    }
+
+    fn injects(&self, fault: &model::Fault) -> Change {
+        match fault {
+            model::Fault::Impair { scope, impairment } => {
+                Change::Impair(self.scope(scope), convert(impairment))
+            }
+            model::Fault::Cut { scope } => Change::Cut(self.scope(scope)),
+            model::Fault::Flap { scope, down, up } => Change::Flap(self.scope(scope), *down, *up),
+        }
+    }
+
+    fn scope(&self, scope: &model::Scope) -> Scope {
+        let edge = |name: &str| self.plan.edges.iter().position(|edge| edge.site == name);
+        let edge = |name| edge(name).expect("the reader has checked that the site exists");
+        match scope {
+            model::Scope::Whole => Scope::Whole,
+            model::Scope::Site(site) => Scope::Site(edge(site)),
+            model::Scope::Tunnel(a, b) => {
+                let (a, b) = (edge(a), edge(b));
+                Scope::Tunnel(a.min(b), a.max(b))
+            }
+            model::Scope::Direction { from, to } => Scope::Direction(edge(from), edge(to)),
+        }
+    }
+
+    /// Puts the faults of the topology in place, but for its flaps, and checks them.
     ///
     /// # Errors
     /// [`FaultError`].
     pub async fn begin(&mut self) -> Result<Vec<Value>, FaultError> {
         let mut reports = Vec::new();
         for transport in 0..self.transports.len() {
-            if let Some(impairment) = &self.plan.transports[transport].impair {
-                let change = Change::Impair(None, convert(impairment));
-                reports.push(self.change(transport, change).await?.run().await?);
+            let faults = &self.plan.transports[transport].faults;
+            let changes: Vec<Change> = faults.iter().map(|fault| self.injects(fault)).collect();
+            for change in changes {
+                if !matches!(change, Change::Flap(..)) {
+                    reports.push(self.change(transport, change).await?.run().await?);
+                }
             }
         }
         Ok(reports)
+    }
+
+    /// When the next phase of a flap ends, if anything flaps.
+    #[must_use]
+    pub fn next_turn(&self) -> Option<Instant> {
+        let flaps = self
+            .transports
+            .iter()
+            .flat_map(|transport| transport.state.flaps.values());
+        flaps.map(|flap| flap.turns_at).min()
+    }
+
+    /// Turns every flap whose phase has ended.
+    ///
+    /// # Errors
+    /// [`FaultError`].
+    pub async fn turn(&mut self) -> Result<(), FaultError> {
+        for transport in 0..self.transports.len() {
+            let before = self.transports[transport].state.clone();
+            let mut state = before.clone();
+            let now = Instant::now();
+            state.flaps.values_mut().for_each(|flap| flap.turn(now));
+            if state != before {
+                self.put(transport, &before, &state).await?;
+                self.transports[transport].state = state;
+            }
+        }
+        Ok(())
     }
 
     /// Changes what is wrong with a transport; in force on return.
@@ -191,29 +253,32 @@ impl Faults {
     /// [`FaultError`].
     pub async fn change(&mut self, transport: usize, change: Change) -> Result<Check, FaultError> {
         let before = self.transports[transport].state.clone();
-        let state = match change {
-            Change::Heal => State::default(),
-            Change::Cut => State {
-                is_cut: true,
-                ..before.clone()
-            },
-            Change::Impair(direction, impairment) => {
-                let mut state = before.clone();
-                match direction {
-                    Some(direction) => drop(state.directed.insert(direction, impairment)),
-                    None => state.wide = Some(impairment),
-                }
-                state
+        let mut state = before.clone();
+        match change {
+            Change::Impair(scope, impairment) => drop(state.impaired.insert(scope, impairment)),
+            Change::Cut(scope) => drop(state.cut.insert(scope)),
+            Change::Flap(scope, down, up) => {
+                let turns_at = Instant::now() + down;
+                let flap = Flap {
+                    down,
+                    up,
+                    is_down: true,
+                    turns_at,
+                };
+                state.flaps.insert(scope, flap);
             }
-        };
-        if !self.are_dead {
-            self.put(transport, &before, &state).await?;
+            Change::Heal(scope) => state.heal(scope),
         }
-        self.transports[transport].state = state.clone();
-        Ok(self.check(transport, &before, &state))
+        self.put(transport, &before, &state).await?;
+        let check = self.check(transport, change, &before, &state);
+        self.transports[transport].state = state;
+        Ok(check)
     }
 
     async fn put(&mut self, transport: usize, before: &State, state: &State) -> Result<(), FaultError> {
+        if self.are_dead {
+            return Ok(());
+        }
         let name = &self.plan.transports[transport].name;
         let lines = self.lines(transport, state);
         let host = Arc::clone(&self.transports[transport].host);
@@ -224,70 +289,103 @@ impl Faults {
             transport: name.clone(),
             source,
         })?;
-        if before.is_cut != state.is_cut {
-            let links = (0..self.plan.edges.len()).map(|edge| {
-                let host_of_edge = self.edges[edge].host();
-                network::set_link(&self.plan, (edge, host_of_edge), (transport, &host), state.is_cut)
-            });
-            let set = try_join_all(links).await;
-            set.map_err(|source| FaultError::Link {
-                transport: name.clone(),
-                source,
-            })?;
-        }
-        Ok(())
+        let links = (0..self.plan.edges.len()).filter_map(|edge| {
+            let is_down = state.is_link_down(edge);
+            let end = (edge, self.edges[edge].host());
+            let router = (transport, &*host);
+            (before.is_link_down(edge) != is_down)
+                .then(|| network::set_link(&self.plan, end, router, is_down))
+        });
+        let set = try_join_all(links).await;
+        set.map(drop).map_err(|source| FaultError::Link {
+            transport: name.clone(),
+            source,
+        })
     }
 
     fn lines(&self, transport: usize, state: &State) -> BTreeMap<Line, Impairment> {
-        let edges = &self.plan.edges;
-        let to = |edge: usize| uplink(&self.plan, edge, transport);
-        let wide = state.wide.into_iter().flat_map(|impairment| {
-            let line = move |edge| Line {
-                to: to(edge),
-                from: None,
+        let lines = state.lines(self.plan.edges.len()).into_iter();
+        let lines = lines.filter_map(|((from, to), impairment)| {
+            let line = Line {
+                to: self.uplink(to, transport)?,
+                from: from.map(network::router_interface),
             };
-            (0..edges.len()).map(move |edge| (line(edge), impairment))
+            Some((line, impairment))
         });
-        let directed = state.directed.iter().map(|((from, edge), impairment)| {
-            let from = Some(network::router_interface(*from));
-            (Line { to: to(*edge), from }, *impairment)
-        });
-        wide.chain(directed).collect()
+        lines.collect()
     }
 
-    fn check(&self, transport: usize, before: &State, state: &State) -> Check {
-        let count = self.plan.edges.len();
-        let end = |edge: usize| {
-            let address = uplink(&self.plan, edge, transport);
-            (self.edges[edge].host().netns().clone(), address)
-        };
-        // Every edge with the next one, both ways: then every line has been sent over.
-        let ring = (0..count).map(|edge| (edge, (edge + 1) % count));
-        let mut directions: Vec<(usize, usize)> = ring.flat_map(|(a, b)| [(a, b), (b, a)]).collect();
-        directions.extend(before.directed.keys().chain(state.directed.keys()));
+    fn check(&self, transport: usize, change: Change, before: &State, state: &State) -> Check {
+        let (Change::Impair(scope, _) | Change::Cut(scope) | Change::Flap(scope, ..) | Change::Heal(scope)) =
+            change;
+        // Every edge with another one, both ways: then every line has been sent over. And what is named.
+        let others = (0..self.plan.edges.len()).filter_map(|edge| {
+            let remotes = &self.plan.tloc(edge, transport)?.remotes;
+            let next = remotes
+                .iter()
+                .find(|remote| remote.edge > edge)
+                .or(remotes.first())?;
+            Some(Scope::Tunnel(edge, next.edge))
+        });
+        let named = [before, state].into_iter().flat_map(|state| {
+            let scopes = state.impaired.keys().chain(&state.cut).chain(state.flaps.keys());
+            scopes.copied().filter(|named| scope.contains(*named))
+        });
+        let mut directions: Vec<(usize, usize)> = others.chain(named).flat_map(Scope::directions).collect();
+        directions.retain(|(from, to)| scope.covers((*from, *to)) && self.are_joined(*from, *to, transport));
         directions.sort_unstable();
         directions.dedup();
-        let paths = directions
-            .into_iter()
-            .filter(|(from, to)| from != to)
-            .filter_map(|direction| {
-                let expected = match (before.between(direction), state.between(direction)) {
-                    (_, Some(asked)) => Expected::Impaired(asked),
-                    (Some(before), None) => Expected::Healed(before),
-                    (None, None) => return None,
-                };
-                let (from, to) = direction;
-                let path = Path {
-                    from: end(from),
-                    to: end(to),
-                };
-                let site = |edge: usize| self.plan.edges[edge].site.clone();
-                Some((site(from), site(to), path, expected))
-            });
+        let (mut paths, mut left_out) = (Vec::new(), Vec::new());
+        for (from, to) in directions {
+            let site = |edge: usize| self.plan.edges[edge].site.clone();
+            let expected = match change {
+                Change::Flap(_, down, up) => Expected::Flapping { down, up },
+                _ if state.flap((from, to)).is_some() => {
+                    left_out.push(format!("{} to {} flaps", site(from), site(to)));
+                    continue;
+                }
+                _ => match (before.between((from, to)), state.between((from, to))) {
+                    (before, Some(asked)) => Expected::Impaired { asked, before },
+                    (Some(before), None) => Expected::Healed { before },
+                    (None, None) => continue,
+                },
+            };
+            let end = |edge: usize| {
+                let address = self.uplink(edge, transport)?;
+                Some((self.edges[edge].host().netns().clone(), address))
+            };
+            let (Some(from_end), Some(to_end)) = (end(from), end(to)) else {
+                continue;
+            };
+            let path = Path {
+                from: from_end,
+                to: to_end,
+            };
+            paths.push((site(from), site(to), path, expected));
+        }
         Check {
             transport: self.plan.transports[transport].name.clone(),
-            paths: paths.collect(),
+            paths,
+            left_out,
+            backends: self.transports[transport]
+                .impairer
+                .in_use()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
+    }
+
+    /// The outer address of an edge on a transport, if it is attached to it.
+    fn uplink(&self, edge: usize, transport: usize) -> Option<IpAddr> {
+        let tloc = self.plan.tloc(edge, transport)?;
+        Some(tloc.uplink_address.addr())
+    }
+
+    /// Whether there is a tunnel between two edges on a transport; without one they have no routes to each other.
+    fn are_joined(&self, from: usize, to: usize, transport: usize) -> bool {
+        let tloc = self.plan.tloc(from, transport);
+        tloc.is_some_and(|tloc| tloc.remotes.iter().any(|remote| remote.edge == to))
     }
 
     /// Whether every packet was handled as asked.
@@ -329,7 +427,7 @@ impl Check {
                 .map(|result| result.unwrap_or_else(|_| Err("the check panicked".to_owned())))
                 .collect()
         });
-        let mut left_out = Vec::new();
+        let mut left_out = self.left_out;
         for ((from, to, _, _), result) in self.paths.iter().zip(results) {
             left_out.extend(result.map_err(|felt| FaultError::NotFelt {
                 transport: self.transport.clone(),
@@ -339,7 +437,12 @@ impl Check {
             })?);
         }
         left_out.dedup();
-        Ok(json!({ "transport": self.transport, "paths": self.paths.len(), "not checked": left_out }))
+        Ok(json!({
+            "transport": self.transport,
+            "paths": self.paths.len(),
+            "not checked": left_out,
+            "impaired by": self.backends,
+        }))
     }
 }
 
@@ -362,14 +465,7 @@ pub fn convert(impairment: &model::Impairment) -> Impairment {
         rate: impairment.rate_bps.and_then(NonZeroU64::new),
         reorder: percent(impairment.reorder),
         duplicate: percent(impairment.duplicate),
-        corrupt: Percent::ZERO,
-    }
-}
-
-/// The outer address of an edge on a transport.
-fn uplink(plan: &Plan, edge: usize, transport: usize) -> Ipv4Addr {
-    match plan.tloc(edge, transport).map(|tloc| tloc.uplink_address.addr()) {
-        Some(IpAddr::V4(address)) => address,
-        other => unreachable!("the limits of the lab are checked: {other:?}"),
+        corrupt: percent(impairment.corrupt),
+        mtu: impairment.mtu,
     }
 }

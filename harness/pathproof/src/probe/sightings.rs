@@ -132,7 +132,9 @@ impl Sightings {
 impl Sink for Sightings {
     fn frame(&mut self, tap: usize, frame: Frame<'_>) {
         self.files.write(tap, frame);
-        let Some(packet) = decode::packet(frame.data, &self.vxlan_ports) else {
+        let decoded = decode::packet(frame.data, &self.vxlan_ports);
+        // A flipped bit can make a probe look like another one; its receiver drops it, too.
+        let Some(packet) = decoded.filter(|packet| packet.is_intact) else {
             return;
         };
         let hop = evidence::Hop {

@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
 use crate::lab::Lab;
-use crate::lab::faults::{self, Change, FaultError};
+use crate::lab::faults::{Change, FaultError};
 use crate::probe::agent::{self, AgentError, Client, Context};
 use crate::probe::identity::now_ns;
 use crate::probe::ledger::Ledger;
@@ -157,9 +157,14 @@ pub async fn play(
         checks: BTreeMap::new(),
         played,
     };
+    for (transport, change) in player.lab.faults.flaps() {
+        player.checked(transport).await?;
+        player.inject(transport, change, "topology").await?;
+    }
     let start = tokio::time::Instant::now();
     for step in &plan.steps {
-        tokio::time::sleep_until(start + Duration::from_millis(step.at_ms)).await;
+        let moment = tokio::time::sleep_until(start + Duration::from_millis(step.at_ms));
+        player.flapping(moment).await?;
         match &step.action {
             Action::Start(flows) => player.start(flows).await?,
             Action::Fire(event) => player.fire(event).await?,
@@ -168,7 +173,7 @@ pub async fn play(
     }
     // The receivers live in the agents of `player`.
     stop.send(true).ok();
-    drain(ledger, plan.drain).await;
+    player.flapping(drain(ledger, plan.drain)).await?;
     while let Some(transport) = player.checks.keys().next().copied() {
         player.checked(transport).await?;
     }
@@ -294,7 +299,7 @@ impl Player<'_> {
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
         let event = &self.scenario.events[name];
-        let fault = self.fault(event);
+        let fault = self.lab.faults.change_of(event);
         if let Some((transport, _)) = fault {
             // A check that is under way must not meet the next fault: the event waits, and is marked later.
             self.checked(transport).await?;
@@ -310,12 +315,10 @@ impl Player<'_> {
                 self.lab.api.merge_patch(&object_of(service), patch).map(drop)
             }
             Event::DeleteService { service } => self.lab.api.delete(&object_of(service)).map(drop),
-            Event::Impair { .. } | Event::Cut { .. } | Event::Heal { .. } => Ok(()),
+            Event::Fault { .. } | Event::Heal { .. } => Ok(()),
         };
         if let Some((transport, change)) = fault {
-            let check = self.lab.faults.change(transport, change).await?;
-            self.log.note("fault", "in force", json!(name));
-            self.checks.insert(transport, tokio::spawn(check.run()));
+            self.inject(transport, change, name).await?;
         }
         written.map_err(|source| PlayError::Event {
             event: name.to_owned(),
@@ -325,23 +328,26 @@ impl Player<'_> {
 }
 
 impl Player<'_> {
-    /// What an event does to which transport, if it does that.
-    fn fault(&self, event: &Event) -> Option<(usize, Change)> {
-        let faults = &self.lab.faults;
-        let (transport, change) = match event {
-            Event::Impair {
-                transport,
-                direction,
-                impairment,
-            } => {
-                let direction = direction.as_ref().map(|(from, to)| faults.direction(from, to));
-                (transport, Change::Impair(direction, faults::convert(impairment)))
+    /// Changes what is wrong with a transport, and begins to check it.
+    async fn inject(&mut self, transport: usize, change: Change, name: &str) -> Result<(), PlayError> {
+        let check = self.lab.faults.change(transport, change).await?;
+        self.log.note("fault", "in force", json!(name));
+        self.checks.insert(transport, tokio::spawn(check.run()));
+        Ok(())
+    }
+
+    /// Waits for something, while what flaps goes on flapping.
+    async fn flapping<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            let Some(turn) = self.lab.faults.next_turn() else {
+                return Ok(wait.await);
+            };
+            tokio::select! {
+                done = &mut wait => return Ok(done),
+                () = tokio::time::sleep_until(turn.into()) => self.lab.faults.turn().await?,
             }
-            Event::Cut { transport } => (transport, Change::Cut),
-            Event::Heal { transport } => (transport, Change::Heal),
-            Event::Annotate { .. } | Event::DeleteService { .. } => return None,
-        };
-        Some((faults.transport(transport), change))
+        }
     }
 
     /// Waits for the check of a transport's last fault, if one is under way.
@@ -349,7 +355,7 @@ impl Player<'_> {
         let Some(check) = self.checks.remove(&transport) else {
             return Ok(());
         };
-        let report = check.await.map_err(|source| FaultError::Check {
+        let report = self.flapping(check).await?.map_err(|source| FaultError::Check {
             transport: self.plan.transports[transport].name.clone(),
             source,
         })??;

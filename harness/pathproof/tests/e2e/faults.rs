@@ -43,18 +43,40 @@ pub fn extended() {
     assert_eq!(lost(&record), 0, "{}", record["verdicts"]["totals"]);
 }
 
+pub fn parts() {
+    for (scenario, lost_at_least) in [
+        ("tunnel-loss-stays-there", 40),
+        ("flapping-link", 300),
+        ("mtu-black-hole", 100),
+        ("flipped-bits", 20),
+    ] {
+        let record = passes(&format!("scenarios/extended/{scenario}.yaml"));
+        assert!(lost(&record) >= lost_at_least, "{}", record["verdicts"]["totals"]);
+    }
+}
+
 pub fn dead_fault_is_an_error() {
-    let words = [
-        "run",
-        "scenarios/core/brown-out-delay.yaml",
-        "--sabotage",
-        "dead-faults",
-    ];
+    for scenario in [
+        "core/brown-out-delay",
+        "core/strict-drops-when-cut",
+        "extended/loss-is-seen",
+        "extended/tunnel-loss-stays-there",
+        "extended/flapping-link",
+        "extended/mtu-black-hole",
+        "extended/flipped-bits",
+        "extended/everyday-internet",
+    ] {
+        is_an_error_when_dead(&format!("scenarios/{scenario}.yaml"));
+    }
+}
+
+fn is_an_error_when_dead(scenario: &str) {
+    let words = ["run", scenario, "--sabotage", "dead-faults"];
     let record = Run::new(&words).finish().expect(4).record();
     assert_eq!(record["verdicts"], Value::Null);
     let message = record["outcome"]["message"].as_str().unwrap();
     assert!(
-        message.contains("verify the fault on transport `bizinternet`"),
-        "{message}"
+        message.contains("verify the fault on transport `"),
+        "{scenario}: {message}"
     );
 }

@@ -69,6 +69,7 @@ fn impaired() -> Vec<Trial> {
         ),
         trial("a_brown_out_moves_and_loses_nothing", faults::brown_out),
         trial("impaired_transports_pass_as_extended", faults::extended),
+        trial("faults_of_parts_of_a_transport_stay_there", faults::parts),
         trial(
             "a_fault_that_does_not_take_is_a_broken_lab",
             faults::dead_fault_is_an_error,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::Impairment;
+use super::Fault;
 
 /// The 22 TLOC colors of Cisco Catalyst SD-WAN, in the order of the MIB's enumeration.
 pub const COLORS: [&str; 22] = [
@@ -160,9 +160,9 @@ pub struct Transport {
     pub underlay: IpVersion,
     /// Its largest packet in bytes, 576 to 65535.
     pub mtu: u32,
-    /// What is wrong with it from the beginning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub impair: Option<Impairment>,
+    /// What is wrong with it from the beginning; at most one of a kind in each scope.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// The encapsulation of tunnels.

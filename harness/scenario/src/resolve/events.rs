@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fields::{Fields, Kind, mapping, named, quoted, set, string};
 use super::manifests::Inventory;
-use super::{Name, Resolved, flows, impair};
+use super::{Name, Resolved, faults, flows};
 use crate::document::{Entry, Key, Notes, Span};
 use crate::model::{Event, Topology};
 use crate::names;
@@ -57,14 +57,14 @@ fn event(
     inventory: &Inventory,
     topology: Option<&Topology>,
 ) -> Option<Event> {
-    const KEYS: [&str; 4] = ["kubectl", "impair", "cut", "heal"];
+    const KEYS: [&str; 5] = ["kubectl", "impair", "cut", "flap", "heal"];
     let what = format!("event `{}`", entry.key.text);
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
     let mut done = KEYS.into_iter().filter_map(|key| fields.optional(key));
     match (done.next(), done.next()) {
         (Some(entry), None) => match entry.key.text.as_str() {
             "kubectl" => kubectl(notes, entry, inventory),
-            _ => impair::event(notes, entry, topology),
+            _ => faults::event(notes, entry, topology),
         },
         // A mistyped key is noted already.
         (None, _) if !fields.is_empty() => None,

@@ -1,21 +1,26 @@
-//! Impairments: what an author can do to transports, from the beginning or as an event.
+//! Impairments: what can be wrong with the packets of a line.
 //!
-//! Owns the words and their ranges, which are those of the lab's lines.
+//! Owns the words and their ranges, which are those of the lab's lines. Where a fault is, and the other kinds of
+//! faults, are read by [`super::faults`].
 
 use std::time::Duration;
 
 use super::fields::{Fields, string};
-use super::topology::{SITE, TRANSPORT};
-use super::unknown;
 use crate::document::{Entry, Meaning, Node, Notes, Scalar, Value};
-use crate::model::{Event, Impairment, Loss, Share, Topology};
-use crate::quantity::{QuantityError, format_duration, parse_bit_rate, parse_duration, parse_share};
+use crate::model::{Impairment, Loss, Share};
+use crate::quantity::{
+    QuantityError, format_duration, parse_bit_rate, parse_duration, parse_share, parse_size,
+};
 
 const DELAY_MAX: Duration = Duration::from_secs(10);
-const RATE_MIN: u64 = 10_000;
+/// At a lower rate less than one packet of full size would pass in a second.
+const RATE_MIN: u64 = 16_000;
 const RATE_MAX: u64 = 10_000_000_000;
+/// The shortest that every IPv4 host takes (RFC 791 section 3.2), and one less than the underlay carries.
+const MTU: (u32, u32) = (68, 1499);
 
-const WORDS: [&str; 8] = [
+/// What can be said of an impairment.
+pub(super) const WORDS: [&str; 10] = [
     "delay",
     "jitter",
     "loss",
@@ -23,122 +28,13 @@ const WORDS: [&str; 8] = [
     "rate",
     "reorder",
     "duplicate",
+    "corrupt",
+    "mtu",
     "blackHole",
 ];
 
-/// `impair: {…}` of a transport in a topology.
-pub(super) fn in_topology(notes: &mut Notes<'_>, entry: &Entry) -> Option<Impairment> {
-    if has_corrupt(notes, entry) {
-        return None;
-    }
-    let before = notes.count();
-    let fields = Fields::of(notes, entry.key.span, &entry.value, "`impair`", &WORDS)?;
-    impairment(notes, entry, &fields, before)
-}
-
-/// The event that `impair: {…}`, `cut: {…}` or `heal: {…}` describes.
-pub(super) fn event(notes: &mut Notes<'_>, entry: &Entry, topology: Option<&Topology>) -> Option<Event> {
-    let what = format!("`{}`", entry.key.text);
-    let is_impair = entry.key.text == "impair";
-    let mut keys = vec!["transport"];
-    if is_impair {
-        if has_corrupt(notes, entry) {
-            return None;
-        }
-        keys.extend(["from", "to"]);
-        keys.extend(WORDS);
-    }
-    let before = notes.count();
-    let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &keys)?;
-    let known = notes.count();
-    let transport = fields.required(notes, "transport").and_then(|entry| {
-        let names = topology.map(|topology| topology.transports.iter().map(|transport| &transport.name));
-        reference(notes, &entry.value, &TRANSPORT, names)
-    });
-    if is_impair {
-        let direction = direction(notes, entry, &fields, topology);
-        // Problems elsewhere in the mapping do not make its impairment incomplete; unknown keys do.
-        let before = notes.count() + before - known;
-        let impairment = impairment(notes, entry, &fields, before);
-        return Some(Event::Impair {
-            transport: transport?,
-            direction: direction?,
-            impairment: impairment?,
-        });
-    }
-    let transport = transport?;
-    Some(match entry.key.text.as_str() {
-        "cut" => Event::Cut { transport },
-        _ => Event::Heal { transport },
-    })
-}
-
-fn has_corrupt(notes: &mut Notes<'_>, entry: &Entry) -> bool {
-    let corrupt = entry
-        .value
-        .entries()
-        .unwrap_or_default()
-        .iter()
-        .find(|entry| entry.key.text == "corrupt");
-    if let Some(corrupt) = corrupt {
-        notes.error(
-            corrupt.key.span,
-            "`corrupt` is not offered: a probe with a flipped bit can look like another probe",
-            "use `loss`: a receiver drops what has a wrong checksum",
-        );
-    }
-    corrupt.is_some()
-}
-
-/// `Some(None)`: both directions.
-fn direction(
-    notes: &mut Notes<'_>,
-    entry: &Entry,
-    fields: &Fields<'_>,
-    topology: Option<&Topology>,
-) -> Option<Option<(String, String)>> {
-    let (from, to) = match (fields.optional("from"), fields.optional("to")) {
-        (None, None) => return Some(None),
-        (Some(from), Some(to)) => (from, to),
-        (Some(_), None) | (None, Some(_)) => {
-            notes.error(
-                entry.key.span,
-                "expected both or none of `from` and `to` in `impair`",
-                "a direction is from one site to another",
-            );
-            return None;
-        }
-    };
-    let mut site = |entry: &Entry| {
-        let names = topology.map(|topology| topology.sites.iter().map(|site| &site.name));
-        reference(notes, &entry.value, &SITE, names)
-    };
-    let sites = (site(from)?, site(to)?);
-    if sites.0 == sites.1 {
-        let message = format!("`from` and `to` are both site `{}`", sites.0);
-        notes.error(to.value.span, message, "name two sites");
-        return None;
-    }
-    Some(Some(sites))
-}
-
-fn reference<'n>(
-    notes: &mut Notes<'_>,
-    node: &Node,
-    kind: &super::fields::Kind,
-    names: Option<impl Iterator<Item = &'n String> + Clone>,
-) -> Option<String> {
-    let text = string(notes, node, &format!("the name of a {}", kind.singular))?;
-    let names = names?;
-    if !names.clone().any(|name| name == text) {
-        unknown(notes, node.span, text, kind, names.map(String::as_str));
-        return None;
-    }
-    Some(text.to_owned())
-}
-
 /// The impairment of a mapping in which nothing was wrong when there were `before` problems.
-fn impairment(
+pub(super) fn impairment(
     notes: &mut Notes<'_>,
     owner: &Entry,
     fields: &Fields<'_>,
@@ -153,6 +49,8 @@ fn impairment(
             .and_then(|entry| rate(notes, &entry.value)),
         reorder: share(notes, fields, "reorder"),
         duplicate: share(notes, fields, "duplicate"),
+        corrupt: share(notes, fields, "corrupt"),
+        mtu: fields.optional("mtu").and_then(|entry| mtu(notes, &entry.value)),
     };
     if notes.count() > before {
         return None;
@@ -190,6 +88,25 @@ fn impairment(
     (notes.count() == before).then_some(impairment)
 }
 
+fn mtu(notes: &mut Notes<'_>, node: &Node) -> Option<u16> {
+    let octets = quantity(notes, node, "a size such as `1400B`", parse_size)?;
+    if !(MTU.0..=MTU.1).contains(&octets) {
+        let message = format!(
+            "expected an MTU from {}B to {}B, found {}",
+            MTU.0,
+            MTU.1,
+            node.describe()
+        );
+        notes.error(
+            node.span,
+            message,
+            "packets on the underlay have at most 1500 octets",
+        );
+        return None;
+    }
+    u16::try_from(octets).ok()
+}
+
 fn duration(notes: &mut Notes<'_>, fields: &Fields<'_>, key: &str) -> Duration {
     let Some(entry) = fields.optional(key) else {
         return Duration::ZERO;
@@ -217,7 +134,7 @@ fn rate(notes: &mut Notes<'_>, node: &Node) -> Option<u64> {
     let rate = quantity(notes, node, "a bit rate such as `100mbit`", parse_bit_rate)?;
     if !(RATE_MIN..=RATE_MAX).contains(&rate) {
         let message = format!(
-            "expected a bit rate from 10kbit to 10gbit, found {}",
+            "expected a bit rate from 16kbit to 10gbit, found {}",
             node.describe()
         );
         notes.error(node.span, message, "choose one in that range");
@@ -289,7 +206,7 @@ fn black_hole(notes: &mut Notes<'_>, node: &Node) -> Loss {
     Loss::None
 }
 
-fn quantity<T>(
+pub(super) fn quantity<T>(
     notes: &mut Notes<'_>,
     node: &Node,
     form: &str,

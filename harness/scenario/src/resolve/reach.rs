@@ -47,21 +47,16 @@ pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Va
     }
 }
 
-/// Notes events that impair a transport from or to a site that does not attach to it.
+/// Notes faults of a transport at a site that does not attach to it.
 pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: &Topology) {
     for name in &events.names {
-        let Some(Event::Impair {
-            transport,
-            direction: Some((from, to)),
-            ..
-        }) = events.values.get(&name.text)
-        else {
-            continue;
+        let (transport, scope) = match events.values.get(&name.text) {
+            Some(Event::Fault { transport, fault }) => (transport, fault.scope()),
+            Some(Event::Heal { transport, scope }) => (transport, scope),
+            Some(Event::Annotate { .. } | Event::DeleteService { .. }) | None => continue,
         };
-        let ends = topology
-            .sites
-            .iter()
-            .filter(|site| [from, to].contains(&&site.name));
+        let named = scope.sites();
+        let ends = topology.sites.iter().filter(|site| named.contains(&&site.name));
         for site in ends.filter(|site| !site.transports.contains(transport)) {
             let message = format!(
                 "event `{}` needs a link that is not there: site `{}` does not attach to transport `{transport}`",

@@ -8,7 +8,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::document::SourceError;
-use crate::model::{Event, Overlay, OverlayLinks, OverlayPair, Protocol, SlaTiming, Step, Stream};
+use crate::model::{
+    Event, Fault, Overlay, OverlayLinks, OverlayPair, Protocol, Scope, SlaTiming, Step, Stream,
+};
 
 /// Files in memory.
 struct Files(BTreeMap<&'static str, String>);
@@ -242,6 +244,51 @@ fn a_topology_of_a_thousand_sites_and_nodes_is_read() {
         (topology.sites.len(), topology.clusters[0].nodes.len()),
         (1000, 1000)
     );
+}
+
+fn two_sites(faults: &str) -> Vec<Fault> {
+    let topology = TOPOLOGY
+        .replace("{s: {id: 1}}", "{s: {id: 1}, r: {id: 2}}")
+        .replace("{color: mpls}", &format!("{{color: mpls, {faults}}}"));
+    let scenario = read(&files(SCENARIO, &topology, PODS), "x/small.yaml");
+    scenario.expect("it is in order").topology.transports[0]
+        .faults
+        .clone()
+}
+
+#[rstest]
+#[case("cut: {}", Scope::Whole)]
+#[case("cut: {site: r}", Scope::Site("r".into()))]
+// Both ways to write a tunnel are the same one.
+#[case("cut: {between: [s, r]}", Scope::Tunnel("r".into(), "s".into()))]
+#[case("cut: [{between: [r, s]}]", Scope::Tunnel("r".into(), "s".into()))]
+#[case("cut: {from: s, to: r}", Scope::Direction { from: "s".into(), to: "r".into() })]
+fn a_fault_is_about_the_part_that_it_names(#[case] faults: &str, #[case] scope: Scope) {
+    assert_eq!(two_sites(faults), [Fault::Cut { scope }]);
+}
+
+#[test]
+fn a_transport_may_have_faults_of_every_kind_in_different_parts() {
+    let faults = two_sites(
+        "impair: [{mtu: 1400B, corrupt: 1%}, {site: s, delay: 5ms}], flap: {site: r, down: 200ms, up: 1s}",
+    );
+    let [
+        Fault::Impair {
+            scope: Scope::Whole,
+            impairment,
+        },
+        Fault::Impair {
+            scope: Scope::Site(site),
+            ..
+        },
+        Fault::Flap { down, up, .. },
+    ] = faults.as_slice()
+    else {
+        panic!("{faults:?}")
+    };
+    assert_eq!((impairment.mtu, impairment.corrupt.0), (Some(1_400), 10_000));
+    assert_eq!(site, "s");
+    assert_eq!((*down, *up), (Duration::from_millis(200), Duration::from_secs(1)));
 }
 
 #[rstest]

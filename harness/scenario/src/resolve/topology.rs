@@ -50,16 +50,16 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
         label(notes, &name.value, "the name of the topology")
     });
     let transports_entry = fields.required(notes, "transports");
-    let transports = transports_entry.map(|entry| transports::resolve(notes, entry));
+    let sites_entry = fields.required(notes, "sites");
+    let site_names = keys(sites_entry);
+    let transports = transports_entry.map(|entry| transports::resolve(notes, entry, &site_names));
     let transport_names = keys(transports_entry);
     let default_transports = fields
         .required(notes, "defaultTransport")
         .map(|entry| one_or_more(notes, &entry.value, &TRANSPORT, &transport_names));
     let bfd = timing::bfd(notes, fields);
     let sla = timing::sla(notes, fields, bfd);
-    let sites_entry = fields.required(notes, "sites");
     let sites = sites_entry.map(|entry| sites::resolve(notes, entry, &transport_names));
-    let site_names = keys(sites_entry);
     let names = overlay::Declared {
         sites: &site_names,
         transports: &transport_names,

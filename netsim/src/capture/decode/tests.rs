@@ -54,6 +54,14 @@ fn vxlan_on_a_foreign_port_is_an_ordinary_datagram() {
 }
 
 #[test]
+fn a_flipped_bit_inside_a_tunnel_is_seen() {
+    let mut inner = udp([10, 0, 0, 1], [10, 0, 0, 2], (1, 2), b"probe");
+    assert!(packet(&vxlan(10, &inner, 4789), &PORTS).unwrap().is_intact);
+    *inner.last_mut().unwrap() ^= 1;
+    assert!(!packet(&vxlan(10, &inner, 4789), &PORTS).unwrap().is_intact);
+}
+
+#[test]
 fn a_tcp_segment_tells_its_sequence_number_and_payload() {
     let builder = PacketBuilder::ethernet2([2; 6], [3; 6])
         .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)

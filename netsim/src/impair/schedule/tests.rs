@@ -136,6 +136,18 @@ fn duplicates_flips_and_overtakers_are_as_many_as_asked() {
 }
 
 #[test]
+fn an_mtu_loses_longer_packets_and_no_others() {
+    let impairment = Impairment {
+        mtu: Some(1_400),
+        ..Impairment::default()
+    };
+    let mut line = Scheduler::new(impairment, 7);
+    for (octets, is_lost) in [(1_399, false), (1_400, false), (1_401, true), (1_500, true)] {
+        assert_eq!(line.packet(0, octets) == Fate::Lost, is_lost, "{octets}");
+    }
+}
+
+#[test]
 fn a_black_hole_passes_nothing() {
     assert_eq!(lost(&fates(Impairment::black_hole(), 7, 1_000, 1)), 1_000);
 }

@@ -6,8 +6,8 @@ use super::TRANSPORT;
 use crate::document::{Entry, Node, Notes};
 use crate::model::{COLORS, Color, Encap, IpVersion, Transport};
 use crate::names;
+use crate::resolve::faults;
 use crate::resolve::fields::{Fields, integer, named, string};
-use crate::resolve::impair;
 
 /// What every lab has.
 const MTU_DEFAULT: u32 = 1500;
@@ -17,7 +17,7 @@ const MTU_MAX: u32 = 65535;
 /// The values of `underlay`.
 const UNDERLAYS: [(&str, IpVersion); 2] = [("ipv4", IpVersion::V4), ("ipv6", IpVersion::V6)];
 
-pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
+pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, sites: &[&str]) -> Vec<Transport> {
     let mut first: BTreeMap<Color, &str> = BTreeMap::new();
     let mut transports = Vec::new();
     for (position, entry) in named(notes, entry, &TRANSPORT).into_iter().enumerate() {
@@ -30,7 +30,7 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
             );
             break;
         }
-        let Some((transport, color_node)) = transport(notes, entry) else {
+        let Some((transport, color_node)) = transport(notes, entry, sites) else {
             continue;
         };
         let color = &transport.color;
@@ -50,14 +50,12 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry) -> Vec<Transport> {
 }
 
 /// A transport, and where its color stands.
-fn transport<'n>(notes: &mut Notes<'_>, entry: &'n Entry) -> Option<(Transport, &'n Node)> {
-    const KEYS: [&str; 5] = ["color", "encap", "underlay", "mtu", "impair"];
+fn transport<'n>(notes: &mut Notes<'_>, entry: &'n Entry, sites: &[&str]) -> Option<(Transport, &'n Node)> {
+    const KEYS: [&str; 7] = ["color", "encap", "underlay", "mtu", "impair", "cut", "flap"];
     let name = &entry.key.text;
     let what = format!("transport `{name}`");
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
-    let impair = fields
-        .optional("impair")
-        .and_then(|entry| impair::in_topology(notes, entry));
+    let faults = faults::in_topology(notes, &fields, sites);
     let encap = fields.optional("encap").map_or(Some(Encap::Vxlan), |entry| {
         word(notes, &entry.value, "encapsulation", &Encap::NAMES)
     });
@@ -75,7 +73,7 @@ fn transport<'n>(notes: &mut Notes<'_>, entry: &'n Entry) -> Option<(Transport, 
         encap: encap?,
         underlay: underlay?,
         mtu: mtu?,
-        impair,
+        faults,
     };
     Some((transport, node))
 }
