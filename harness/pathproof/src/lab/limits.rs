@@ -68,7 +68,7 @@ mod tests {
             ("two-sites-impaired.yaml", None),
             ("two-tenants.yaml", Some("one cluster")),
             ("dual-stack.yaml", None),
-            ("ipv6-underlay.yaml", None),
+            ("ipv6-underlay.yaml", Some("pods with IPv4")),
             ("partial-mesh.yaml", None),
             ("hub-and-spoke.yaml", None),
         ];
