@@ -72,6 +72,8 @@ pub struct TunnelState {
     pub latency_p99_ms: Option<f64>,
     /// Interarrival jitter.
     pub jitter_ms: Option<f64>,
+    /// The SLA classes in force that it meets, by name.
+    pub classes_met: Vec<String>,
     /// Packets that the tunnel device sent.
     pub sent_packets: u64,
     /// Packets that it received.
@@ -168,6 +170,7 @@ fn tunnel(report: &TunnelReport) -> TunnelState {
         latency_p50_ms: statistics.latency_p50.map(millis),
         latency_p99_ms: statistics.latency_p99.map(millis),
         jitter_ms: statistics.jitter.map(millis),
+        classes_met: report.met.iter().map(|class| class.name.clone()).collect(),
         sent_packets: report.traffic.sent,
         received_packets: report.traffic.received,
         sent_octets: report.traffic.sent_octets,

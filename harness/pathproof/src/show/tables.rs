@@ -101,6 +101,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
         "p50",
         "p99",
         "jitter ms",
+        "SLA met",
         "sent",
         "received",
     ];
@@ -119,7 +120,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
     table
 }
 
-fn measured(tunnel: &TunnelState) -> [String; 11] {
+fn measured(tunnel: &TunnelState) -> [String; 12] {
     let millis = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     [
         tunnel.color.clone(),
@@ -134,6 +135,11 @@ fn measured(tunnel: &TunnelState) -> [String; 11] {
         millis(tunnel.latency_p50_ms),
         millis(tunnel.latency_p99_ms),
         millis(tunnel.jitter_ms),
+        if tunnel.classes_met.is_empty() {
+            "-".to_owned()
+        } else {
+            tunnel.classes_met.join(" ")
+        },
         tunnel.sent_packets.to_string(),
         tunnel.received_packets.to_string(),
     ]
@@ -241,6 +247,7 @@ mod tests {
             latency_p50_ms: is_up.then_some(0.03),
             latency_p99_ms: is_up.then_some(0.2),
             jitter_ms: is_up.then_some(0.004),
+            classes_met: is_up.then(|| "voice".to_owned()).into_iter().collect(),
             sent_packets: 1234,
             received_packets: 56,
             sent_octets: 0,
@@ -319,9 +326,9 @@ sites
   100   edge-near  10.255.0.1  biz-internet default  reachable          1 of 2
 
 tunnels
-  from       to  color         state     for  transitions  loss %  latency ms    p50    p99  jitter ms  sent  received
-  edge-near  -   biz-internet  up     61.3 s            0       2       0.031  0.030  0.200      0.004  1234        56
-  edge-near  -   default       down   61.3 s            1     100           -      -      -          -  1234        56
+  from       to  color         state     for  transitions  loss %  latency ms    p50    p99  jitter ms  SLA met  sent  received
+  edge-near  -   biz-internet  up     61.3 s            0       2       0.031  0.030  0.200      0.004    voice  1234        56
+  edge-near  -   default       down   61.3 s            1     100           -      -      -          -        -  1234        56
 
 policies in force
   edge       VPN  policy     direction     sequence  matches                                                  action                                             packets  octets

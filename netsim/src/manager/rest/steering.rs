@@ -48,8 +48,8 @@ pub(super) async fn sla_classes(State(app): Shared, which: OneDevice) -> Answer 
     Ok(Json(json!({ "data": rows })))
 }
 
-/// The classes that a policy names, each once.
-fn classes(policy: &EdgePolicy) -> Vec<SlaClass> {
+/// The classes that a policy names, each once; the index of a class is one more than its position.
+pub(super) fn classes(policy: &EdgePolicy) -> Vec<SlaClass> {
     let of_policy = |policy: &AppRoutePolicy| {
         let choices = policy
             .sequences

@@ -10,11 +10,12 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Refusal, Shared};
+use super::{Answer, Refusal, Shared, steering};
 use crate::bfd;
 use crate::manager::Device;
 use crate::manager::app::App;
 use crate::manager::state::{self, LabState};
+use crate::policy::SlaClass;
 use crate::telemetry::TunnelReport;
 
 /// How often the product judges tunnels by their statistics, unless configured.
@@ -70,13 +71,16 @@ pub(super) async fn summary(State(app): Shared, which: OneDevice) -> Answer {
 
 /// `GET /dataservice/device/app-route/statistics?deviceId=`.
 pub(super) async fn app_route(State(app): Shared, which: OneDevice) -> Answer {
-    rows(&app, which, |app, device, tunnel| {
+    let (device, tunnels) = ask(&app, which).await?;
+    let policy = app.telemetry.policy(device.site_id).await?.policy;
+    let classes = steering::classes(&policy);
+    let rows = tunnels.iter().map(|tunnel| {
         let statistics = &tunnel.statistics;
         let latency = statistics.latency.map_or(0, rounded_millis);
         let jitter = statistics.jitter.map_or(0, rounded_millis);
-        let mut row = ends(app, device, tunnel);
+        let mut row = ends(&app, device, tunnel);
         row["index"] = json!(0);
-        row["remote-system-ip"] = json!(system_ip(app, tunnel.remote_site_id));
+        row["remote-system-ip"] = json!(system_ip(&app, tunnel.remote_site_id));
         row["remote-color"] = json!(tunnel.color);
         row["total-packets"] = json!(statistics.total);
         row["loss"] = json!(statistics.lost);
@@ -85,12 +89,22 @@ pub(super) async fn app_route(State(app): Shared, which: OneDevice) -> Answer {
         row["mean-loss"] = json!(format!("{:.0}", statistics.loss_percent()));
         row["mean-latency"] = json!(latency.to_string());
         row["mean-jitter"] = json!(jitter.to_string());
-        row["sla-class-index"] = json!("0");
+        row["sla-class-index"] = json!(met_indexes(&classes, tunnel));
         row["tx-data-pkts"] = json!(tunnel.traffic.sent.to_string());
         row["rx-data-pkts"] = json!(tunnel.traffic.received.to_string());
         row
-    })
-    .await
+    });
+    Ok(Json(json!({ "data": rows.collect::<Vec<_>>() })))
+}
+
+/// The indexes of the classes that a tunnel meets, as `0,2`; every tunnel meets that of index 0.
+fn met_indexes(classes: &[SlaClass], tunnel: &TunnelReport) -> String {
+    let met = (1..).zip(classes).filter(|(_, class)| tunnel.met.contains(class));
+    let indexes = std::iter::once(0).chain(met.map(|(index, _)| index));
+    indexes
+        .map(|index: u32| index.to_string())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// `GET /dataservice/device/tunnel/statistics?deviceId=`.
