@@ -606,6 +606,9 @@ fn sysctls(forwarding: Forwarding, families: Families) -> Vec<(&'static str, &'s
     if (forwarding, families) == (Forwarding::On, Families::Both) {
         sysctls.extend([
             ("net/ipv6/conf/all/forwarding", "1"),
+            // Forwarding is up to the line above (`ip6_forward`). An interface that is made with its own would join
+            // the group of all routers before it is told to be without multicast, and report that (RFC 3810).
+            ("net/ipv6/conf/default/forwarding", "0"),
             ("net/ipv6/fwmark_reflect", "1"),
             ("net/ipv6/fib_multipath_hash_policy", "1"),
         ]);
