@@ -26,10 +26,10 @@ use crate::netns::{Netns, NetnsError, offload, open_netlink};
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
 
-/// How long a carrier may take, which is there at once unless the machine stands still.
-const CARRIER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a carrier or an address may take, which are there at once unless the machine stands still.
+const KERNEL_DEADLINE: Duration = Duration::from_secs(5);
 /// Between two looks.
-const CARRIER_PAUSE: Duration = Duration::from_millis(1);
+const KERNEL_PAUSE: Duration = Duration::from_millis(1);
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).
 const INTERFACE_NAME_MAX: usize = 15;
@@ -187,6 +187,14 @@ pub enum HostError {
         /// The host.
         host: String,
     },
+    /// The kernel does not begin to use an address.
+    #[error("wait for address `{address}` in netns `{host}`")]
+    NoAddress {
+        /// The address.
+        address: IpAddr,
+        /// The host.
+        host: String,
+    },
     /// No interface of that name was made on the host.
     #[error("find interface `{interface}` in netns `{host}`")]
     NoInterface {
@@ -322,6 +330,9 @@ impl Host {
                 host.add_address(index, *address).await?;
             }
         }
+        for (host, end) in [(self, near), (other, far)] {
+            host.await_addresses(&end.addresses).await?;
+        }
         for (host, end, peer) in [(self, near, far), (other, far, near)] {
             // Without an address of its own an end reaches nobody.
             for address in peer.addresses.iter().filter(|_| !end.addresses.is_empty()) {
@@ -361,7 +372,7 @@ impl Host {
         for address in &spec.addresses {
             self.add_address(index, *address).await?;
         }
-        Ok(())
+        self.await_addresses(&spec.addresses).await
     }
 
     /// Tells a VXLAN device of a peer: a forwarding entry and a neighbour, both permanent.
@@ -389,7 +400,9 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub async fn add_loopback_address(&self, address: IpAddr) -> Result<(), HostError> {
-        self.add_address(1, IpNet::from(address)).await
+        let address = IpNet::from(address);
+        self.add_address(1, address).await?;
+        self.await_addresses(&[address]).await
     }
 
     /// Adds a permanent neighbour.
@@ -465,7 +478,7 @@ impl Host {
     /// # Errors
     /// [`HostError`], also when there is no carrier after 5 s.
     pub async fn await_carrier(&self, interface: &str) -> Result<(), HostError> {
-        let deadline = tokio::time::Instant::now() + CARRIER_DEADLINE;
+        let deadline = tokio::time::Instant::now() + KERNEL_DEADLINE;
         loop {
             let link = self.link_of(interface).await?;
             let state = link.attributes.iter().find_map(|attribute| match attribute {
@@ -481,7 +494,7 @@ impl Host {
                     host: self.name().to_owned(),
                 });
             }
-            tokio::time::sleep(CARRIER_PAUSE).await;
+            tokio::time::sleep(KERNEL_PAUSE).await;
         }
     }
 
@@ -560,6 +573,25 @@ impl Host {
             .execute()
             .await
             .map_err(|source| self.refused("add address", &address, source))
+    }
+
+    /// Waits until packets to these addresses of the host are its own. An IPv6 address is taken into use some time
+    /// after it was added, also without duplicate address detection (`addrconf_dad_work` of net/ipv6/addrconf.c); what
+    /// comes before is lost.
+    async fn await_addresses(&self, addresses: &[IpNet]) -> Result<(), HostError> {
+        let deadline = tokio::time::Instant::now() + KERNEL_DEADLINE;
+        for address in addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6) {
+            while !self.is_local(address).await {
+                if tokio::time::Instant::now() > deadline {
+                    return Err(HostError::NoAddress {
+                        address,
+                        host: self.name().to_owned(),
+                    });
+                }
+                tokio::time::sleep(KERNEL_PAUSE).await;
+            }
+        }
+        Ok(())
     }
 
     fn refused(
