@@ -242,3 +242,6 @@ fn free_slot(slots: &BTreeMap<(usize, Choice), u32>, (vpn, choice): &(usize, Cho
         .collect();
     (1..=SLOTS).find(|slot| !taken.contains(slot))
 }
+
+#[cfg(test)]
+mod tests;

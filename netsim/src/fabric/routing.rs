@@ -227,3 +227,6 @@ fn judged<'a>(spec: &'a EdgeSpec, way: &WayTo, health: &'a [Vec<Health>]) -> Way
 fn over(taken: &[usize], ways: &[WayTo]) -> Target {
     Target::Over(taken.iter().map(|way| ways[*way].hop.clone()).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,10 @@ fn trials() -> Vec<Trial> {
             replacement::a_thousand_replacements_are_atomic,
         ),
         trial(
+            "a_thousand_choices_come_and_go_while_a_tunnel_flaps",
+            replacement::a_thousand_choices_come_and_go_while_a_tunnel_flaps,
+        ),
+        trial(
             "ranges_changed_step_by_step_match_as_fresh_ones_do",
             replacement::changed_ranges_match_as_fresh_ones_do,
         ),
