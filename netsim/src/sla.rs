@@ -212,7 +212,7 @@ impl Judge {
         if self.state == State::Down || interval.hellos() == 0 {
             return Vec::new();
         }
-        if self.intervals.len() >= usize::from(self.polling.multiplier.max(1)) {
+        if self.intervals.len() >= usize::from(self.polling.multiplier) {
             self.intervals.pop_front();
         }
         self.intervals.push_back(interval);

@@ -8,6 +8,13 @@
 //!
 //! There is a table for each address family, and the rules of both are the same: a sequence whose prefixes are all
 //! of the other family looks into an empty set.
+//!
+//! # Limits
+//! - What app-route drops is dropped by routing, thus after the data policy: that counts it, and copies it if it
+//!   inspects.
+//! - Only the first of a packet's fragments has ports; the others match no sequence that asks for some.
+//! - The edge's addresses on its transports are out of reach for service VPNs; those towards its sites and services
+//!   answer to every VPN.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

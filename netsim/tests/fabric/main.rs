@@ -7,6 +7,7 @@ mod bfd;
 mod capture;
 mod decisions;
 mod impair;
+mod matches;
 mod policies;
 mod refusals;
 mod replacement;
@@ -195,7 +196,7 @@ fn policy_trials() -> Vec<Trial> {
         ),
         trial(
             "each_field_matches_in_both_families",
-            policies::each_field_matches_in_both_families,
+            matches::each_field_matches_in_both_families,
         ),
         trial(
             "counts_are_of_each_policy_over_both_families",

@@ -17,7 +17,7 @@ use super::world::{BOTH, Condition, Flow, Ip, PORT, Plan, World, site_id, system
 /// The default one first.
 const COLORS: [&str; 3] = ["default", "mpls", "lte"];
 const VPN: u16 = 10;
-const UDP: u8 = 17;
+pub const UDP: u8 = 17;
 
 pub fn plan() -> Plan {
     Plan {
@@ -96,7 +96,7 @@ pub fn udp() -> Match {
     }
 }
 
-async fn apply(world: &World, site: u8, app_route: Vec<AppRoutePolicy>, data: Vec<DataPolicy>) {
+pub async fn apply(world: &World, site: u8, app_route: Vec<AppRoutePolicy>, data: Vec<DataPolicy>) {
     let policy = at(site, app_route, data);
     world.edges[usize::from(site)].apply(&policy).await.unwrap();
 }
@@ -212,119 +212,6 @@ pub async fn a_policy_sees_its_direction_alone() {
 async fn dropped(world: &World) -> u64 {
     let (_, counts) = world.edges[0].policy_in_force().await.unwrap();
     counts[0].count.packets
-}
-
-pub async fn each_field_matches_in_both_families() {
-    let world = World::build(plan()).await;
-    let prefixes = |text: &str| Some(text.split(' ').map(|prefix| prefix.parse().unwrap()).collect());
-    let of = |change: &dyn Fn(&mut Match)| {
-        let mut matching = Match::default();
-        change(&mut matching);
-        matching
-    };
-    // What probes from 10.200.0.2 and fd10:0:0::2, port 40000, to 10.200.1.2 and fd10:0:1::2 with DSCP 46 match.
-    let cases = [
-        ("anything", of(&|_| {}), [true, true]),
-        (
-            "destination",
-            of(&|matching| matching.destination_prefixes = prefixes("10.200.1.0/24 fd10:0:1::2/128")),
-            [true, true],
-        ),
-        (
-            "destination of one family",
-            of(&|matching| matching.destination_prefixes = prefixes("fd10:0:1::/48")),
-            [false, true],
-        ),
-        (
-            "another destination",
-            of(&|matching| matching.destination_prefixes = prefixes("10.200.1.3/32 fd10:0:1::3/128")),
-            [false, false],
-        ),
-        (
-            "no destination",
-            of(&|matching| matching.destination_prefixes = Some(Vec::new())),
-            [false, false],
-        ),
-        (
-            "source",
-            of(&|matching| matching.source_prefixes = prefixes("10.200.0.2/32 fd10::/64")),
-            [true, true],
-        ),
-        (
-            "another source",
-            of(&|matching| matching.source_prefixes = prefixes("10.200.1.2/32 fd10:0:1::/64")),
-            [false, false],
-        ),
-        (
-            "source port",
-            of(&|matching| {
-                matching.protocols = vec![UDP];
-                matching.source_ports = vec![1..=2, 39_999..=40_000];
-            }),
-            [true, true],
-        ),
-        (
-            "another destination port",
-            of(&|matching| {
-                matching.protocols = vec![UDP];
-                matching.destination_ports = vec![PORT + 1..=u16::MAX, 0..=PORT - 1];
-            }),
-            [false, false],
-        ),
-        (
-            "several protocols",
-            of(&|matching| {
-                matching.protocols = vec![6, UDP, 132];
-                matching.destination_ports = vec![PORT..=PORT];
-            }),
-            [true, true],
-        ),
-        (
-            "other protocols",
-            of(&|matching| matching.protocols = vec![6, 132]),
-            [false, false],
-        ),
-        (
-            "code points",
-            of(&|matching| matching.dscp = vec![0, 46, 63]),
-            [true, true],
-        ),
-        (
-            "other code points",
-            of(&|matching| matching.dscp = vec![0, 45, 47]),
-            [false, false],
-        ),
-        (
-            "all at once",
-            of(&|matching| {
-                matching.source_prefixes = prefixes("0.0.0.0/0 ::/0");
-                matching.destination_prefixes = prefixes("10.0.0.0/8 fd00::/8");
-                matching.source_ports = vec![40_000..=40_000];
-                matching.destination_ports = vec![PORT..=PORT];
-                matching.protocols = vec![UDP];
-                matching.dscp = vec![46];
-            }),
-            [true, true],
-        ),
-    ];
-    for (name, matching, matches) in cases {
-        apply(
-            &world,
-            0,
-            vec![],
-            vec![from_service(vec![(matching, over("mpls", true))])],
-        )
-        .await;
-        for (ip, matches) in BOTH.into_iter().zip(matches) {
-            let flow = Flow {
-                packets: 1,
-                dscp: 46,
-                ..Flow::new(0, 1, ip)
-            };
-            let taken = if matches { [0, 1, 0] } else { [1, 0, 0] };
-            assert_eq!(world.arrive(&flow).await, taken, "{name}, {ip:?}");
-        }
-    }
 }
 
 pub async fn counts_are_of_each_policy_over_both_families() {

@@ -33,8 +33,8 @@ pub async fn vpns_of_the_same_addresses_do_not_meet() {
     let world = World::build(alike()).await;
     let everything = |vpn, action| data(vpn, PolicyDirection::FromService, vec![(udp(), action)]);
     // What the policies of the VPNs are, and which tunnels are then taken; `None` is dropped.
-    let cases: [(Option<Action>, Option<Action>, [Option<usize>; 2]); 4] = [
-        (None, None, [Some(0), Some(0)]),
+    let cases = [
+        (None, None::<Action>, [Some(0), Some(0)]),
         (Some(over("mpls", true)), None, [Some(1), Some(0)]),
         (
             Some(over("mpls", true)),
