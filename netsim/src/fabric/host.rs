@@ -6,6 +6,7 @@
 //! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
 //! ends as a whole.
 
+mod readiness;
 pub mod routes;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State as LinkState};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourFlags;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 
@@ -25,11 +25,6 @@ use crate::netns::{Netns, NetnsError, offload, open_netlink};
 
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
-
-/// How long a carrier or an address may take, which are there at once unless the machine stands still.
-const KERNEL_DEADLINE: Duration = Duration::from_secs(5);
-/// Between two looks.
-const KERNEL_PAUSE: Duration = Duration::from_millis(1);
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).
 const INTERFACE_NAME_MAX: usize = 15;
@@ -470,34 +465,6 @@ impl Host {
         self.set_up(index, interface).await
     }
 
-    /// Waits until what is sent over an interface, whose other end has come up after it, is not discarded any more.
-    ///
-    /// The kernel gives the interface its queue some time after the carrier comes; asked for the link, those from
-    /// 6.8 on do it at once.
-    ///
-    /// # Errors
-    /// [`HostError`], also when there is no carrier after 5 s.
-    pub async fn await_carrier(&self, interface: &str) -> Result<(), HostError> {
-        let deadline = tokio::time::Instant::now() + KERNEL_DEADLINE;
-        loop {
-            let link = self.link_of(interface).await?;
-            let state = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::OperState(state) => Some(*state),
-                _ => None,
-            });
-            if state == Some(LinkState::Up) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(HostError::NoCarrier {
-                    interface: interface.to_owned(),
-                    host: self.name().to_owned(),
-                });
-            }
-            tokio::time::sleep(KERNEL_PAUSE).await;
-        }
-    }
-
     /// The kernel's packet counters of an interface.
     ///
     /// # Errors
@@ -573,25 +540,6 @@ impl Host {
             .execute()
             .await
             .map_err(|source| self.refused("add address", &address, source))
-    }
-
-    /// Waits until packets to these addresses of the host are its own. An IPv6 address is taken into use some time
-    /// after it was added, also without duplicate address detection (`addrconf_dad_work` of net/ipv6/addrconf.c); what
-    /// comes before is lost.
-    async fn await_addresses(&self, addresses: &[IpNet]) -> Result<(), HostError> {
-        let deadline = tokio::time::Instant::now() + KERNEL_DEADLINE;
-        for address in addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6) {
-            while !self.is_local(address).await {
-                if tokio::time::Instant::now() > deadline {
-                    return Err(HostError::NoAddress {
-                        address,
-                        host: self.name().to_owned(),
-                    });
-                }
-                tokio::time::sleep(KERNEL_PAUSE).await;
-            }
-        }
-        Ok(())
     }
 
     fn refused(

@@ -6,6 +6,7 @@
 mod bfd;
 mod capture;
 mod decisions;
+mod hubs;
 mod impair;
 mod matches;
 mod policies;
@@ -212,11 +213,11 @@ fn policy_trials() -> Vec<Trial> {
         ),
         trial(
             "a_hub_forwards_between_sites_apart",
-            policies::a_hub_forwards_between_sites_apart,
+            hubs::a_hub_forwards_between_sites_apart,
         ),
         trial(
             "the_longest_prefix_goes_before_any_choice",
-            policies::the_longest_prefix_goes_before_any_choice,
+            hubs::the_longest_prefix_goes_before_any_choice,
         ),
         trial(
             "ipv4_alone_is_served_as_well",

@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use futures::TryStreamExt;
 use ipnet::IpNet;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
@@ -209,17 +208,6 @@ impl Host {
             removed.map_err(|source| self.refused("remove rule for mark", &rule.mark, source))?;
         }
         Ok(())
-    }
-
-    /// Whether packets to an address are for the host itself, as its routes have it.
-    pub(super) async fn is_local(&self, address: IpAddr) -> bool {
-        let route = RouteMessageBuilder::<IpAddr>::new()
-            .destination_prefix(address, IpNet::from(address).prefix_len())
-            .expect("a whole address is a prefix")
-            .build();
-        let mut routes = self.netlink.route().get(route).execute();
-        // No route at all is an error.
-        matches!(routes.try_next().await, Ok(Some(route)) if route.header.kind == RouteType::Local)
     }
 
     fn ip_families(&self) -> &'static [AddressFamily] {
