@@ -1,7 +1,7 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
-//! Owns the route netlink requests: links here, routes and rules in [`routes`]. It does not know what a host is
-//! for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
+//! Owns the route netlink requests: links here, routes and rules in [`routes`], the waits for what the kernel does
+//! later in `readiness`. It does not know what a host is for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
 //! RCU grace period, 15 to 30 ms); every neighbour is permanent and links that carry IPv6 are set to neither ARP
 //! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
 //! ends as a whole.

@@ -7,6 +7,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use netsim::policy::{
@@ -16,7 +17,7 @@ use netsim::policy::{
 use netsim::sla::TunnelKey;
 use tokio::runtime::Runtime;
 
-use super::world::{BOTH, Condition, Flow, Ip, Plan, World};
+use super::world::{BOTH, Condition, Flow, Ip, PATIENCE, Plan, QUIET, World};
 use table::ROWS;
 
 const COLORS: [&str; 3] = ["default", "mpls", "lte"];
@@ -82,7 +83,8 @@ async fn check(world: &World, row: &Row) -> Result<(), Failed> {
     for (health, expected) in row.cases {
         world.judge(0, &conditions(health)).await;
         for ip in BOTH {
-            let taken = ways_taken(world, ip).await;
+            let patience = if *expected == "drop" { QUIET } else { PATIENCE };
+            let taken = ways_taken(world, ip, patience).await;
             let expected: BTreeSet<String> = expected.split(' ').map(str::to_owned).collect();
             if taken != expected {
                 failures.push(format!(
@@ -134,14 +136,14 @@ fn condition(health: &str) -> Condition {
 }
 
 /// Which ways the flows took, by the counters of site 0 and of site 2; a flow that was split is a failure.
-async fn ways_taken(world: &World, ip: Ip) -> BTreeSet<String> {
+async fn ways_taken(world: &World, ip: Ip, patience: Duration) -> BTreeSet<String> {
     let flow = Flow {
         flows: FLOWS,
         packets: 2,
         ..Flow::new(0, 1, ip)
     };
     let at_hub = world.received(2, 0).await;
-    let (arrived, sent) = world.send(&flow).await;
+    let (arrived, sent) = world.send(&flow, patience).await;
     let at_hub: Vec<u64> = world
         .received(2, 0)
         .await
