@@ -5,8 +5,8 @@
 //! expanded.
 //!
 //! A packet that comes from the site meets the app-route policy of its service VPN first and the data policy then,
-//! as on Cisco's edges: what app-route drops, the data policy never sees; a color that the data policy sets goes
-//! before the one that app-route chose, as long as there is a tunnel of that color.
+//! as on Cisco's edges: what app-route drops is dropped whatever the data policy sets; a color that the data policy
+//! sets goes before the one that app-route chose, as long as there is a tunnel of that color.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;

@@ -26,6 +26,9 @@ pub use board::{SlaBoard, SlaChange, TunnelKey};
 use crate::bfd::{State, Totals};
 use crate::policy::SlaClass;
 
+/// Most intervals that means are taken over, as Cisco's `bfd app-route multiplier`.
+const MULTIPLIER_MAX: u8 = 6;
+
 /// How often tunnels are judged, and over how long.
 ///
 /// Cisco polls every 600 s with a multiplier of 6, and recommends 120 s at least; it damps recovery only with
@@ -33,9 +36,10 @@ use crate::policy::SlaClass;
 /// 5 intervals (so one second, some 20 hellos) and a hold-down of one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Polling {
-    /// Time between polls; not shorter than that between hellos.
+    /// Time between polls, above zero. Polls are made when hellos are sent, so a shorter one than that between hellos
+    /// is as long; a prober of several edges polls all at the shortest of their intervals.
     pub interval: Duration,
-    /// Means are over so many intervals, 1 to 6; 0 is taken as 1.
+    /// Means are over so many intervals, 1 to 6.
     pub multiplier: u8,
     /// A class that was violated is met again only after the means have met it for so long without a break.
     pub hold_down: Duration,
@@ -48,6 +52,33 @@ impl Default for Polling {
             multiplier: 5,
             hold_down: Duration::from_secs(1),
         }
+    }
+}
+
+/// Why tunnels cannot be judged as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PollingError {
+    /// No time between polls.
+    #[error("judge tunnels every 0 s: the poll interval is above zero")]
+    Interval,
+    /// Too many intervals, or none.
+    #[error("judge tunnels over {0} poll intervals: the multiplier is 1 to {MULTIPLIER_MAX}")]
+    Multiplier(u8),
+}
+
+impl Polling {
+    /// Whether tunnels can be judged so.
+    ///
+    /// # Errors
+    /// [`PollingError`].
+    pub fn validate(&self) -> Result<(), PollingError> {
+        if self.interval.is_zero() {
+            return Err(PollingError::Interval);
+        }
+        if !(1..=MULTIPLIER_MAX).contains(&self.multiplier) {
+            return Err(PollingError::Multiplier(self.multiplier));
+        }
+        Ok(())
     }
 }
 
@@ -181,7 +212,7 @@ impl Judge {
         if self.state == State::Down || interval.hellos() == 0 {
             return Vec::new();
         }
-        if self.intervals.len() >= usize::from(self.polling.multiplier.max(1)) {
+        if self.intervals.len() >= usize::from(self.polling.multiplier) {
             self.intervals.pop_front();
         }
         self.intervals.push_back(interval);

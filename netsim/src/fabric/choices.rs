@@ -22,7 +22,8 @@ use crate::policy::{Action, AppRoute, AppRoutePolicy, DataPath, DataPolicy, Edge
 /// The bits of a mark that a choice sets.
 pub const CHOICE_MASK: u32 = 0x00ff_ffff;
 const VPN_SHIFT: u32 = 24;
-const VPN_MASK: u32 = 0xff00_0000;
+/// The bits of a mark that tell the service VPN; any is set in a mark of a VPN.
+pub const VPN_MASK: u32 = 0xff00_0000;
 const DATA_SHIFT: u32 = 12;
 const DATA_MASK: u32 = 0x00ff_f000;
 const APP_ROUTE_MASK: u32 = 0x0000_0fff;
@@ -31,8 +32,9 @@ const DROPS: u32 = 0x0000_0800;
 /// Slots of one kind in one VPN; app-route's leave a bit for [`DROPS`].
 const SLOTS: u32 = 0x07ff;
 
-/// The priority of the rule by which what the edge itself sends meets the main table: the outer packets of tunnels
-/// carry the marks of the inner ones.
+/// The priority of the rule by which what the edge itself sends by UDP meets the main table: the outer packets of
+/// tunnels carry the marks of the inner ones. The edge's errors (ICMP) carry the marks of the packets that they are
+/// about, and go back in the VPN.
 pub const PRIORITY_OUTPUT: u32 = 999;
 /// Priorities of rules: what app-route drops goes before what the data policy sets, that before what app-route
 /// chooses, and that before normal routing. All come before the main table, which has 32766.
@@ -240,3 +242,6 @@ fn free_slot(slots: &BTreeMap<(usize, Choice), u32>, (vpn, choice): &(usize, Cho
         .collect();
     (1..=SLOTS).find(|slot| !taken.contains(slot))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use super::routing::{self, Destinations, NoGateway, Routes};
 use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
 use crate::bfd::{State as SessionState, Totals};
 use crate::policy::{ApplyError, EdgePolicy};
-use crate::sla::{Health, Polling, SlaBoard, SlaChange, TunnelKey};
+use crate::sla::{Health, Polling, PollingError, SlaBoard, SlaChange, TunnelKey};
 
 /// What an edge is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +203,9 @@ pub enum EdgeError {
     /// A prefix of a family that the tunnels do not carry.
     #[error(transparent)]
     NoGateway(#[from] NoGateway),
+    /// Tunnels cannot be judged so.
+    #[error(transparent)]
+    Polling(#[from] PollingError),
 }
 
 impl Edge {
@@ -215,6 +218,7 @@ impl Edge {
     /// When there are more than 255 service VPNs, or a remote edge has none.
     pub async fn create(host: Host, spec: EdgeSpec) -> Result<Self, EdgeError> {
         assert!(spec.vpns.len() <= VPNS_MAX, "an edge of too many service VPNs");
+        spec.polling.validate()?;
         let destinations = routing::destinations(&spec)?;
         host.add_output_rule(PRIORITY_OUTPUT).await?;
         for tunnel in &spec.tunnels {
@@ -358,30 +362,44 @@ impl Edge {
             .map_err(|error| failed(&error))?;
         let tables = steering::compile(policy, &self.surroundings, &both).map_err(|error| failed(&error))?;
         let before = state.choices.clone();
-        if both != before {
-            let classes = state.choices.classes().chain(both.classes()).cloned().collect();
-            state.board.set_classes(&classes);
-            self.route(&mut state, &both)
-                .await
-                .map_err(|error| failed(&error))?;
+        if both != before
+            && let Err(error) = self.choose_by(&mut state, &both).await
+        {
+            self.withdraw(&mut state, &before).await;
+            return Err(failed(&error));
         }
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
         if let Err(error) = state.put_in_force(tables) {
-            // What was added for the new policy is of no use, and of no harm if it cannot be removed now.
-            self.route(&mut state, &before).await.ok();
+            self.withdraw(&mut state, &before).await;
             return Err(failed(&error));
         }
         state.policy = policy.clone();
         state.choices = both.only(policy, position);
         let choices = state.choices.clone();
         if choices != both {
-            let classes = choices.classes().cloned().collect();
-            state.board.set_classes(&classes);
-            self.route(&mut state, &choices)
-                .await
-                .map_err(|error| failed(&error))?;
+            self.withdraw(&mut state, &choices).await;
         }
         Ok(())
+    }
+
+    /// Judges by the classes of `choices`, and routes by them.
+    async fn choose_by(&self, state: &mut State, choices: &Choices) -> Result<(), HostError> {
+        let classes = choices.classes().cloned().collect();
+        state.board.set_classes(&classes);
+        self.route(state, choices).await
+    }
+
+    /// Takes away what only other choices than these need. No packet is marked for it any more, so it is of no harm
+    /// if it cannot be removed now; the next change tries again.
+    async fn withdraw(&self, state: &mut State, choices: &Choices) {
+        if let Err(error) = self.choose_by(state, choices).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                site = self.spec.site_id,
+                error,
+                "routes of a policy not in force stay"
+            );
+        }
     }
 
     /// The kernel's packet counters of an interface.
@@ -410,7 +428,8 @@ impl Edge {
         let wanted = routing::routes(&self.spec, families, &self.destinations, choices, &health);
         let vpns = 0..self.spec.vpns.len();
         let rules: BTreeSet<MarkRule> = choices.rules().into_iter().chain(vpns.map(vpn_rule)).collect();
-        for (key, target) in &wanted {
+        // The most specific first: it is there before a less specific one could catch its packets.
+        for (key, target) in wanted.iter().rev() {
             if state.routes.get(key) != Some(target) {
                 self.host
                     .set_route(key.table, key.destination, key.metric, target)
@@ -543,6 +562,7 @@ fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError>
             .flat_map(|device| &device.addresses)
             .map(IpNet::addr)
             .collect(),
+        transport: spec.tunnels.iter().map(|tunnel| tunnel.local).collect(),
         inspection: inspection.transpose()?,
     })
 }

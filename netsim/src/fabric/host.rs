@@ -1,11 +1,12 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
-//! Owns the route netlink requests: links here, routes and rules in [`routes`]. It does not know what a host is
-//! for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
+//! Owns the route netlink requests: links here, routes and rules in [`routes`], the waits for what the kernel does
+//! later in `readiness`. It does not know what a host is for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
 //! RCU grace period, 15 to 30 ms); every neighbour is permanent and links that carry IPv6 are set to neither ARP
 //! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
 //! ends as a whole.
 
+mod readiness;
 pub mod routes;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State as LinkState};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourFlags;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 
@@ -25,11 +25,6 @@ use crate::netns::{Netns, NetnsError, offload, open_netlink};
 
 /// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
 const FIRST_INDEX: u32 = 100;
-
-/// How long a carrier may take, which is there at once unless the machine stands still.
-const CARRIER_DEADLINE: Duration = Duration::from_secs(5);
-/// Between two looks.
-const CARRIER_PAUSE: Duration = Duration::from_millis(1);
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).
 const INTERFACE_NAME_MAX: usize = 15;
@@ -201,6 +196,14 @@ pub enum HostError {
         /// The host.
         host: String,
     },
+    /// The kernel does not begin to use an address.
+    #[error("wait for address `{address}` in netns `{host}`")]
+    NoAddress {
+        /// The address.
+        address: IpAddr,
+        /// The host.
+        host: String,
+    },
     /// No interface of that name was made on the host.
     #[error("find interface `{interface}` in netns `{host}`")]
     NoInterface {
@@ -336,6 +339,9 @@ impl Host {
                 host.add_address(index, *address).await?;
             }
         }
+        for (host, end) in [(self, near), (other, far)] {
+            host.await_addresses(&end.addresses).await?;
+        }
         for (host, end, peer) in [(self, near, far), (other, far, near)] {
             // Without an address of its own an end reaches nobody.
             for address in peer.addresses.iter().filter(|_| !end.addresses.is_empty()) {
@@ -375,7 +381,7 @@ impl Host {
         for address in &spec.addresses {
             self.add_address(index, *address).await?;
         }
-        Ok(())
+        self.await_addresses(&spec.addresses).await
     }
 
     /// Tells a VXLAN device of a peer: a forwarding entry and a neighbour, both permanent.
@@ -403,7 +409,9 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub async fn add_loopback_address(&self, address: IpAddr) -> Result<(), HostError> {
-        self.add_address(1, IpNet::from(address)).await
+        let address = IpNet::from(address);
+        self.add_address(1, address).await?;
+        self.await_addresses(&[address]).await
     }
 
     /// Adds a permanent neighbour.
@@ -469,34 +477,6 @@ impl Host {
     pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         self.set_up(index, interface).await
-    }
-
-    /// Waits until what is sent over an interface, whose other end has come up after it, is not discarded any more.
-    ///
-    /// The kernel gives the interface its queue some time after the carrier comes; asked for the link, those from
-    /// 6.8 on do it at once.
-    ///
-    /// # Errors
-    /// [`HostError`], also when there is no carrier after 5 s.
-    pub async fn await_carrier(&self, interface: &str) -> Result<(), HostError> {
-        let deadline = tokio::time::Instant::now() + CARRIER_DEADLINE;
-        loop {
-            let link = self.link_of(interface).await?;
-            let state = link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::OperState(state) => Some(*state),
-                _ => None,
-            });
-            if state == Some(LinkState::Up) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(HostError::NoCarrier {
-                    interface: interface.to_owned(),
-                    host: self.name().to_owned(),
-                });
-            }
-            tokio::time::sleep(CARRIER_PAUSE).await;
-        }
     }
 
     /// The kernel's packet counters of an interface.
@@ -620,6 +600,9 @@ fn sysctls(forwarding: Forwarding, families: Families) -> Vec<(&'static str, &'s
     if (forwarding, families) == (Forwarding::On, Families::Both) {
         sysctls.extend([
             ("net/ipv6/conf/all/forwarding", "1"),
+            // Forwarding is up to the line above (`ip6_forward`). An interface that is made with its own would join
+            // the group of all routers before it is told to be without multicast, and report that (RFC 3810).
+            ("net/ipv6/conf/default/forwarding", "0"),
             ("net/ipv6/fwmark_reflect", "1"),
             ("net/ipv6/fib_multipath_hash_policy", "1"),
         ]);

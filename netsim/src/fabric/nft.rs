@@ -512,7 +512,7 @@ fn encode_set(batch: &mut Chained<'_>, (family, table): (Family, &CStr), id: u32
     let (key_type, key_len) = set.elements.key(family);
     let flags = if interval { SetFlags::Interval as u32 } else { 0 };
     let mut request = batch.request().set_create().op_newset_do(&header(family));
-    request
+    let attributes = request
         .encode()
         .push_table(table)
         .push_name(&name)
@@ -520,6 +520,10 @@ fn encode_set(batch: &mut Chained<'_>, (family, table): (Family, &CStr), id: u32
         .push_key_type(key_type)
         .push_key_len(key_len)
         .push_id(id);
+    match set.elements {
+        Elements::Interfaces(_) => drop(attributes.push_userdata(&host_byte_order())),
+        _ => drop(attributes),
+    }
     drop(request);
     let target = ElementsOf {
         family,
@@ -528,6 +532,13 @@ fn encode_set(batch: &mut Chained<'_>, (family, table): (Family, &CStr), id: u32
         id: Some(id),
     };
     encode_elements(batch, &target, set.elements.keys(family, interval), Verb::Add);
+}
+
+/// What libnftnl notes on a set of keys in host byte order, which the nft tool else shows as empty names: the type
+/// NFTNL_UDATA_SET_KEYBYTEORDER, the length and BYTEORDER_HOST_ENDIAN.
+fn host_byte_order() -> [u8; 6] {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
 }
 
 fn encode_changes(batch: &mut Chained<'_>, (family, table): (Family, &str), changes: &[SetChange]) {

@@ -1,12 +1,13 @@
 //! The routes of an edge, as its policy and the health of its tunnels want them.
 //!
 //! Pure: what is known goes in, the whole content of the routing tables comes out. Invariants: a table of a choice
-//! holds a route where the choice sends packets somewhere or drops them, and none where it leaves them to routing;
+//! holds a route where the choice sends packets somewhere or drops them, and where it leaves them to routing none,
+//! or one that says so if the table may have a less specific one: the longest prefix goes before any choice;
 //! the table of a choice that never leaves packets to routing has a black hole beneath each destination, which is
 //! there even when the kernel takes a route away because its device went down; the table of a VPN ends with an
 //! unreachable default, so that no packet of a VPN ever meets the transport's routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -136,6 +137,14 @@ pub fn routes(
     }
     for (vpn, destinations) in destinations.iter().enumerate() {
         let chosen: Vec<_> = choices.tables().filter(|(of, ..)| *of == vpn).collect();
+        let own = spec.vpns[vpn].routes.iter().map(|route| route.prefix);
+        let nested = nested(destinations, own);
+        for (_, _, table, drops) in &chosen {
+            let left = nested
+                .iter()
+                .flat_map(|prefix| [key(*table, *prefix), key(*drops, *prefix)]);
+            routes.extend(left.map(|key| (key, Target::Throw)));
+        }
         for (prefix, ways_to) in destinations {
             let ways: Vec<Way<'_>> = ways_to.iter().map(|way| judged(spec, way, health)).collect();
             // Without a way the unreachable default is what is left.
@@ -163,6 +172,21 @@ pub fn routes(
         }
     }
     routes
+}
+
+/// Those destinations, and prefixes of the site itself, that lie within another destination.
+fn nested(destinations: &Destinations, own: impl Iterator<Item = IpNet>) -> BTreeSet<IpNet> {
+    let mut outer: Option<IpNet> = None;
+    let mut nested: BTreeSet<IpNet> = own.chain(destinations.keys().copied()).collect();
+    // What lies within a prefix comes after it and before anything else does.
+    nested.retain(|prefix| {
+        let is_nested = outer.is_some_and(|outer| outer.contains(prefix));
+        if !is_nested && destinations.contains_key(prefix) {
+            outer = Some(*prefix);
+        }
+        is_nested
+    });
+    nested
 }
 
 /// With the metric that the kernel gives a route which asks for none.
@@ -203,3 +227,6 @@ fn judged<'a>(spec: &'a EdgeSpec, way: &WayTo, health: &'a [Vec<Health>]) -> Way
 fn over(taken: &[usize], ways: &[WayTo]) -> Target {
     Target::Over(taken.iter().map(|way| ways[*way].hop.clone()).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,20 @@
 //!
 //! There is a table for each address family, and the rules of both are the same: a sequence whose prefixes are all
 //! of the other family looks into an empty set.
+//!
+//! # Limits
+//! - What app-route drops is dropped by routing, thus after the data policy: that counts it, and copies it if it
+//!   inspects.
+//! - Only the first of a packet's fragments has ports; the others match no sequence that asks for some.
+//! - The edge's addresses on its transports are out of reach for service VPNs; those towards its sites and services
+//!   answer to every VPN.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::choices::{Choice, Choices, MarkBits, TooManyChoices, vpn_bits};
+use super::choices::{Choice, Choices, MarkBits, TooManyChoices, VPN_MASK, vpn_bits};
 use super::nft::{Chain, Elements, Expression, Family, Field, Set, Table, Value};
 use crate::policy::{
     Action, AppRoute, AppRoutePolicy, DataPolicy, DefaultAction, EdgePolicy, Match, PolicyDirection,
@@ -35,6 +42,8 @@ pub struct Surroundings {
     /// The edge's own addresses on its tunnels. What is sent to them is the edge's own traffic, such as hellos, and
     /// no policy of a service VPN applies to it.
     pub own: Vec<IpAddr>,
+    /// The edge's addresses on its transports, which no packet of a service VPN gets to.
+    pub transport: Vec<IpAddr>,
     /// Where copies of inspected packets go, if the site has such a service.
     pub inspection: Option<Inspection>,
 }
@@ -174,6 +183,7 @@ impl Compiler<'_> {
                 from_tunnel.push(chain);
             }
         }
+        let mut to_policies = Vec::new();
         for (position, (from_service, from_tunnel)) in jumps.into_iter().enumerate() {
             let vpn = &self.edge.vpns[position];
             let number = vpn.service_vpn;
@@ -189,12 +199,16 @@ impl Compiler<'_> {
                     elements: Elements::Interfaces(interfaces.clone()),
                 });
                 dispatch.push(vec![entered.clone(), set_mark(vpn_bits(position))]);
-                let jumps = chains
-                    .into_iter()
-                    .map(|chain| vec![entered.clone(), Expression::Jump(chain)]);
-                dispatch.extend(jumps);
+                let chains = chains.into_iter();
+                to_policies.extend(chains.map(|chain| vec![entered.clone(), Expression::Jump(chain)]));
             }
         }
+        // The kernel's table of its own addresses is asked before any other.
+        dispatch.extend(self.addresses(&self.edge.transport).map(|address| {
+            let to_transport = Expression::Is(Field::DestinationAddress, Value::Address(address));
+            vec![to_transport, Expression::Marked(VPN_MASK), Expression::Drop]
+        }));
+        dispatch.extend(to_policies);
         self.table.chains.push(Chain {
             name: "prerouting".to_owned(),
             prerouting: Some(PRIORITY_MANGLE),

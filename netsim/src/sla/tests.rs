@@ -160,7 +160,7 @@ fn a_break_begins_the_hold_down_anew() {
 fn without_a_hold_down_a_class_is_met_with_the_means() {
     let polling = Polling {
         hold_down: Duration::ZERO,
-        multiplier: 0,
+        multiplier: 1,
         ..POLLING
     };
     let mut bench = Bench::new(polling);
@@ -169,6 +169,21 @@ fn without_a_hold_down_a_class_is_met_with_the_means() {
         .map(|count| bench.poll(lost(*count)))
         .collect();
     assert_eq!(met, [true, false, true, false, true]);
+}
+
+#[rstest]
+#[case(Polling { interval: Duration::ZERO, ..POLLING }, "judge tunnels every 0 s: the poll interval is above zero")]
+#[case(
+    Polling { multiplier: 0, ..POLLING },
+    "judge tunnels over 0 poll intervals: the multiplier is 1 to 6"
+)]
+#[case(
+    Polling { multiplier: 7, ..POLLING },
+    "judge tunnels over 7 poll intervals: the multiplier is 1 to 6"
+)]
+fn polling_out_of_range_is_refused(#[case] polling: Polling, #[case] message: &str) {
+    assert_eq!(polling.validate().unwrap_err().to_string(), message);
+    assert_eq!(POLLING.validate(), Ok(()));
 }
 
 #[test]

@@ -242,7 +242,7 @@ pub async fn a_paused_prober_is_silent() {
     let pause = probed.prober.pause().await;
     let tap = Tap {
         host: probed.lab.edges[0].host(),
-        interface: "tun0",
+        interface: "tun0v0",
         neighbour: Mac::local(9, 9),
     };
     let capture = Capture::start(&[tap], RingSize::default(), Hellos::default()).unwrap();

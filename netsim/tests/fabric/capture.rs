@@ -30,7 +30,7 @@ impl Sink for Probes {
 
 /// The default tunnel of site 0 and its uplink.
 fn taps(lab: &TwoSites) -> [Tap<'_>; 2] {
-    ["tun1", "wan1"].map(|interface| Tap {
+    ["tun1v0", "wan1"].map(|interface| Tap {
         host: lab.edges[0].host(),
         interface,
         neighbour: Mac::local(9, 9),

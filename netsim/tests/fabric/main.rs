@@ -5,10 +5,18 @@
 
 mod bfd;
 mod capture;
+mod decisions;
+mod hubs;
 mod impair;
+mod matches;
+mod policies;
+mod refusals;
 mod replacement;
+mod sla;
 mod steering;
 mod two_sites;
+mod vpns;
+mod world;
 
 use std::future::Future;
 
@@ -94,6 +102,10 @@ fn trials(has_netem: bool) -> Vec<Trial> {
             replacement::a_thousand_replacements_are_atomic,
         ),
         trial(
+            "a_thousand_choices_come_and_go_while_a_tunnel_flaps",
+            replacement::a_thousand_choices_come_and_go_while_a_tunnel_flaps,
+        ),
+        trial(
             "ranges_changed_step_by_step_match_as_fresh_ones_do",
             replacement::changed_ranges_match_as_fresh_ones_do,
         ),
@@ -112,6 +124,10 @@ fn trials(has_netem: bool) -> Vec<Trial> {
     ];
     trials.extend(session_trials());
     trials.extend(impaired(has_netem));
+    trials.extend(decisions::trials());
+    trials.extend(policy_trials());
+    trials.extend(vpn_trials());
+    trials.extend(sla_trials());
     trials
 }
 
@@ -240,6 +256,101 @@ fn by<F: Future<Output = ()>>(
 /// Whether the kernel has netem; to be asked inside private namespaces.
 fn has_netem() -> bool {
     Netns::current().is_ok_and(|netns| netem::is_available(&netns).unwrap_or(false))
+}
+
+fn policy_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "app_route_goes_before_the_data_policy",
+            policies::app_route_goes_before_the_data_policy,
+        ),
+        trial(
+            "a_default_class_is_for_what_no_sequence_matches",
+            policies::a_default_class_is_for_what_no_sequence_matches,
+        ),
+        trial(
+            "a_policy_sees_its_direction_alone",
+            policies::a_policy_sees_its_direction_alone,
+        ),
+        trial(
+            "each_field_matches_in_both_families",
+            matches::each_field_matches_in_both_families,
+        ),
+        trial(
+            "counts_are_of_each_policy_over_both_families",
+            policies::counts_are_of_each_policy_over_both_families,
+        ),
+        trial(
+            "an_inspected_packet_goes_its_way_and_is_copied_once",
+            policies::an_inspected_packet_goes_its_way_and_is_copied_once,
+        ),
+        trial(
+            "many_flows_share_colors_and_one_keeps_to_its_own",
+            policies::many_flows_share_colors_and_one_keeps_to_its_own,
+        ),
+        trial(
+            "a_hub_forwards_between_sites_apart",
+            hubs::a_hub_forwards_between_sites_apart,
+        ),
+        trial(
+            "the_longest_prefix_goes_before_any_choice",
+            hubs::the_longest_prefix_goes_before_any_choice,
+        ),
+        trial(
+            "ipv4_alone_is_served_as_well",
+            policies::ipv4_alone_is_served_as_well,
+        ),
+    ]
+}
+
+fn vpn_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "vpns_of_the_same_addresses_do_not_meet",
+            vpns::vpns_of_the_same_addresses_do_not_meet,
+        ),
+        trial(
+            "routes_leak_where_they_are_told_to_and_nowhere_else",
+            vpns::routes_leak_where_they_are_told_to_and_nowhere_else,
+        ),
+        trial(
+            "a_vpn_reaches_neither_transports_nor_management",
+            vpns::a_vpn_reaches_neither_transports_nor_management,
+        ),
+        trial(
+            "a_host_is_told_what_is_too_long_for_a_tunnel",
+            vpns::a_host_is_told_what_is_too_long_for_a_tunnel,
+        ),
+        trial(
+            "a_lab_of_both_families_is_silent",
+            vpns::a_lab_of_both_families_is_silent,
+        ),
+        trial(
+            "an_underlay_of_ipv6_carries_both_families",
+            vpns::an_underlay_of_ipv6_carries_both_families,
+        ),
+    ]
+}
+
+fn sla_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "a_delayed_color_is_left_and_taken_again",
+            sla::a_delayed_color_is_left_and_taken_again,
+        ),
+        trial(
+            "strict_traffic_is_dropped_while_every_color_loses_packets",
+            sla::strict_traffic_is_dropped_while_every_color_loses_packets,
+        ),
+        trial(
+            "the_best_of_delayed_colors_is_taken",
+            sla::the_best_of_delayed_colors_is_taken,
+        ),
+        trial(
+            "a_policy_that_is_refused_changes_nothing",
+            refusals::a_policy_that_is_refused_changes_nothing,
+        ),
+    ]
 }
 
 fn trial<F: Future<Output = ()>>(name: &'static str, test: impl Fn() -> F + Send + 'static) -> Trial {

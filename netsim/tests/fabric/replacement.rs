@@ -2,22 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use netsim::bfd::State;
 use netsim::capture::{Capture, Frame, RingSize, Sink, Tap, Way, decode};
-use netsim::fabric::{Host, Mac};
+use netsim::fabric::{Families, Mac};
 use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
 };
 
-use super::two_sites::{BIZ, COLORS, DEFAULT, TwoSites, VPN, host_address};
+use super::world::{Flow, Ip, Plan, World};
 
 const REPLACEMENTS: u64 = 1000;
+const VPN: u16 = 10;
+const COLORS: [&str; 3] = ["biz-internet", "default", "lte"];
+/// Positions of the colors.
+const BIZ: usize = 0;
+const DEFAULT: usize = 1;
+const LTE: usize = 2;
 /// Pinned to biz-internet by every policy.
 const STEADY: u16 = 8080;
 /// Pinned to biz-internet by every other policy, to the default tunnel by those between.
@@ -29,12 +36,14 @@ const BANNED: u16 = 8082;
 const UNMATCHED: u16 = 8083;
 /// TCP, as `MOVING`.
 const STREAM: u16 = 8084;
+/// On lte while that is up, else on the default tunnel; by every policy.
+const FLAPPING: u16 = 8085;
 /// How long anything may take; the machine may stall for a while.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Packets that left each tunnel of site 0, by destination port.
 #[derive(Default)]
-struct Departures(BTreeMap<u16, [u64; 2]>);
+struct Departures(BTreeMap<u16, [u64; 3]>);
 
 impl Sink for Departures {
     fn frame(&mut self, tap: usize, frame: Frame<'_>) {
@@ -45,9 +54,30 @@ impl Sink for Departures {
 }
 
 impl Departures {
-    fn of(&self, port: u16) -> [u64; 2] {
+    fn of(&self, port: u16) -> [u64; 3] {
         self.0.get(&port).copied().unwrap_or_default()
     }
+}
+
+/// How the next policy differs from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// In what sequences match, and in sequences.
+    Matches,
+    /// In the choices as well: their marks and tables come and go, though the same tunnels are chosen.
+    Choices,
+}
+
+fn plan() -> Plan {
+    Plan {
+        colors: COLORS.to_vec(),
+        families: Families::Ipv4,
+        ..Plan::default()
+    }
+}
+
+fn host_address(site: u8) -> IpAddr {
+    plan().address(site, 0, Ip::V4, 2)
 }
 
 fn sequence(id: u16, ports: Vec<RangeInclusive<u16>>, color: Option<usize>) -> Sequence {
@@ -57,14 +87,15 @@ fn sequence(id: u16, ports: Vec<RangeInclusive<u16>>, color: Option<usize>) -> S
             destination_ports: ports,
             ..Match::default()
         },
-        action: color.map_or(Action::Drop, |color| Action::Accept {
-            path: Some(DataPath::Local(LocalTlocs {
-                colors: vec![COLORS[color].into()],
-                restrict: true,
-            })),
-            inspect: false,
-        }),
+        action: color.map_or(Action::Drop, |color| over(vec![COLORS[color].into()], true)),
         counter: None,
+    }
+}
+
+fn over(colors: Vec<String>, restrict: bool) -> Action {
+    Action::Accept {
+        path: Some(DataPath::Local(LocalTlocs { colors, restrict })),
+        inspect: false,
     }
 }
 
@@ -82,7 +113,7 @@ fn policy(sequences: Vec<Sequence>) -> EdgePolicy {
 }
 
 /// The policy of a turn: from even to odd ones only elements of sets change, from odd to even ones rules, too.
-fn policy_of(turn: u64) -> EdgePolicy {
+fn policy_of(turn: u64, change: Change) -> EdgePolicy {
     let single = |ports: &[u16]| ports.iter().map(|port| *port..=*port).collect();
     // Ports 1 to 4 carry nothing; a sequence without ports would match everything.
     let [biz, default, drop] = if turn.is_multiple_of(2) {
@@ -106,6 +137,23 @@ fn policy_of(turn: u64) -> EdgePolicy {
     if turn % 4 >= 2 {
         sequences.push(sequence(4, single(&[4]), None));
     }
+    let flapping = Sequence {
+        action: over(vec![COLORS[LTE].into()], false),
+        ..sequence(5, single(&[FLAPPING]), None)
+    };
+    sequences.push(flapping);
+    if change == Change::Choices {
+        for sequence in &mut sequences {
+            if let Action::Accept {
+                path: Some(DataPath::Local(tlocs)),
+                ..
+            } = &mut sequence.action
+            {
+                // A color that no edge has.
+                tlocs.colors.push(format!("none-{}", turn % 5));
+            }
+        }
+    }
     policy(sequences)
 }
 
@@ -125,22 +173,12 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn bind(host: &Host, site: u8, port: u16) -> UdpSocket {
-    let socket = host
-        .netns()
-        .run(|| UdpSocket::bind((host_address(site), port)))
-        .unwrap()
-        .unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
-
 /// Sends one datagram of each class after the other until told to stop; all but those of `BANNED` have to arrive.
-fn start_datagrams(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<()> {
-    let from = bind(&lab.hosts[0], 0, 40_000);
-    let arriving = [STEADY, MOVING, UNMATCHED].map(|port| bind(&lab.hosts[1], 1, port));
+fn start_datagrams(lab: &World, progress: &Arc<Progress>) -> JoinHandle<()> {
+    let from = lab.bind(0, 0, Ip::V4, 40_000);
+    let arriving = [STEADY, MOVING, UNMATCHED, FLAPPING].map(|port| lab.bind(1, 0, Ip::V4, port));
     // A port that nobody listens on would be answered by ICMP messages.
-    let banned = bind(&lab.hosts[1], 1, BANNED);
+    let banned = lab.bind(1, 0, Ip::V4, BANNED);
     let progress = Arc::clone(progress);
     std::thread::spawn(move || {
         while !progress.stop.load(Ordering::Relaxed) {
@@ -161,14 +199,14 @@ fn start_datagrams(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<()> {
 }
 
 /// One connection that asks and answers until told to stop; how often it did.
-fn start_stream(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<u64> {
+fn start_stream(lab: &World, progress: &Arc<Progress>) -> JoinHandle<u64> {
     let address = SocketAddr::from((host_address(1), STREAM));
-    let listener = lab.hosts[1]
+    let listener = lab.hosts[1][0]
         .netns()
         .run(|| TcpListener::bind(address))
         .unwrap()
         .unwrap();
-    let mut client = lab.hosts[0]
+    let mut client = lab.hosts[0][0]
         .netns()
         .run(|| TcpStream::connect_timeout(&address, PATIENCE))
         .unwrap()
@@ -194,54 +232,94 @@ fn start_stream(lab: &TwoSites, progress: &Arc<Progress>) -> JoinHandle<u64> {
 }
 
 pub async fn a_thousand_replacements_are_atomic() {
-    let lab = TwoSites::build().await;
-    lab.edges[0].apply(&policy_of(0)).await.unwrap();
-    let taps = ["tun0", "tun1"].map(|interface| Tap {
+    let (departures, rounds) = replace(Change::Matches, false).await;
+    assert_eq!(departures.of(FLAPPING), [0, 0, rounds]);
+}
+
+pub async fn a_thousand_choices_come_and_go_while_a_tunnel_flaps() {
+    let (departures, rounds) = replace(Change::Choices, true).await;
+    let [biz, default, lte] = departures.of(FLAPPING);
+    assert!(
+        biz == 0 && default > 0 && lte > 0 && default + lte == rounds,
+        "{biz} {default} {lte}"
+    );
+}
+
+/// Takes the tunnel over lte down and up until told to stop.
+fn start_flapping(lab: &World, progress: &Arc<Progress>) -> tokio::task::JoinHandle<()> {
+    let (edge, progress) = (Arc::clone(&lab.edges[0]), Arc::clone(progress));
+    tokio::spawn(async move {
+        let mut state = State::Down;
+        while !progress.stop.load(Ordering::Relaxed) {
+            edge.turn((LTE, 0), state).await.1.unwrap();
+            state = if state == State::Down {
+                State::Up
+            } else {
+                State::Down
+            };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+}
+
+/// Replaces policies under traffic, and sees to all but [`FLAPPING`]: what departed, in how many rounds.
+async fn replace(change: Change, flaps: bool) -> (Departures, u64) {
+    let lab = World::build(plan()).await;
+    lab.edges[0].apply(&policy_of(0, change)).await.unwrap();
+    let taps = ["tun0v0", "tun1v0", "tun2v0"].map(|interface| Tap {
         host: lab.edges[0].host(),
         interface,
         neighbour: Mac::local(9, 9),
     });
     let size = RingSize::of_bytes(16 << 20);
     let capture = Capture::start(&taps, size, Departures::default()).unwrap();
-    assert_eq!(capture.sweep().unwrap(), [true, true]);
+    assert_eq!(capture.sweep().unwrap(), [true; 3]);
     let progress = Arc::new(Progress::default());
     let stop = StopOnDrop(Arc::clone(&progress));
     let datagrams = start_datagrams(&lab, &progress);
     let stream = start_stream(&lab, &progress);
+    let flapping = flaps.then(|| start_flapping(&lab, &progress));
     for turn in 1..=REPLACEMENTS {
-        lab.edges[0].apply(&policy_of(turn)).await.unwrap();
+        lab.edges[0].apply(&policy_of(turn, change)).await.unwrap();
         // Each policy meets traffic, or it would prove nothing.
         let met = progress.rounds.load(Ordering::Relaxed) + 1;
         let deadline = Instant::now() + PATIENCE;
         while progress.rounds.load(Ordering::Relaxed) < met {
             assert!(Instant::now() < deadline, "traffic stopped at replacement {turn}");
-            std::thread::yield_now();
+            tokio::task::yield_now().await;
         }
     }
     drop(stop);
+    if let Some(flapping) = flapping {
+        flapping.await.unwrap();
+    }
     datagrams.join().unwrap();
     let exchanges = stream.join().unwrap();
-    assert_eq!(capture.sweep().unwrap(), [true, true]);
+    assert_eq!(capture.sweep().unwrap(), [true; 3]);
     let (departures, counts) = capture.finish().unwrap();
     assert!(counts.iter().all(|count| count.dropped == 0), "{counts:?}");
     let rounds = progress.rounds.load(Ordering::Relaxed);
     assert!(rounds >= REPLACEMENTS && exchanges > 0);
-    assert_eq!(departures.of(STEADY), [rounds, 0]);
-    assert_eq!(departures.of(UNMATCHED), [0, rounds]);
-    let [biz, default] = departures.of(MOVING);
+    assert_eq!(departures.of(STEADY), [rounds, 0, 0]);
+    assert_eq!(departures.of(UNMATCHED), [0, rounds, 0]);
+    let [biz, default, lte] = departures.of(MOVING);
     assert!(
-        biz > 0 && default > 0 && biz + default == rounds,
-        "{biz} {default}"
+        biz > 0 && default > 0 && lte == 0 && biz + default == rounds,
+        "{biz} {default} {lte}"
     );
-    let [biz, default] = departures.of(BANNED);
-    assert!(biz > 0 && biz < rounds && default == 0, "{biz} {default}");
-    let [biz, default] = departures.of(STREAM);
-    assert!(biz > 0 && default > 0, "{biz} {default}");
+    let [biz, default, lte] = departures.of(BANNED);
+    assert!(
+        biz > 0 && biz < rounds && default + lte == 0,
+        "{biz} {default} {lte}"
+    );
+    let [biz, default, lte] = departures.of(STREAM);
+    assert!(biz > 0 && default > 0 && lte == 0, "{biz} {default} {lte}");
+    (departures, rounds)
 }
 
 /// Ranges around one port, from a generator with a fixed seed; each next policy is changed into from the last.
 pub async fn changed_ranges_match_as_fresh_ones_do() {
-    let lab = TwoSites::build().await;
+    let lab = World::build(plan()).await;
     let mut state = 1_u32;
     let mut random = |below: u32| {
         // The constants of "Numerical Recipes".
@@ -261,10 +339,12 @@ pub async fn changed_ranges_match_as_fresh_ones_do() {
             .apply(&policy(vec![sequence(1, ports, Some(BIZ))]))
             .await
             .unwrap();
-        let before = lab.sent_by_tunnel().await;
-        assert_eq!(lab.send(1), 1);
-        let after = lab.sent_by_tunnel().await;
+        let flow = Flow {
+            packets: 1,
+            ..Flow::new(0, 1, Ip::V4)
+        };
+        let sent = lab.arrive(&flow).await;
         let tunnel = if matches { BIZ } else { DEFAULT };
-        assert_eq!(after[tunnel] - before[tunnel], 1, "turn {turn}: {ranges:?}");
+        assert_eq!(sent[tunnel], 1, "turn {turn}: {ranges:?}");
     }
 }

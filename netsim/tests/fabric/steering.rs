@@ -71,7 +71,7 @@ pub async fn the_first_matching_sequence_wins() {
     let lab = TwoSites::build().await;
     let mut broad = sequence(1, 8080, "default", true);
     broad.matching.destination_ports = vec![1..=100, 8000..=9000];
-    broad.matching.destination_prefixes = Some(vec!["10.244.0.0/16".parse().unwrap()]);
+    broad.matching.destination_prefixes = Some(vec!["10.200.0.0/16".parse().unwrap()]);
     let sequences = vec![broad, sequence(2, 8080, "biz-internet", true)];
     lab.edges[0]
         .apply(&policy(sequences, DefaultAction::Accept))
@@ -90,7 +90,7 @@ pub async fn strict_traffic_is_dropped_without_its_tunnel() {
         ))
         .await
         .unwrap();
-    lab.edges[0].host().set_down("tun0").await.unwrap();
+    lab.edges[0].host().set_down("tun0v0").await.unwrap();
     assert_eq!(lab.send(20), 0);
     assert_eq!(lab.sent_by_tunnel().await[DEFAULT], 0);
 }
@@ -105,7 +105,7 @@ pub async fn preferred_traffic_falls_back_without_its_tunnel() {
         .await
         .unwrap();
     assert_eq!(lab.send(10), 10);
-    lab.edges[0].host().set_down("tun0").await.unwrap();
+    lab.edges[0].host().set_down("tun0v0").await.unwrap();
     assert_eq!(lab.send(10), 10);
     assert_eq!(lab.sent_by_tunnel().await, [10, 10]);
 }
@@ -154,8 +154,8 @@ pub async fn prefixes_that_overlap() {
     let prefixes = [
         "10.0.0.0/8",
         "0.0.0.0/0",
-        "10.244.1.2/32",
-        "10.244.1.3/32",
+        "10.200.1.2/32",
+        "10.200.1.3/32",
         "255.255.255.255/32",
         "::/0",
     ];

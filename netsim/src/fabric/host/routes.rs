@@ -5,9 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
+use netlink_packet_route::{AddressFamily, IpProtocol};
 use rtnetlink::{RouteMessageBuilder, RouteNextHopBuilder};
 
 use super::{Families, Host, HostError};
@@ -24,6 +24,8 @@ pub enum Target {
     Blackhole,
     /// Nowhere: the sender is told that the destination is unreachable.
     Unreachable,
+    /// Nowhere in this table: the next rule is asked, whatever less specific route the table has.
+    Throw,
 }
 
 /// One way of a route.
@@ -161,8 +163,8 @@ impl Host {
         Ok(())
     }
 
-    /// Adds a rule for each address family that the host speaks: what the host itself sends looks its route up in
-    /// the main table.
+    /// Adds a rule for each address family that the host speaks: what the host itself sends by UDP looks its route
+    /// up in the main table.
     ///
     /// # Errors
     /// [`HostError`].
@@ -176,7 +178,11 @@ impl Host {
                 .input_interface("lo")
                 .table_id(TABLE_MAIN)
                 .action(RuleAction::ToTable);
-            request.message_mut().header.family = *family;
+            let message = request.message_mut();
+            message.header.family = *family;
+            message
+                .attributes
+                .push(RuleAttribute::IpProtocol(IpProtocol::Udp));
             let added = request.execute().await;
             added.map_err(|source| self.refused("add rule for output", &priority, source))?;
         }
@@ -220,6 +226,7 @@ impl Host {
         Ok(match target {
             Target::Blackhole => route.kind(RouteType::BlackHole).build(),
             Target::Unreachable => route.kind(RouteType::Unreachable).build(),
+            Target::Throw => route.kind(RouteType::Throw).build(),
             Target::Over(hops) => match hops.as_slice() {
                 [hop] => {
                     let route = route.output_interface(self.interface(&hop.interface)?.index);
