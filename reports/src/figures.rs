@@ -8,13 +8,24 @@ use verdict::{RunRecord, StreamTotals, Transition};
 
 use crate::text::table;
 
-/// The table of flows; streams and directions that sent nothing are left out.
+/// So many tunnels are all named, whether or not they carried anything.
+pub(crate) const TUNNELS_FEW: usize = 4;
+
+/// The table of flows; streams and directions that sent nothing are left out, and of many tunnels those that carried
+/// nothing.
 pub(crate) fn flows(totals: &[StreamTotals]) -> String {
     let totals: Vec<&StreamTotals> = totals.iter().filter(|totals| totals.sent > 0).collect();
-    let tunnels: BTreeSet<&String> = totals
+    let mut tunnels: BTreeSet<&String> = totals
         .iter()
         .flat_map(|totals| totals.per_tunnel.keys())
         .collect();
+    if tunnels.len() > TUNNELS_FEW {
+        let carried = |tunnel: &&String| {
+            let counts = totals.iter().filter_map(|totals| totals.per_tunnel.get(*tunnel));
+            counts.sum::<u64>() > 0
+        };
+        tunnels.retain(carried);
+    }
     let fixed = ["flow", "", "", "sent", "delivered", "lost", "dup"].map(str::to_owned);
     let timing = ["p50 ms", "p99 ms", "gap ms"].map(str::to_owned);
     let mut header = fixed.to_vec();

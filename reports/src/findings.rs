@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use verdict::text::{count, counted, ms};
 use verdict::{AssertionVerdict, CounterExample, Outcome, ProbeTrace, Reason, RunInfo};
 
+use crate::figures::TUNNELS_FEW;
 use crate::text::{journey, sent};
 
 /// Reasons of an inconclusive verdict that a person is shown; the first few tell what to mend.
@@ -23,11 +24,15 @@ pub(crate) fn measured(verdict: &AssertionVerdict) -> String {
     if let Some(convergence) = convergence(verdict) {
         text += &format!(", {convergence}");
     }
-    let tunnels = verdict
-        .per_tunnel
-        .iter()
-        .map(|(tunnel, probes)| format!("{tunnel} {}", count(*probes)));
-    let tunnels: Vec<String> = tunnels.collect();
+    let all = verdict.per_tunnel.len();
+    let named = verdict.per_tunnel.iter();
+    let named = named.filter(|(_, probes)| all <= TUNNELS_FEW || **probes > 0);
+    let mut tunnels: Vec<String> = named
+        .map(|(tunnel, probes)| format!("{tunnel} {}", count(*probes)))
+        .collect();
+    if tunnels.len() < all {
+        tunnels.push(format!("{} others 0", all - tunnels.len()));
+    }
     if !tunnels.is_empty() {
         text += &format!("; {}", tunnels.join(", "));
     }

@@ -114,3 +114,17 @@ fn whatever_did_not_pass_comes_with_its_evidence_and_the_command_that_repeats_it
         blocks
     );
 }
+
+#[test]
+fn of_many_tunnels_those_that_carried_nothing_are_counted_and_not_named() {
+    let mut record = passing();
+    let verdicts = record.verdicts.as_mut().unwrap();
+    let idle = ["gold", "lte", "mpls"].map(|tunnel| (tunnel.to_owned(), 0));
+    verdicts.assertions[0].per_tunnel.extend(idle.clone());
+    for totals in &mut verdicts.totals {
+        totals.per_tunnel.extend(idle.clone());
+    }
+    let text = human(&record, Colour::Plain);
+    assert!(text.contains(", 3 others 0\n"), "{text}");
+    assert!(!text.contains("mpls"), "{text}");
+}
