@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use netsim::impair::{Impairment, Percent};
-use netsim::netns::Netns;
+use netsim::netns::{Netns, counters};
 
 use judge::{Felt, Size};
 
@@ -28,8 +28,8 @@ const HEAL_DEADLINE: Duration = Duration::from_secs(3);
 const WINDOW: u32 = 60;
 /// Probes of each size where there is an MTU to be felt.
 const SIZED: u32 = 10;
-/// Octets of IPv4 and UDP headers.
-const HEADERS: u32 = 28;
+/// Octets of the smallest probes: the headers of IPv6 and UDP, and a number.
+const SMALLEST: u32 = 40 + 8 + 4;
 /// Numbers of the first packets of their kinds, so that late ones are not mistaken for others.
 const TRAIN_FIRST: u32 = 1 << 30;
 const LONG_FIRST: u32 = 1 << 29;
@@ -105,6 +105,8 @@ struct Wire {
     receiver: UdpSocket,
     receiver_netns: Netns,
     to: SocketAddr,
+    /// Octets of the headers of IP and UDP.
+    headers: u32,
 }
 
 impl Wire {
@@ -120,6 +122,7 @@ impl Wire {
             sender,
             receiver,
             receiver_netns: path.to.0.clone(),
+            headers: if path.to.1.is_ipv4() { 20 + 8 } else { 40 + 8 },
         })
     }
 
@@ -161,17 +164,17 @@ impl Wire {
         while felt.sent < count {
             for _ in 0..WINDOW.min(count - felt.sent) {
                 sent.push((Instant::now(), false));
-                self.send(felt.sent, HEADERS + 4);
+                self.send(felt.sent, SMALLEST);
                 felt.sent += 1;
             }
             let marker = u32::MAX - felt.sent;
             let last = Instant::now();
-            self.send(marker, HEADERS + 4);
+            self.send(marker, SMALLEST);
             while felt.arrived < felt.sent && last.elapsed() < delay + QUIET {
                 match receive(&mut sent, &mut felt) {
                     Some(number) if number == marker => break,
                     Some(_) => {}
-                    None => self.send(marker, HEADERS + 4),
+                    None => self.send(marker, SMALLEST),
                 }
             }
             if felt.arrived == 0 {
@@ -227,7 +230,7 @@ impl Wire {
     fn send(&self, number: u32, octets: u32) {
         let mut payload = [0; 1_500];
         payload[..4].copy_from_slice(&number.to_be_bytes());
-        let len = usize::try_from(octets - HEADERS).unwrap_or(0).min(payload.len());
+        let len = usize::try_from(octets - self.headers).unwrap_or(0).min(payload.len());
         self.sender.send_to(&payload[..len], self.to).ok();
     }
 
@@ -241,17 +244,7 @@ impl Wire {
 
     /// Datagrams that the receiver's namespace has dropped for a wrong checksum so far; 0 where it does not say.
     fn checksum_errors(&self) -> u64 {
-        // The thread that reads it is in the namespace, the process is not.
-        let read = || std::fs::read_to_string("/proc/thread-self/net/snmp");
-        let Ok(Ok(text)) = self.receiver_netns.run(read) else {
-            return 0;
-        };
-        let mut rows = text.lines().filter(|line| line.starts_with("Udp:"));
-        let (Some(names), Some(values)) = (rows.next(), rows.next()) else {
-            return 0;
-        };
-        let mut columns = names.split_whitespace().zip(values.split_whitespace());
-        let column = columns.find(|(name, _)| *name == "InCsumErrors");
-        column.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+        let counted = counters::udp(&self.receiver_netns, self.to.ip(), "InCsumErrors");
+        counted.ok().flatten().unwrap_or(0)
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn watch(wire: &Wire, down: Duration, up: Duration) -> Result<(), Str
     loop {
         let number = u32::try_from(sent.len()).unwrap_or(u32::MAX >> 8);
         sent.push((started.elapsed(), false));
-        wire.send(FLAP_FIRST + number, super::HEADERS + 4);
+        wire.send(FLAP_FIRST + number, super::SMALLEST);
         let next = started + interval * (number + 1);
         while let Some(left) = next
             .checked_duration_since(Instant::now())
