@@ -11,7 +11,7 @@
 mod flap;
 mod judge;
 
-use std::io;
+use std::io::{self, ErrorKind::AddrNotAvailable};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use judge::{Felt, Size};
 
 /// No probe came for so long: none will, even if the machine stood still for half of it.
 const QUIET: Duration = Duration::from_millis(300);
+/// How long the kernel may take to make an address of IPv6 usable after it was added.
+const OPEN_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a transport may take to be whole again.
 const HEAL_DEADLINE: Duration = Duration::from_secs(3);
 /// Most probes under way at once, so that no socket overflows, however long the machine stands still.
@@ -114,6 +116,15 @@ impl Wire {
         let open = |(netns, address): &(Netns, IpAddr)| {
             let bound = netns.run(|| UdpSocket::bind((*address, 0)));
             bound.map_err(io::Error::other).and_then(|bound| bound)
+        };
+        let deadline = Instant::now() + OPEN_DEADLINE;
+        let open = |end: &(Netns, IpAddr)| loop {
+            match open(end) {
+                Err(error) if error.kind() == AddrNotAvailable && Instant::now() < deadline => {
+                    std::thread::sleep(QUIET / 100);
+                }
+                opened => return opened,
+            }
         };
         let (sender, receiver) = (open(&path.from)?, open(&path.to)?);
         receiver.set_read_timeout(Some(QUIET / 20))?;
@@ -230,7 +241,9 @@ impl Wire {
     fn send(&self, number: u32, octets: u32) {
         let mut payload = [0; 1_500];
         payload[..4].copy_from_slice(&number.to_be_bytes());
-        let len = usize::try_from(octets - self.headers).unwrap_or(0).min(payload.len());
+        let len = usize::try_from(octets - self.headers)
+            .unwrap_or(0)
+            .min(payload.len());
         self.sender.send_to(&payload[..len], self.to).ok();
     }
 
