@@ -20,8 +20,9 @@ use scenario::plan::Plan;
 use serde_json::{Value, json};
 
 use super::fault_check::{self, Expected, Path};
-use super::network;
+
 use super::sabotage::Sabotage;
+use super::{LabOptions, network};
 pub use state::Scope;
 use state::{Flap, State};
 
@@ -122,19 +123,22 @@ pub struct Check {
 impl Faults {
     /// The transports of a lab, nothing wrong with them yet.
     #[must_use]
-    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], sabotage: Option<Sabotage>) -> Self {
+    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], options: &LabOptions) -> Self {
         let transports = (0_u64..).zip(hosts);
-        let transports = transports.map(|(number, host)| Transport {
-            host: Arc::clone(host),
+        let transports = transports.map(|(number, host)| {
             // Neighbouring seeds are as good as any: each line mixes its own from them.
-            impairer: Impairer::new(host.netns(), plan.run_id.wrapping_add(number)),
-            state: State::default(),
+            let seed = plan.run_id.wrapping_add(number);
+            Transport {
+                host: Arc::clone(host),
+                impairer: Impairer::with_backend(host.netns(), seed, Some(options.impairments)),
+                state: State::default(),
+            }
         });
         Self {
             transports: transports.collect(),
             edges: edges.to_vec(),
             plan: plan.clone(),
-            are_dead: sabotage == Some(Sabotage::DeadFaults),
+            are_dead: options.sabotage == Some(Sabotage::DeadFaults),
         }
     }
 
