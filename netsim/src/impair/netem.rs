@@ -135,7 +135,7 @@ impl Netem {
 
     /// An interface with a band that no line has.
     fn free_band(&self, interface: u32) -> Option<(u32, u32)> {
-        let mut bands = BANDS.into_iter().map(|band| (interface, band));
+        let mut bands = BANDS.map(|band| (interface, band));
         bands.find(|place| !self.bands.values().any(|taken| taken == place))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use netsim::impair::{Impairment, Loss, Percent, schedule};
 
-use super::{SIZED, SMALLEST};
+use super::wire::{SIZED, SMALLEST};
 
 /// Probes where no share of packets is to be felt, without and with jitter.
 const PROBES_MIN: (u32, u32) = (20, 40);
