@@ -32,6 +32,7 @@ fn suite(record: &RunRecord) -> TestSuite {
         ("kernel", &environment.kernel),
         ("user", &environment.user),
         ("pathproof", &environment.pathproof),
+        ("impairments", &environment.impairments),
         ("evidence", &run.folder),
         ("repeat", &run.repeat),
     ]);

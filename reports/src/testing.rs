@@ -25,6 +25,7 @@ pub(crate) fn info(scenario: &str) -> RunInfo {
             kernel: "6.12.4".to_owned(),
             user: "uid 1000".to_owned(),
             pathproof: "0.1.0".to_owned(),
+            impairments: "netem".to_owned(),
         },
         stages: vec![
             stage("provision", 181_200),

@@ -6,8 +6,10 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use netsim::capture::RingSize;
+use netsim::impair::Backend;
+use netsim::netns::{Netns, private};
 use reports::Colour;
 use scenario::model::Scenario;
 use scenario::plan::PlanError;
@@ -123,7 +125,25 @@ struct LabArgs {
     /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults or leak=1/N.
     #[arg(long, value_name = "HOW")]
     sabotage: Option<Sabotage>,
+    /// Who impairs packets: the kernel's netem, a program of the lab, or netem where the kernel has it.
+    #[arg(long, value_enum, default_value_t = Impairments::Auto, value_name = "WHO")]
+    impairments: Impairments,
 }
+
+/// The values of `--impairments`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Impairments {
+    Userspace,
+    Netem,
+    Auto,
+}
+
+/// `--impairments netem` where the kernel has no netem.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "impair packets by netem, as `--impairments netem` asks: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM, NET_SCH_PRIO, NET_CLS_FW), or does not let you use them; use `userspace` or `auto`"
+)]
+struct NoNetem;
 
 #[derive(Debug, Args)]
 struct RunArgs {
@@ -143,7 +163,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let usage = error.is::<SelectError>()
         || error.is::<ImplementationError>()
         || error.is::<PlanError>()
-        || error.is::<NotCarried>();
+        || error.is::<NotCarried>()
+        || error.is::<NoNetem>();
     if error.is::<NoLab>() {
         ExitCode::NothingSelected
     } else if usage {
@@ -367,6 +388,10 @@ fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<Run
     if let Some(sabotage) = arguments.sabotage {
         repeat += &format!(" --sabotage {sabotage}");
     }
+    let impairments = impairments(arguments.impairments)?;
+    if let Some(backend) = impairments {
+        repeat += &format!(" --impairments {backend}");
+    }
     if let Some(bytes) = capture_ring {
         repeat += &format!(" --capture-ring {bytes}");
     }
@@ -375,9 +400,26 @@ fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<Run
         out: arguments.out.clone(),
         operator,
         sabotage: arguments.sabotage,
+        impairments,
         ring: capture_ring.map_or_else(RingSize::default, RingSize::of_bytes),
         repeat,
     })
+}
+
+/// Who is to impair packets, if that is asked for; netem is asked for in vain where labs cannot have it.
+fn impairments(asked: Impairments) -> anyhow::Result<Option<Backend>> {
+    match asked {
+        Impairments::Auto => Ok(None),
+        Impairments::Userspace => Ok(Some(Backend::Userspace)),
+        Impairments::Netem => {
+            let found = private::run(|_| {
+                let found = Netns::current().and_then(|netns| Backend::of(&netns));
+                u8::from(!matches!(found, Ok(Backend::Netem)))
+            })?;
+            anyhow::ensure!(found == 0, NoNetem);
+            Ok(Some(Backend::Netem))
+        }
+    }
 }
 
 /// A word as a shell takes it.

@@ -63,6 +63,9 @@ pub struct Environment {
     pub user: String,
     /// The version of pathproof.
     pub pathproof: String,
+    /// Who impairs packets: `netem` (the kernel), `userspace` (a program of the lab), or `unknown` where the lab did
+    /// not get so far.
+    pub impairments: String,
 }
 
 /// How long one stage took.

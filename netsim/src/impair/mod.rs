@@ -26,7 +26,7 @@ pub use impairment::{Impairment, ImpairmentError, Loss, Percent};
 use netem::{Netem, NetemError};
 
 use crate::fabric::nft::{Chain, Expression, Family, Field, Table, Value};
-use crate::netns::Netns;
+use crate::netns::{Netns, NetnsError};
 use hop::{Hop, QueuedLine};
 use schedule::SplitMix;
 
@@ -51,6 +51,20 @@ pub enum Backend {
     Netem,
 }
 
+impl Backend {
+    /// The one that the kernel of a namespace is best served by: netem where it has that and lets the caller use it.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn of(netns: &Netns) -> Result<Self, NetnsError> {
+        Ok(if netem::is_available(netns)? {
+            Self::Netem
+        } else {
+            Self::Userspace
+        })
+    }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -69,6 +83,9 @@ pub enum ImpairError {
     /// The queues or the rules that feed them were refused.
     #[error(transparent)]
     Hop(#[from] HopError),
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
     /// netem was refused.
     #[error(transparent)]
     Netem(#[from] NetemError),
@@ -167,14 +184,11 @@ impl Impairer {
         hop.into_iter().chain(netem).collect()
     }
 
-    fn backend(&mut self) -> Result<Backend, NetemError> {
+    fn backend(&mut self) -> Result<Backend, NetnsError> {
         if let Some(backend) = self.backend {
             return Ok(backend);
         }
-        let backend = match netem::is_available(&self.netns)? {
-            true => Backend::Netem,
-            false => Backend::Userspace,
-        };
+        let backend = Backend::of(&self.netns)?;
         self.backend = Some(backend);
         Ok(backend)
     }

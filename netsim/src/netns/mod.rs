@@ -1,9 +1,11 @@
 //! Network namespaces held by file descriptor, never by name.
 //!
-//! Owns creating, entering and leaving namespaces, and the private namespaces of a whole run ([`private`]).
+//! Owns creating, entering and leaving namespaces, the private namespaces of a whole run ([`private`]), and what the
+//! kernel counts in one ([`counters`]).
 //! It does not configure links (see [`crate::fabric`]). Invariant: no thread that outlives a call here has
 //! changed its namespace; a namespace ends when its last descriptor and socket are closed.
 
+pub mod counters;
 pub(crate) mod offload;
 pub mod private;
 

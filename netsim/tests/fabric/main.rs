@@ -20,6 +20,7 @@ mod world;
 
 use std::future::Future;
 
+use impair::Version;
 use libtest_mimic::{Arguments, Failed, Trial};
 use netsim::impair::{Backend, netem};
 use netsim::netns::{Netns, private};
@@ -32,7 +33,7 @@ fn main() -> std::process::ExitCode {
     }
     if !has_netem {
         eprintln!(
-            "skipped: tests named _by_netem: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM)"
+            "skipped: tests named *_by_netem*: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM)"
         );
     }
     if is_emulated() {
@@ -175,82 +176,58 @@ fn is_emulated() -> bool {
     processors.contains("QEMU TCG CPU")
 }
 
-/// Each by each backend; those by netem are ignored where the kernel has none.
+/// Each by each backend and in each IP version; those by netem are ignored where the kernel has none.
 fn impaired(has_netem: bool) -> Vec<Trial> {
-    let trials = [Backend::Userspace, Backend::Netem]
-        .into_iter()
-        .flat_map(|backend| {
-            let trials = impaired_by(backend).into_iter();
-            trials.map(move |trial| {
+    let mut trials = Vec::new();
+    for backend in [Backend::Userspace, Backend::Netem] {
+        for version in [Version::V4, Version::V6] {
+            trials.extend(impaired_by(backend, version).into_iter().map(|trial| {
                 let is_timed = TIMED.iter().any(|name| trial.name().starts_with(name));
                 let is_ignored = match backend {
                     Backend::Netem => !has_netem,
                     Backend::Userspace => is_timed && is_emulated(),
                 };
                 trial.with_ignored_flag(is_ignored)
-            })
-        });
-    trials.collect()
+            }));
+        }
+    }
+    trials
 }
 
-fn impaired_by(backend: Backend) -> Vec<Trial> {
-    vec![
-        by(
-            backend,
-            "a_delay_is_as_long_as_asked_and_heals",
-            impair::a_delay_is_as_long_as_asked_and_heals,
-        ),
-        by(
-            backend,
-            "packets_under_way_survive_changes_and_healing",
-            impair::packets_under_way_survive_changes_and_healing,
-        ),
-        by(
-            backend,
-            "a_line_by_interface_goes_before_one_without",
-            impair::a_line_by_interface_goes_before_one_without,
-        ),
-        by(
-            backend,
-            "jitter_spreads_and_loses_nothing",
-            impair::jitter_spreads_and_loses_nothing,
-        ),
-        by(
-            backend,
-            "random_loss_is_as_often_as_asked_and_the_same_for_a_seed",
-            impair::random_loss_is_as_often_as_asked_and_the_same_for_a_seed,
-        ),
-        by(
-            backend,
-            "bursts_lose_runs_of_packets",
-            impair::bursts_lose_runs_of_packets,
-        ),
-        by(backend, "a_rate_is_as_asked", impair::a_rate_is_as_asked),
-        by(
-            backend,
-            "duplicates_flips_and_overtakers_are_as_many_as_asked",
-            impair::duplicates_flips_and_overtakers_are_as_many_as_asked,
-        ),
-        by(
-            backend,
-            "an_mtu_drops_longer_packets_and_no_others",
-            impair::an_mtu_drops_longer_packets_and_no_others,
-        ),
-        by(
-            backend,
-            "a_black_hole_passes_nothing_until_it_is_healed",
-            impair::a_black_hole_passes_nothing_until_it_is_healed,
-        ),
+/// Of the tests in `impair`, by one backend on a wire of one IP version.
+macro_rules! impaired_by {
+    ($backend:ident, $version:ident: $($name:ident),* $(,)?) => {
+        vec![$(by($backend, $version, stringify!($name), impair::$name)),*]
+    };
+}
+
+fn impaired_by(backend: Backend, version: Version) -> Vec<Trial> {
+    impaired_by![backend, version:
+        a_delay_is_as_long_as_asked_and_heals,
+        packets_under_way_survive_changes_and_healing,
+        a_line_by_interface_goes_before_one_without,
+        jitter_spreads_and_loses_nothing,
+        random_loss_is_as_often_as_asked_and_the_same_for_a_seed,
+        bursts_lose_runs_of_packets,
+        a_rate_is_as_asked,
+        duplicates_flips_and_overtakers_are_as_many_as_asked,
+        an_mtu_drops_longer_packets_and_no_others,
+        a_black_hole_passes_nothing_until_it_is_healed,
     ]
 }
 
 fn by<F: Future<Output = ()>>(
     backend: Backend,
+    version: Version,
     name: &str,
-    test: impl Fn(Backend) -> F + Send + 'static,
+    test: impl Fn(Backend, Version) -> F + Send + 'static,
 ) -> Trial {
-    let name: &'static str = format!("{name}_by_{backend}").leak();
-    trial(name, move || test(backend))
+    let wire = match version {
+        Version::V4 => "",
+        Version::V6 => "_over_ipv6",
+    };
+    let name: &'static str = format!("{name}_by_{backend}{wire}").leak();
+    trial(name, move || test(backend, version))
 }
 
 /// Whether the kernel has netem; to be asked inside private namespaces.

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use kubeapi::{Local, ObjectRef};
 use netsim::bfd::{Prober, ProberError, State, Timing};
 use netsim::fabric::{Edge, Host, HostError};
+use netsim::impair::Backend;
 use netsim::manager::{Device, Manager, SecretString};
 use netsim::netns::{Netns, NetnsError};
 use scenario::model::Scenario;
@@ -72,6 +73,8 @@ pub struct LabOptions {
     pub operator: PathBuf,
     /// What to break, if anything.
     pub sabotage: Option<Sabotage>,
+    /// Who impairs packets.
+    pub impairments: Backend,
     /// Inode of the network namespace of the host, which the lab must not be in.
     pub host_netns: u64,
 }
@@ -197,7 +200,7 @@ impl Lab {
         let network = Network::build(plan, options.sabotage)
             .await
             .map_err(LabError::Fabric)?;
-        let mut faults = Faults::new(plan, &network.transports, &network.edges, options.sabotage);
+        let mut faults = Faults::new(plan, &network.transports, &network.edges, options);
         for report in faults.begin().await? {
             log.note("fault", "verified", report);
         }

@@ -4,6 +4,8 @@
 //! feel like is checked by a [`Check`], which the caller runs before the next change. Invariant: a cut takes the
 //! far end of an uplink down, so that the edge sees its carrier go, as with a cable, and has no routes there.
 
+mod check;
+mod error;
 mod state;
 
 use std::collections::BTreeMap;
@@ -13,71 +15,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use netsim::fabric::{Edge, Host, HostError};
-use netsim::impair::{ImpairError, Impairer, Impairment, Line, Loss, Percent};
+use netsim::fabric::{Edge, Host};
+use netsim::impair::{Impairer, Impairment, Line, Loss, Percent};
 use scenario::model::{self, Event};
 use scenario::plan::Plan;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::fault_check::{self, Expected, Path};
-use super::network;
 use super::sabotage::Sabotage;
+use super::{LabOptions, network};
+pub use check::Check;
+pub use error::FaultError;
 pub use state::Scope;
 use state::{Flap, State};
-
-/// Why a fault is not as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum FaultError {
-    /// A line could not be impaired or healed.
-    #[error("impair transport `{transport}`")]
-    Impair {
-        /// The transport.
-        transport: String,
-        /// The cause.
-        #[source]
-        source: ImpairError,
-    },
-    /// A link could not be taken down or brought up.
-    #[error("cut or mend transport `{transport}`")]
-    Link {
-        /// The transport.
-        transport: String,
-        /// The cause.
-        #[source]
-        source: HostError,
-    },
-    /// Probes did not feel it.
-    #[error("verify the fault on transport `{transport}` from {from} to {to}: {felt}")]
-    NotFelt {
-        /// The transport.
-        transport: String,
-        /// The sender's site.
-        from: String,
-        /// The receiver's site.
-        to: String,
-        /// What they felt, in words.
-        felt: String,
-    },
-    /// A check panicked.
-    #[error("verify the fault on transport `{transport}`")]
-    Check {
-        /// The transport.
-        transport: String,
-        /// The cause.
-        #[source]
-        source: tokio::task::JoinError,
-    },
-    /// More was lost than asked for.
-    #[error(
-        "impair transport `{transport}`: packets came faster than they could be delayed, {overruns} times some were dropped; lower the rates of the flows"
-    )]
-    Overrun {
-        /// The transport.
-        transport: String,
-        /// How often.
-        overruns: u64,
-    },
-}
 
 /// The transports of a lab and what is wrong with them.
 #[derive(Debug)]
@@ -109,32 +58,25 @@ pub enum Change {
     Heal(Scope),
 }
 
-/// What a change must feel like.
-#[derive(Debug)]
-pub struct Check {
-    transport: String,
-    paths: Vec<(String, String, Path, Expected)>,
-    left_out: Vec<String>,
-    /// Who impairs packets of the transport.
-    backends: Vec<String>,
-}
-
 impl Faults {
     /// The transports of a lab, nothing wrong with them yet.
     #[must_use]
-    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], sabotage: Option<Sabotage>) -> Self {
+    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], options: &LabOptions) -> Self {
         let transports = (0_u64..).zip(hosts);
-        let transports = transports.map(|(number, host)| Transport {
-            host: Arc::clone(host),
+        let transports = transports.map(|(number, host)| {
             // Neighbouring seeds are as good as any: each line mixes its own from them.
-            impairer: Impairer::new(host.netns(), plan.run_id.wrapping_add(number)),
-            state: State::default(),
+            let seed = plan.run_id.wrapping_add(number);
+            Transport {
+                host: Arc::clone(host),
+                impairer: Impairer::with_backend(host.netns(), seed, Some(options.impairments)),
+                state: State::default(),
+            }
         });
         Self {
             transports: transports.collect(),
             edges: edges.to_vec(),
             plan: plan.clone(),
-            are_dead: sabotage == Some(Sabotage::DeadFaults),
+            are_dead: options.sabotage == Some(Sabotage::DeadFaults),
         }
     }
 
@@ -315,77 +257,10 @@ impl Faults {
         lines.collect()
     }
 
-    fn check(&self, transport: usize, change: Change, before: &State, state: &State) -> Check {
-        let (Change::Impair(scope, _) | Change::Cut(scope) | Change::Flap(scope, ..) | Change::Heal(scope)) =
-            change;
-        // Every edge with another one, both ways: then every line has been sent over. And what is named.
-        let others = (0..self.plan.edges.len()).filter_map(|edge| {
-            let remotes = &self.plan.tloc(edge, transport)?.remotes;
-            let next = remotes
-                .iter()
-                .find(|remote| remote.edge > edge)
-                .or(remotes.first())?;
-            Some(Scope::Tunnel(edge, next.edge))
-        });
-        let named = [before, state].into_iter().flat_map(|state| {
-            let scopes = state.impaired.keys().chain(&state.cut).chain(state.flaps.keys());
-            scopes.copied().filter(|named| scope.contains(*named))
-        });
-        let mut directions: Vec<(usize, usize)> = others.chain(named).flat_map(Scope::directions).collect();
-        directions.retain(|(from, to)| scope.covers((*from, *to)) && self.are_joined(*from, *to, transport));
-        directions.sort_unstable();
-        directions.dedup();
-        let (mut paths, mut left_out) = (Vec::new(), Vec::new());
-        for (from, to) in directions {
-            let site = |edge: usize| self.plan.edges[edge].site.clone();
-            let expected = match change {
-                Change::Flap(_, down, up) => Expected::Flapping { down, up },
-                _ if state.flap((from, to)).is_some() => {
-                    left_out.push(format!("{} to {} flaps", site(from), site(to)));
-                    continue;
-                }
-                _ => match (before.between((from, to)), state.between((from, to))) {
-                    (before, Some(asked)) => Expected::Impaired { asked, before },
-                    (Some(before), None) => Expected::Healed { before },
-                    (None, None) => continue,
-                },
-            };
-            let end = |edge: usize| {
-                let address = self.uplink(edge, transport)?;
-                Some((self.edges[edge].host().netns().clone(), address))
-            };
-            let (Some(from_end), Some(to_end)) = (end(from), end(to)) else {
-                continue;
-            };
-            let path = Path {
-                from: from_end,
-                to: to_end,
-            };
-            paths.push((site(from), site(to), path, expected));
-        }
-        Check {
-            transport: self.plan.transports[transport].name.clone(),
-            paths,
-            left_out,
-            backends: self.transports[transport]
-                .impairer
-                .in_use()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        }
-    }
-
     /// The outer address of an edge on a transport, if it is attached to it.
     fn uplink(&self, edge: usize, transport: usize) -> Option<IpAddr> {
         let tloc = self.plan.tloc(edge, transport)?;
         Some(tloc.uplink_address.addr())
-    }
-
-    /// Whether there is a tunnel between two edges on a transport; without one they have no routes to each other.
-    fn are_joined(&self, from: usize, to: usize, transport: usize) -> bool {
-        let tloc = self.plan.tloc(from, transport);
-        tloc.is_some_and(|tloc| tloc.remotes.iter().any(|remote| remote.edge == to))
     }
 
     /// Whether every packet was handled as asked.
@@ -401,48 +276,6 @@ impl Faults {
             }
         }
         Ok(())
-    }
-}
-
-impl Check {
-    /// Runs the check; says what it covered.
-    ///
-    /// # Errors
-    /// [`FaultError::NotFelt`].
-    pub async fn run(self) -> Result<Value, FaultError> {
-        let transport = self.transport.clone();
-        let checked = tokio::task::spawn_blocking(move || self.run_blocking()).await;
-        checked.map_err(|source| FaultError::Check { transport, source })?
-    }
-
-    fn run_blocking(self) -> Result<Value, FaultError> {
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .paths
-                .iter()
-                .map(|(_, _, path, expected)| scope.spawn(|| fault_check::check(path, *expected)))
-                .collect();
-            let joined = threads.into_iter().map(|thread| thread.join());
-            joined
-                .map(|result| result.unwrap_or_else(|_| Err("the check panicked".to_owned())))
-                .collect()
-        });
-        let mut left_out = self.left_out;
-        for ((from, to, _, _), result) in self.paths.iter().zip(results) {
-            left_out.extend(result.map_err(|felt| FaultError::NotFelt {
-                transport: self.transport.clone(),
-                from: from.clone(),
-                to: to.clone(),
-                felt,
-            })?);
-        }
-        left_out.dedup();
-        Ok(json!({
-            "transport": self.transport,
-            "paths": self.paths.len(),
-            "not checked": left_out,
-            "impaired by": self.backends,
-        }))
     }
 }
 

@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use netsim::netns::{Netns, NetnsError};
+use netsim::netns::{Netns, NetnsError, counters};
 use scenario::model::Protocol;
 use scenario::plan::StreamPlan;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -144,20 +144,8 @@ pub fn serve(
 /// # Errors
 /// When the pod's namespace cannot be entered. A kernel that does not tell counts as having dropped.
 pub fn dropped_datagrams(pod: &Netns) -> Result<u64, NetnsError> {
-    // /proc/net would be that of the process's first thread.
-    let text = pod.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))?;
-    Ok(text
-        .ok()
-        .and_then(|text| udp_counter(&text, "RcvbufErrors"))
-        .unwrap_or(u64::from(u32::MAX)))
-}
-
-/// A counter of the two lines `Udp: names` and `Udp: values`.
-fn udp_counter(snmp: &str, name: &str) -> Option<u64> {
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let position = names.split_whitespace().position(|candidate| candidate == name)?;
-    values.split_whitespace().nth(position)?.parse().ok()
+    let dropped = counters::udp(pod, IpAddr::V4(Ipv4Addr::UNSPECIFIED), "RcvbufErrors")?;
+    Ok(dropped.unwrap_or(u64::from(u32::MAX)))
 }
 
 /// A client, connected and ready to send.
@@ -388,17 +376,5 @@ fn socket_error(
         address,
         pod: pod.name().to_owned(),
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_udp_counter_is_found_by_its_name() {
-        let snmp = "Ip: Forwarding\nIp: 1\nUdp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 0 3\nUdpLite: RcvbufErrors\nUdpLite: 9\n";
-        assert_eq!(udp_counter(snmp, "RcvbufErrors"), Some(3));
-        assert_eq!(udp_counter(snmp, "SndbufErrors"), None);
     }
 }

@@ -179,6 +179,8 @@ fn info(file: &Path, scenario: &Scenario, options: &RunOptions, folder: &Path) -
                 format!("uid {uid}")
             },
             pathproof: env!("CARGO_PKG_VERSION").to_owned(),
+            // Found out inside.
+            impairments: "unknown".to_owned(),
         },
         stages: Vec::new(),
         folder: folder.display().to_string(),

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use netsim::impair::Backend;
+use netsim::netns::Netns;
 use netsim::netns::private::Signals;
 use scenario::model::Scenario;
 use scenario::plan::Plan;
@@ -55,18 +57,19 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
         let folder = job.folder;
         let mut stages = Stages {
             times: Vec::new(),
+            impairments: None,
             progress: job.progress,
         };
-        let info = job.info.clone();
+        let mut info = job.info.clone();
         let outcome = tokio::select! {
             biased;
             () = interrupted => return ExitCode::Interrupted.code(),
             outcome = judged(&job, listeners, &mut stages) => outcome,
         };
-        let info = RunInfo {
-            stages: stages.times,
-            ..info
-        };
+        info.stages = stages.times;
+        if let Some(backend) = stages.impairments {
+            info.environment.impairments = backend.to_string();
+        }
         let record = match outcome {
             Ok(judged) => judged.record(info, job.options.sabotage),
             Err(error) => RunRecord::broken(info, format!("{error:#}")),
@@ -87,6 +90,7 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
     in_runtime(signals, async move |interrupted| {
         let mut stages = Stages {
             times: Vec::new(),
+            impairments: None,
             progress: job.progress,
         };
         let mut interrupted = interrupted;
@@ -194,9 +198,15 @@ async fn provision(
     let started = Instant::now();
     let log = EventLog::create(&job.folder.join("events.jsonl")).context("create events.jsonl")?;
     let log = Arc::new(log);
+    let backend = match job.options.impairments {
+        Some(backend) => backend,
+        None => Backend::of(&Netns::current()?)?,
+    };
+    stages.impairments = Some(backend);
     let options = LabOptions {
         operator: job.options.operator.clone(),
         sabotage: job.options.sabotage,
+        impairments: backend,
         host_netns: job.host_netns,
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
@@ -218,6 +228,8 @@ async fn provision(
 
 struct Stages {
     times: Vec<StageTime>,
+    /// Who impairs packets, once that is known.
+    impairments: Option<Backend>,
     progress: Progress,
 }
 

@@ -13,6 +13,7 @@ mod watch;
 use std::path::PathBuf;
 
 use netsim::capture::RingSize;
+use netsim::impair::Backend;
 
 use crate::lab::sabotage::Sabotage;
 
@@ -27,6 +28,8 @@ pub struct RunOptions {
     pub operator: PathBuf,
     /// What to break, if anything.
     pub sabotage: Option<Sabotage>,
+    /// Who impairs packets; netem where the kernel has it unless given.
+    pub impairments: Option<Backend>,
     /// The size of each capture ring.
     pub ring: RingSize,
     /// The command that repeats the run, without the file.

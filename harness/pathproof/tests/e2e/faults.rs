@@ -55,8 +55,28 @@ pub fn parts() {
     }
 }
 
+pub fn ways() {
+    for (scenario, lost_at_least) in [
+        ("dual-homed", 150),
+        ("partial-mesh-failover", 20),
+        ("site-cut", 300),
+    ] {
+        let record = passes(&format!("scenarios/extended/{scenario}.yaml"));
+        assert!(lost(&record) >= lost_at_least, "{}", record["verdicts"]["totals"]);
+    }
+}
+
+pub fn over_ipv6() {
+    let record = passes("scenarios/extended/ipv6-impaired.yaml");
+    assert!(lost(&record) >= 150, "{}", record["verdicts"]["totals"]);
+}
+
 pub fn dead_fault_is_an_error() {
     for scenario in [
+        "extended/dual-homed",
+        "extended/partial-mesh-failover",
+        "extended/site-cut",
+        "extended/ipv6-impaired",
         "core/brown-out-delay",
         "core/strict-drops-when-cut",
         "extended/loss-is-seen",

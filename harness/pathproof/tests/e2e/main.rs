@@ -70,6 +70,11 @@ fn impaired() -> Vec<Trial> {
         trial("a_brown_out_moves_and_loses_nothing", faults::brown_out),
         trial("impaired_transports_pass_as_extended", faults::extended),
         trial("faults_of_parts_of_a_transport_stay_there", faults::parts),
+        trial("cuts_are_felt_where_there_is_more_than_one_way", faults::ways),
+        trial(
+            "a_transport_of_ipv6_is_impaired_as_one_of_ipv4",
+            faults::over_ipv6,
+        ),
         trial(
             "a_fault_that_does_not_take_is_a_broken_lab",
             faults::dead_fault_is_an_error,
@@ -94,6 +99,10 @@ fn endings() -> Vec<Trial> {
         trial(
             "a_profile_without_scenarios_selects_nothing",
             usage::empty_profile,
+        ),
+        trial(
+            "impairments_are_by_whom_they_are_asked_for",
+            usage::impairments_are_by_whom_they_are_asked_for,
         ),
         trial("the_same_seed_gives_the_same_plan", usage::same_seed_same_plan),
         trial("doctor_finds_what_labs_need", usage::doctor_finds_what_labs_need),

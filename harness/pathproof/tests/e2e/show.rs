@@ -1,10 +1,10 @@
 //! `lab show` beside a lab that is held up.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -44,15 +44,17 @@ fn annotated_demo(folder: &Path) {
     }
 }
 
-fn up(run: &mut Run) -> Child {
+/// The lab and its stdout, which has to stay open: a line more on a closed pipe would end the lab.
+fn up(run: &mut Run) -> (Child, BufReader<ChildStdout>) {
     let command = run.command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = stdout.by_ref().lines();
     assert!(
         lines.any(|line| line.unwrap().contains("pathproof lab show")),
         "the lab does not come up"
     );
-    child
+    (child, stdout)
 }
 
 /// What the sessions of all edges say, once each has some hellos behind it.
@@ -78,7 +80,7 @@ pub fn shows_sites_tunnels_and_policies() {
     annotated_demo(scenarios.path());
     let scenario = scenarios.path().join("core/demo.yaml");
     let mut run = Run::new(&["lab", "up", scenario.to_str().unwrap()]);
-    let mut child = up(&mut run);
+    let (mut child, _stdout) = up(&mut run);
     let out = run.out.path();
 
     let tunnels = tunnels(out);

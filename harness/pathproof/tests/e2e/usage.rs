@@ -41,6 +41,31 @@ pub fn empty_profile() {
     );
 }
 
+/// Asked-for netem is either there and in the record, or refused before anything is created.
+pub fn impairments_are_by_whom_they_are_asked_for() {
+    let by = |who: &str| {
+        let words = ["run", "scenarios/core/brown-out-delay.yaml", "--impairments", who];
+        Run::new(&words).finish()
+    };
+    let userspace = by("userspace").expect(0).record();
+    assert_eq!(userspace["run"]["environment"]["impairments"], "userspace");
+    let repeat = userspace["run"]["repeat"].as_str().unwrap();
+    assert!(repeat.contains(" --impairments userspace "), "{repeat}");
+    let netem = by("netem");
+    if netem.code() == 0 {
+        assert_eq!(netem.record()["run"]["environment"]["impairments"], "netem");
+    } else {
+        let netem = netem.expect(2);
+        assert!(
+            netem.stderr().contains("the kernel has no netem"),
+            "{}",
+            netem.stderr()
+        );
+        assert!(netem.folders.is_empty());
+    }
+    by("tc").expect(2);
+}
+
 pub fn same_seed_same_plan() {
     let plan = |seed: &str| {
         let mut command = std::process::Command::new(super::support::pathproof());

@@ -22,10 +22,7 @@ const PHASE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 pub(super) fn in_topology(notes: &mut Notes<'_>, transport: &Fields<'_>, sites: &[&str]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for entry in KINDS.into_iter().filter_map(|kind| transport.optional(kind)) {
-        let values = match &entry.value.value {
-            Value::Sequence(items) => items.as_slice(),
-            _ => std::slice::from_ref(&entry.value),
-        };
+        let values = one_or_more(entry);
         if values.is_empty() {
             let message = format!(
                 "expected at least one mapping in `{}`, found none",
@@ -52,6 +49,21 @@ pub(super) fn in_topology(notes: &mut Notes<'_>, transport: &Fields<'_>, sites: 
         }
     }
     faults
+}
+
+/// The kinds and places of a transport's faults, in the order of [`in_topology`] where all of them are in order.
+pub(super) fn places(transport: &Entry) -> impl Iterator<Item = (&Entry, &Node)> {
+    let entries = transport.value.entries().unwrap_or_default().iter();
+    let of_kind = move |kind| entries.clone().find(|entry| entry.key.text == kind);
+    let entries = KINDS.into_iter().filter_map(of_kind);
+    entries.flat_map(|entry| one_or_more(entry).iter().map(move |node| (entry, node)))
+}
+
+fn one_or_more(entry: &Entry) -> &[Node] {
+    match &entry.value.value {
+        Value::Sequence(items) => items.as_slice(),
+        _ => std::slice::from_ref(&entry.value),
+    }
 }
 
 /// The event that `impair: {…}`, `cut: {…}`, `flap: {…}` or `heal: {…}` describes.

@@ -1,5 +1,5 @@
-//! Flows that no packet of can arrive, because the overlay has no way between their sites, and faults where a site has
-//! no link.
+//! Flows that no packet of can arrive, because the overlay has no way between their sites, and faults of links and
+//! tunnels that are not there.
 //!
 //! Of flows only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at
 //! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Resolved;
 use crate::document::Notes;
-use crate::model::{Cluster, Event, Flow, ServiceRef, Topology};
-use crate::overlay::Graph;
+use crate::model::{Cluster, Event, Flow, Scope, ServiceRef, Topology};
+use crate::overlay::{Graph, positions};
 
 /// Notes flows between sites that no tunnels join.
 pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Value], topology: &Topology) {
@@ -47,25 +47,58 @@ pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Va
     }
 }
 
-/// Notes faults of a transport at a site that does not attach to it.
+/// Notes faults and healings of parts of a transport that are not there.
 pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: &Topology) {
+    let graph = Graph::of(topology);
     for name in &events.names {
         let (transport, scope) = match events.values.get(&name.text) {
             Some(Event::Fault { transport, fault }) => (transport, fault.scope()),
             Some(Event::Heal { transport, scope }) => (transport, scope),
             Some(Event::Annotate { .. } | Event::DeleteService { .. }) | None => continue,
         };
-        let named = scope.sites();
-        let ends = topology.sites.iter().filter(|site| named.contains(&&site.name));
-        for site in ends.filter(|site| !site.transports.contains(transport)) {
-            let message = format!(
-                "event `{}` needs a link that is not there: site `{}` does not attach to transport `{transport}`",
-                name.text, site.name
-            );
-            let hint = format!("transports of the site: {}", site.transports.join(", "));
-            notes.error(name.span, message, hint);
+        for (missing, hint) in missing(transport, scope, topology, &graph) {
+            notes.error(name.span, format!("event `{}` {missing}", name.text), hint);
         }
     }
+}
+
+/// What is not there of a part of a transport, after "event ..."; each with a hint.
+pub(super) fn missing(
+    transport: &str,
+    scope: &Scope,
+    topology: &Topology,
+    graph: &Graph,
+) -> Vec<(String, String)> {
+    let named = scope.sites();
+    let sites = topology.sites.iter().enumerate();
+    let ends: Vec<_> = sites.filter(|(_, site)| named.contains(&&site.name)).collect();
+    let loose = ends
+        .iter()
+        .filter(|(_, site)| !site.transports.iter().any(|name| name == transport));
+    let links = loose.map(|(_, site)| {
+        let message = format!(
+            "needs a link that is not there: site `{}` does not attach to transport `{transport}`",
+            site.name
+        );
+        let hint = format!("transports of the site: {}", site.transports.join(", "));
+        (message, hint)
+    });
+    let links: Vec<_> = links.collect();
+    let ([(a, first), (b, second)], true) = (ends.as_slice(), links.is_empty()) else {
+        return links;
+    };
+    let is_meant = |position: usize| topology.transports[position].name == transport;
+    let neighbours = graph.sites[*a].neighbours.iter();
+    let mut joined = neighbours.filter(|neighbour| positions(neighbour.transports).any(is_meant));
+    if joined.any(|neighbour| neighbour.site == *b) {
+        return Vec::new();
+    }
+    let message = format!(
+        "needs a tunnel that is not there: transport `{transport}` has none between sites `{}` and `{}`",
+        first.name, second.name
+    );
+    let hint = "join the sites in `overlay`, or name two that have a tunnel on this transport";
+    vec![(message, hint.to_owned())]
 }
 
 /// The Pods that a Service selects; `None` when it selects none of those in the manifests.

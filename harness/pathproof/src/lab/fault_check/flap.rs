@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{FLAP_FIRST, Wire};
+use super::wire::{FLAP_FIRST, QUIET, SMALLEST, Wire};
 
 /// So many probes in the shorter of the two phases.
 const PER_PHASE: u32 = 20;
@@ -26,7 +26,7 @@ pub(super) fn watch(wire: &Wire, down: Duration, up: Duration) -> Result<(), Str
     loop {
         let number = u32::try_from(sent.len()).unwrap_or(u32::MAX >> 8);
         sent.push((started.elapsed(), false));
-        wire.send(FLAP_FIRST + number, super::HEADERS + 4);
+        wire.send(FLAP_FIRST + number, SMALLEST);
         let next = started + interval * (number + 1);
         while let Some(left) = next
             .checked_duration_since(Instant::now())
@@ -45,7 +45,7 @@ pub(super) fn watch(wire: &Wire, down: Duration, up: Duration) -> Result<(), Str
             continue;
         }
         // The last ones may still be under way.
-        let settled = sent.iter().take_while(|(at, _)| now > *at + super::QUIET);
+        let settled = sent.iter().take_while(|(at, _)| now > *at + QUIET);
         let seen = phases(&settled.copied().collect::<Vec<_>>(), down / 2, up / 2);
         if seen == SEEN_ALL {
             return Ok(());

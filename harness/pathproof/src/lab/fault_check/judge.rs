@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use netsim::impair::{Impairment, Loss, Percent, schedule};
 
-use super::{HEADERS, SIZED};
+use super::wire::{SIZED, SMALLEST};
 
 /// Probes where no share of packets is to be felt, without and with jitter.
 const PROBES_MIN: (u32, u32) = (20, 40);
@@ -118,10 +118,10 @@ pub(super) fn train(rate: Option<NonZeroU64>) -> Option<(u32, u32)> {
     let rate = rate?;
     let train_ns = u64::try_from(TRAIN.as_nanos()).unwrap_or(u64::MAX);
     // On a very slow line a train of large packets would take seconds.
-    [TRAIN_OCTETS, HEADERS + 4].into_iter().find_map(|octets| {
+    [TRAIN_OCTETS, SMALLEST].into_iter().find_map(|octets| {
         let each_ns = schedule::transmission_ns(octets, rate);
         let count = train_ns.div_ceil(each_ns).max(2);
-        let is_short = octets == HEADERS + 4 || each_ns <= train_ns;
+        let is_short = octets == SMALLEST || each_ns <= train_ns;
         let count = u32::try_from(count)
             .ok()
             .filter(|_| count <= TRAIN_MAX && is_short)?;

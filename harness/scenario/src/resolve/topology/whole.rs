@@ -1,5 +1,5 @@
 //! What can only be seen with the whole topology in view: sites that nothing reaches, tunnels too narrow for pods,
-//! system IPs among pods. Runs when its parts are in order.
+//! system IPs among pods, faults of links and tunnels that are not there. Runs when its parts are in order.
 
 use std::net::Ipv4Addr;
 
@@ -8,6 +8,7 @@ use crate::document::{Entry, Notes, Span};
 use crate::model::{IpVersion, Topology, Transport};
 use crate::overlay::Graph;
 use crate::resolve::fields::Fields;
+use crate::resolve::{faults, reach};
 
 pub(super) fn check(notes: &mut Notes<'_>, fields: &Fields<'_>, topology: &Topology) {
     let entries = |key: &str| fields.optional(key).and_then(|entry| entry.value.entries());
@@ -16,6 +17,13 @@ pub(super) fn check(notes: &mut Notes<'_>, fields: &Fields<'_>, topology: &Topol
         mtu(notes, entry, topology, transport);
     }
     let graph = Graph::of(topology);
+    for (entry, transport) in transports.iter().zip(&topology.transports) {
+        for ((kind, node), fault) in faults::places(entry).zip(&transport.faults) {
+            for (missing, hint) in reach::missing(&transport.name, fault.scope(), topology, &graph) {
+                notes.error(node.span, format!("`{}` {missing}", kind.key.text), hint);
+            }
+        }
+    }
     let sites = entries("sites").unwrap_or_default();
     for (position, (entry, site)) in sites.iter().zip(&topology.sites).enumerate() {
         let is_default = |name| topology.default_transports.contains(name);
