@@ -344,10 +344,16 @@ fn lab_show(folder: Option<&Path>, json: bool, root: &Path) -> anyhow::Result<Ex
 fn announce(lab: &Lab, folder: &Path) {
     let access = &lab.access;
     println!("the lab is up; Ctrl-C takes it down\n");
-    println!(
-        "  kubectl --kubeconfig {}/kubeconfig get svc,pods,endpointslices -A",
-        folder.display()
-    );
+    for cluster in &lab.clusters {
+        let suffix = match lab.clusters.len() {
+            1 => String::new(),
+            _ => format!("-{}", cluster.name),
+        };
+        println!(
+            "  kubectl --kubeconfig {}/kubeconfig{suffix} get svc,pods,endpointslices -A",
+            folder.display()
+        );
+    }
     println!(
         "  Manager {} user {} password {}",
         access.url, access.username, access.password

@@ -5,7 +5,8 @@
 //! quant     = "all" | "no" | "some" | ("at least" | "at most") (INT | PERCENT)
 //! flow      = IDENT [ ".reply" | ".both" ] | "!" IDENT | "any"
 //! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "delivered"
-//! pset      = point { "|" point }        point = ("tunnel" | "underlay" | "node") "/" GLOB
+//! pset      = point { "|" point }
+//! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection") "/" GLOB
 //! window    = "always"
 //!           | "within" DUR "of" EVENT [ "until" EVENT ]
 //!           | "from" EVENT [ "+" DUR ] [ "until" EVENT [ "-" DUR ] ]
@@ -148,21 +149,27 @@ pub struct PointPattern {
     pub kind: PointKind,
     /// Name with `*` for any run of characters and `?` for any one.
     pub glob: String,
+    /// The service VPN of a tunnel; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_vpn: Option<u16>,
 }
 
 impl PointPattern {
-    /// Whether it means the point of this kind and name.
+    /// Whether it means the point of this kind, name and service VPN. With `None` for the service VPN, whether it
+    /// means the point in any: where there is one only, or in case of an underlay, which all share.
     #[must_use]
-    pub fn matches(&self, kind: PointKind, name: &str) -> bool {
-        self.kind == kind && glob_matches(&self.glob, name)
+    pub fn matches(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
+        let of_vpn = |asked: u16| service_vpn.is_none_or(|of| of == asked);
+        self.kind == kind && glob_matches(&self.glob, name) && self.service_vpn.is_none_or(of_vpn)
     }
 }
 
 impl PointSet {
-    /// Whether one of its patterns means the point of this kind and name.
+    /// Whether one of its patterns means the point; as [`PointPattern::matches`].
     #[must_use]
-    pub fn contains(&self, kind: PointKind, name: &str) -> bool {
-        self.0.iter().any(|pattern| pattern.matches(kind, name))
+    pub fn contains(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
+        let mut patterns = self.0.iter();
+        patterns.any(|pattern| pattern.matches(kind, name, service_vpn))
     }
 }
 
@@ -170,12 +177,14 @@ impl PointSet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PointKind {
-    /// A tunnel device of a WAN edge; named by its transport.
+    /// A tunnel device of a WAN edge; named by its transport, and by its service VPN where there are several.
     Tunnel,
     /// An uplink of a WAN edge, where packets are encapsulated; named by its transport.
     Underlay,
     /// The service side of a WAN edge; named by the node attached to it.
     Node,
+    /// The link of a WAN edge to the inspection service of its site, which takes copies; named by the site.
+    Inspection,
 }
 
 /// Which send times are meant.

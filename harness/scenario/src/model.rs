@@ -31,7 +31,7 @@ pub struct Scenario {
     /// The topology.
     pub topology: Topology,
     /// Kubernetes objects to create before the operator starts, in order.
-    pub manifests: Vec<serde_json::Value>,
+    pub manifests: Vec<Manifest>,
     /// Flows by name.
     pub flows: BTreeMap<String, Flow>,
     /// Events by name.
@@ -40,6 +40,16 @@ pub struct Scenario {
     pub timeline: Vec<Step>,
     /// The assertions, in the order of the file.
     pub assertions: Vec<Assertion>,
+}
+
+/// A Kubernetes object to create.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifest {
+    /// The cluster that it belongs to; `None` where the topology has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The object.
+    pub object: serde_json::Value,
 }
 
 /// Which part of a transport a fault is about.
@@ -211,18 +221,26 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// `pod/<name>`, in namespace `default` unless written `pod/<namespace>/<name>`.
+/// `pod/<name>`, in namespace `default` unless written `pod/<namespace>/<name>`; `@<cluster>` follows where the
+/// topology has several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct PodRef {
+    /// The cluster; `None` where the topology has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Kubernetes namespace.
     pub kube_namespace: String,
     /// Pod name.
     pub name: String,
 }
 
-/// `service/<name>`, in namespace `default` unless written `service/<namespace>/<name>`.
+/// `service/<name>`, in namespace `default` unless written `service/<namespace>/<name>`; `@<cluster>` follows where
+/// the topology has several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ServiceRef {
+    /// The cluster; `None` where the topology has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Kubernetes namespace.
     pub kube_namespace: String,
     /// Service name.
@@ -231,21 +249,37 @@ pub struct ServiceRef {
 
 impl fmt::Display for PodRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_reference(f, "pod", &self.kube_namespace, &self.name)
+        write_reference(
+            f,
+            "pod",
+            (&self.kube_namespace, &self.name),
+            self.cluster.as_deref(),
+        )
     }
 }
 
 impl fmt::Display for ServiceRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_reference(f, "service", &self.kube_namespace, &self.name)
+        write_reference(
+            f,
+            "service",
+            (&self.kube_namespace, &self.name),
+            self.cluster.as_deref(),
+        )
     }
 }
 
-fn write_reference(f: &mut fmt::Formatter<'_>, kind: &str, kube_namespace: &str, name: &str) -> fmt::Result {
+fn write_reference(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    (kube_namespace, name): (&str, &str),
+    cluster: Option<&str>,
+) -> fmt::Result {
     match kube_namespace {
         "default" => write!(f, "{kind}/{name}"),
         _ => write!(f, "{kind}/{kube_namespace}/{name}"),
-    }
+    }?;
+    cluster.map_or(Ok(()), |cluster| write!(f, "@{cluster}"))
 }
 
 /// Something that happens at a moment of the timeline.

@@ -123,6 +123,20 @@ pub struct EdgePlan {
     pub service_vpns: Vec<u16>,
     /// One for each transport that it attaches to, in the order of the transports.
     pub tlocs: Vec<TlocPlan>,
+    /// The inspection service of its site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<InspectionPlan>,
+}
+
+/// A host that takes copies of packets, on a link of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InspectionPlan {
+    /// The edge's interface towards it.
+    pub interface: String,
+    /// The edge's addresses on that link, of the IP versions that the edge's service VPNs carry.
+    pub edge_address: DualNet,
+    /// Its own addresses on that link.
+    pub address: DualNet,
 }
 
 /// Where an edge meets a transport.
@@ -367,6 +381,18 @@ impl Plan {
         };
         let nodes = self.nodes.iter().enumerate();
         nodes.filter(move |(_, node)| node.edge == edge && is_leaked(node.service_vpn))
+    }
+
+    /// The position of a cluster that a reference names; `None` is the only one.
+    ///
+    /// # Panics
+    /// When there is no such cluster, which the reader rules out.
+    #[must_use]
+    pub fn cluster(&self, name: Option<&str>) -> usize {
+        let Some(name) = name else { return 0 };
+        let mut clusters = self.clusters.iter();
+        let position = clusters.position(|cluster| cluster.name == name);
+        position.expect("the reader has checked that the cluster exists")
     }
 
     /// The largest packet of pods and nodes, in bytes: what every tunnel carries.

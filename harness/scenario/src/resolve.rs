@@ -167,7 +167,7 @@ impl Reading<'_> {
         let mut notes = Notes::new(source, &mut self.diagnostics);
         let flows = flows::resolve(&mut notes, flows_entry, &inventory);
         if let (Some(topology), true) = (&topology, inventory.is_complete) {
-            reach::flows(&mut notes, &flows, &inventory.objects, topology);
+            reach::flows(&mut notes, &flows, &inventory.manifests, topology);
         }
         let events = events::resolve(
             &mut notes,
@@ -195,7 +195,7 @@ impl Reading<'_> {
             profile: metadata.profile,
             features: metadata.features,
             topology: topology?,
-            manifests: inventory.objects,
+            manifests: inventory.manifests,
             flows: flows.values,
             events: events.values,
             timeline: timeline?.steps,

@@ -110,6 +110,7 @@ fn sites(transports: &[Transport], masks: &[u32]) -> Vec<Site> {
             // Some choose what others would get.
             system_ip: (position % 3 == 1).then(|| [10, 255, 0, u8::try_from(position).unwrap()].into()),
             transports: attached(*mask),
+            has_inspection: position % 4 == 1,
         })
         .collect()
 }
@@ -341,6 +342,7 @@ fn large(count: usize, links: OverlayLinks) -> Topology {
             id: u32::try_from(position + 1).unwrap(),
             system_ip: None,
             transports: sites[0].transports.clone(),
+            has_inspection: false,
         });
     }
     let transit = match &links {

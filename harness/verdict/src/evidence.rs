@@ -38,8 +38,11 @@ pub struct CapturePoint {
     pub site: String,
     /// What is there.
     pub kind: PointKind,
-    /// Transport name of a tunnel or underlay, node name of a node link.
+    /// Transport name of a tunnel or underlay, node name of a node link, site name of a link to an inspection service.
     pub name: String,
+    /// The service VPN of a tunnel device, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_vpn: Option<u16>,
     /// The interface in the edge's namespace.
     pub interface: String,
     /// Whether its sentinel was seen before the first probe was sent.

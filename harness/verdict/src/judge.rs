@@ -256,7 +256,7 @@ fn unmatched_patterns(formula: &Formula, capture: &Capture<'_>) -> Vec<Reason> {
             .evidence
             .points
             .iter()
-            .any(|point| pattern.matches(point.kind, &point.name))
+            .any(|point| pattern.matches(point.kind, &point.name, point.service_vpn))
     });
     unmatched
         .map(|pattern| Reason::NoSuchPoint {

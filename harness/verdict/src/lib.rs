@@ -31,6 +31,6 @@ pub use record::{Environment, RunInfo, RunOutcome, RunRecord, SCHEMA, StageTime}
 pub use scenario::assertion::PointKind;
 pub use scenario::model::Protocol;
 pub use totals::{Latency, StreamTotals};
-pub use trace::{HopTrace, ProbeTrace, StreamId};
+pub use trace::{HopTrace, ProbeTrace, StreamId, point_name};
 pub use transition::Transition;
 pub use verdicts::{AssertionVerdict, CounterExample, Outcome, SourcePlace, StreamVerdict, Verdicts};

@@ -42,6 +42,7 @@ pub(crate) fn points() -> Vec<CapturePoint> {
         site: site.to_owned(),
         kind,
         name: name.to_owned(),
+        service_vpn: None,
         interface: format!("{site}-{name}"),
         armed: true,
         kernel_drops: 0,

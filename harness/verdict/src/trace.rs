@@ -93,6 +93,9 @@ pub struct HopTrace {
     pub kind: PointKind,
     /// The point's name.
     pub name: String,
+    /// The service VPN of a tunnel device, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_vpn: Option<u16>,
     /// Entering or leaving the edge.
     pub way: Way,
     /// Kernel timestamp.
@@ -107,6 +110,7 @@ impl HopTrace {
             site: point.site.clone(),
             kind: point.kind,
             name: point.name.clone(),
+            service_vpn: point.service_vpn,
             way: hop.way,
             at_ns: hop.at_ns,
             encapsulated: hop.encapsulated,
@@ -126,11 +130,23 @@ impl fmt::Display for HopTrace {
         } else {
             ""
         };
-        write!(f, "{}:{}/{}({way}{in_clear})", self.site, self.kind, self.name)
+        let vpn = at_vpn(self.service_vpn);
+        write!(
+            f,
+            "{}:{}/{}{vpn}({way}{in_clear})",
+            self.site, self.kind, self.name
+        )
     }
 }
 
-/// The name of a capture point, `near:tunnel/default`.
-pub(crate) fn point_name(point: &CapturePoint) -> String {
-    format!("{}:{}/{}", point.site, point.kind, point.name)
+/// The name of a capture point, `near:tunnel/default`, `near:tunnel/default@10` where there are several service VPNs.
+#[must_use]
+pub fn point_name(point: &CapturePoint) -> String {
+    let vpn = at_vpn(point.service_vpn);
+    format!("{}:{}/{}{vpn}", point.site, point.kind, point.name)
+}
+
+/// `@10`, or nothing.
+fn at_vpn(service_vpn: Option<u16>) -> String {
+    service_vpn.map_or_else(String::new, |vpn| format!("@{vpn}"))
 }

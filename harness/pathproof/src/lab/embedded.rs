@@ -4,14 +4,11 @@
 //! lab lives in the private namespaces of its process and ends with it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use ipnet::IpNet;
-use kubeapi::{Local, ObjectRef};
 use netsim::bfd::{Prober, ProberError, State, Timing};
 use netsim::fabric::{Edge, Host, HostError};
 use netsim::impair::Backend;
@@ -20,16 +17,15 @@ use netsim::netns::{Netns, NetnsError};
 use scenario::model::Scenario;
 use scenario::plan::{EdgePlan, Plan};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::clusters::{self, Cluster, twin};
 use super::edges::LabEdges;
 use super::faults::{FaultError, Faults};
-use super::network::{Network, of_v4};
+use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
-use super::pods::Pods;
 use super::sabotage::Sabotage;
 use super::telemetry;
-use crate::probe::identity::unix_ns;
 use crate::record::events::EventLog;
 use crate::record::folder::RunFolder;
 
@@ -39,28 +35,26 @@ const MANAGER_USER: &str = "admin";
 pub const ACCESS_FILE: &str = "lab.json";
 /// What sessions may take to be decided beyond their detection time, on a machine that stands still now and then.
 const SETTLE_MARGIN: Duration = Duration::from_secs(5);
-/// How long the embedded API may take to run all pods of a scenario.
-const PODS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Sockets on the host's loopback interface, opened before the private namespaces are entered: through them
 /// `kubectl` and `curl` on the host reach a lab.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For the Kubernetes API.
-    pub api: TcpListener,
+    /// For the Kubernetes APIs, one for each cluster.
+    pub apis: Vec<TcpListener>,
     /// For the Manager.
     pub manager: TcpListener,
 }
 
 impl Listeners {
-    /// Opens both on free ports.
+    /// Opens them on free ports, for a lab of so many clusters.
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(clusters: usize) -> io::Result<Self> {
         let open = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         Ok(Self {
-            api: open()?,
+            apis: (0..clusters).map(|_| open()).collect::<io::Result<_>>()?,
             manager: open()?,
         })
     }
@@ -152,10 +146,8 @@ pub struct Lab {
     pub edges: Vec<Arc<Edge>>,
     /// What is wrong with the transports.
     pub faults: Faults,
-    /// Pods.
-    pub pods: Arc<Pods>,
-    /// The Kubernetes API, from inside.
-    pub api: Local,
+    /// Kubernetes clusters, in the order of the plan.
+    pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
     pub operator: Option<Operator>,
     /// The sessions of all tunnels.
@@ -163,7 +155,7 @@ pub struct Lab {
     /// Where the Manager listens and how to log in there.
     pub access: ManagerAccess,
     /// Held: each ends what it runs when it is dropped.
-    _held: (kubeapi::Server, Manager, Network, Host),
+    _held: (Manager, Network, Host),
 }
 
 /// Where the Manager listens and how to log in there.
@@ -205,14 +197,7 @@ impl Lab {
             log.note("fault", "verified", report);
         }
         let prober = Arc::new(start_prober(plan, &network, log)?);
-        let nodes = plan
-            .nodes
-            .iter()
-            .cloned()
-            .zip(network.nodes.iter().cloned())
-            .collect();
-        let pods = Arc::new(Pods::new(nodes, plan.pod_mtu()));
-        let server = start_api(plan, listeners.api, &pods).await?;
+        let clusters = clusters::start(plan, listeners.apis, &network).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
         let edges = LabEdges::new(
             network.edges.clone(),
@@ -228,10 +213,12 @@ impl Lab {
             username: MANAGER_USER.to_owned(),
             password,
         };
-        let kubeconfig = write(folder, "kubeconfig", &server.kubeconfig())?;
-        let api = server.local();
-        follow(&api, &manager, log);
-        populate(&api, scenario, plan).await?;
+        let kubeconfig = write_kubeconfigs(folder, &clusters)?;
+        for cluster in &clusters {
+            clusters::follow(cluster, log);
+        }
+        follow(&manager, log);
+        clusters::populate(&clusters, scenario, plan).await?;
         let operator = match options.sabotage {
             Some(Sabotage::NoOperator) => None,
             _ => {
@@ -244,12 +231,11 @@ impl Lab {
         Ok(Self {
             edges,
             faults,
-            pods,
-            api,
+            clusters,
             operator,
             prober,
             access,
-            _held: (server, manager, network, management),
+            _held: (manager, network, management),
         })
     }
 }
@@ -283,24 +269,6 @@ impl Lab {
 pub fn netns_inode(path: &str) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     Ok(std::fs::metadata(path)?.ino())
-}
-
-/// The same port that a listener has on the host, on the loopback interface of the lab: one kubeconfig serves both.
-fn twin(listener: &TcpListener) -> io::Result<TcpListener> {
-    let port = listener.local_addr()?.port();
-    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-}
-
-async fn start_api(plan: &Plan, host: TcpListener, pods: &Arc<Pods>) -> Result<kubeapi::Server, LabError> {
-    let inside = twin(&host).map_err(LabError::Listener)?;
-    let config = kubeapi::Config {
-        cluster: plan.clusters[0].name.clone(),
-        listeners: vec![host, inside],
-        service_cidr: of_v4(plan.clusters[0].service_cidr),
-    };
-    kubeapi::Server::start(config, Arc::clone(pods) as Arc<dyn kubeapi::Kubelet>)
-        .await
-        .map_err(LabError::Api)
 }
 
 fn timing(plan: &Plan) -> Timing {
@@ -369,87 +337,30 @@ fn operator_config(
         manager_ca: access.ca.clone(),
         username: access.username.clone(),
         password: access.password.clone(),
-        service_vpn: plan.service_vpns[0],
+        service_vpn: plan.clusters[0].service_vpn,
     }
 }
 
-/// Copies what happens at the Kubernetes API and at the Manager to the event log until both end.
-fn follow(api: &Local, manager: &Manager, log: &Arc<EventLog>) {
-    let kube_log = Arc::clone(log);
-    tokio::spawn(api.events().for_each(move |write| {
-        let what = format!("{:?} {}", write.kind, write.resource).to_lowercase();
-        let detail = json!({
-            "namespace": write.namespace,
-            "name": write.name,
-            "resourceVersion": write.resource_version,
-            "annotations": write.object.pointer("/metadata/annotations"),
-        });
-        kube_log.note_at(unix_ns(write.time), "kubernetes", &what, detail);
-        std::future::ready(())
-    }));
-    let (mut activities, manager_log) = (manager.activity(), Arc::clone(log));
+/// Copies what happens at the Manager to the event log until it ends.
+fn follow(manager: &Manager, log: &Arc<EventLog>) {
+    let (mut activities, log) = (manager.activity(), Arc::clone(log));
     tokio::spawn(async move {
         while let Some(activity) = activities.next().await {
-            manager_log.note_at(activity.unix_ns(), "manager", "activity", json!(activity.event));
+            log.note_at(activity.unix_ns(), "manager", "activity", json!(activity.event));
         }
     });
 }
 
-async fn populate(api: &Local, scenario: &Scenario, plan: &Plan) -> Result<(), LabError> {
-    for node in &plan.nodes {
-        create(api, &node_object(node))?;
+/// Writes `kubeconfig`, that of the first cluster, and with several `kubeconfig-<cluster>` for each. Returns the path of
+/// the first.
+fn write_kubeconfigs(folder: &RunFolder, clusters: &[Cluster]) -> Result<PathBuf, LabError> {
+    if clusters.len() > 1 {
+        for cluster in clusters {
+            let file = format!("kubeconfig-{}", cluster.name);
+            write(folder, &file, &cluster.kubeconfig())?;
+        }
     }
-    for manifest in &scenario.manifests {
-        create(api, manifest)?;
-    }
-    let deadline = tokio::time::Instant::now() + PODS_DEADLINE;
-    for manifest in scenario
-        .manifests
-        .iter()
-        .filter(|manifest| manifest["kind"] == "Pod")
-    {
-        api.wait_for(&ObjectRef::of(manifest), deadline, is_ready)
-            .await
-            .map_err(LabError::Pod)?;
-    }
-    Ok(())
-}
-
-fn node_object(node: &scenario::plan::NodePlan) -> Value {
-    let pod_cidrs: Vec<IpNet> = node.pod_cidr.iter().collect();
-    json!({
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": { "name": node.name, "labels": { "kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux" } },
-        "spec": { "podCIDR": pod_cidrs[0], "podCIDRs": pod_cidrs },
-        "status": {
-            "addresses": [
-                { "type": "InternalIP", "address": of_v4(node.address).addr() },
-                { "type": "Hostname", "address": node.name },
-            ],
-            "conditions": [{ "type": "Ready", "status": "True", "reason": "LabNodeUp" }],
-        },
-    })
-}
-
-fn create(api: &Local, object: &Value) -> Result<(), LabError> {
-    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
-    api.create(object).map(drop).map_err(|source| LabError::Manifest {
-        kind: text(&object["kind"]),
-        name: text(&object["metadata"]["name"]),
-        source,
-    })
-}
-
-fn is_ready(object: Option<&Value>) -> bool {
-    let conditions = object
-        .and_then(|object| object.pointer("/status/conditions"))
-        .and_then(Value::as_array);
-    conditions.is_some_and(|conditions| {
-        conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-    })
+    write(folder, "kubeconfig", &clusters[0].kubeconfig())
 }
 
 fn write(folder: &RunFolder, name: &str, text: &str) -> Result<PathBuf, LabError> {

@@ -9,8 +9,8 @@ use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netsim::fabric::edge::EdgeError;
 use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Families, Forwarding, Host, HostError, LinkEnd, Mac, NextHop, RemotePrefix,
-    RemoteSpec, RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+    DeviceSpec, Edge, EdgeSpec, Families, Forwarding, Host, HostError, InspectionSpec, LinkEnd, Mac, NextHop,
+    RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
 };
 use netsim::sla::Polling;
 use scenario::model::{DualNet, IpVersion};
@@ -27,6 +27,8 @@ mod mac_kind {
     pub const NODE: u8 = 5;
     pub const NODE_TO_POD: u8 = 6;
     pub const POD: u8 = 7;
+    pub const EDGE_TO_INSPECTION: u8 = 8;
+    pub const INSPECTION: u8 = 9;
 }
 
 /// The link-layer addresses of pod number `n` of the lab: its own and its node's.
@@ -42,6 +44,12 @@ pub fn pod_macs(number: u32) -> (Mac, Mac) {
 #[must_use]
 pub fn node_mac(node: usize) -> Mac {
     Mac::local(mac_kind::NODE, position(node))
+}
+
+/// The link-layer address of the inspection service of an edge's site.
+#[must_use]
+pub fn inspection_mac(edge: usize) -> Mac {
+    Mac::local(mac_kind::INSPECTION, position(edge))
 }
 
 /// The link-layer address of a transport's interface towards an edge.
@@ -73,6 +81,8 @@ pub struct Network {
     pub edges: Vec<Arc<Edge>>,
     /// Kubernetes nodes.
     pub nodes: Vec<Arc<Host>>,
+    /// Inspection services of sites that have one. They forward nothing: what they get ends there.
+    pub inspections: Vec<Host>,
 }
 
 impl Network {
@@ -98,6 +108,9 @@ impl Network {
         try_join_all((0..edges.len()).map(|edge| attach_uplinks(plan, edge, &edges[edge], &transports)))
             .await?;
         try_join_all((0..nodes.len()).map(|node| attach_node(plan, node, &nodes[node], &edges))).await?;
+        let inspections =
+            try_join_all((0..edges.len()).map(|edge| attach_inspection(plan, edge, &edges[edge])));
+        let inspections = inspections.await?.into_iter().flatten().collect();
         let edges = edges.into_iter().enumerate().map(|(position, host)| async move {
             Edge::create(host, edge_spec(plan, position, sabotage))
                 .await
@@ -109,6 +122,7 @@ impl Network {
             transports: transports.into_iter().map(Arc::new).collect(),
             edges,
             nodes,
+            inspections,
         })
     }
 }
@@ -228,6 +242,28 @@ async fn attach_node(plan: &Plan, position: usize, node: &Host, edges: &[Host]) 
     Ok(())
 }
 
+/// Gives an edge the inspection service of its site, if that has one.
+async fn attach_inspection(plan: &Plan, edge: usize, host: &Host) -> Result<Option<Host>, HostError> {
+    let spec = &plan.edges[edge];
+    let Some(inspection) = &spec.inspection else {
+        return Ok(None);
+    };
+    let families = families(inspection.address.v6.is_some());
+    let service = Host::create_speaking(&format!("ids-{}", spec.site), Forwarding::Off, families).await?;
+    let near = LinkEnd {
+        interface: inspection.interface.clone(),
+        mac: Mac::local(mac_kind::EDGE_TO_INSPECTION, position(edge)),
+        addresses: inspection.edge_address.iter().collect(),
+    };
+    let far = LinkEnd {
+        interface: "eth0".to_owned(),
+        mac: inspection_mac(edge),
+        addresses: inspection.address.iter().collect(),
+    };
+    host.link(&near, &service, &far, plan.pod_mtu()).await?;
+    Ok(Some(service))
+}
+
 /// The default route of the family of `net`.
 #[must_use]
 pub fn default_route(net: IpNet) -> IpNet {
@@ -287,7 +323,10 @@ fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSp
             multiplier: plan.sla.multiplier,
             hold_down: std::time::Duration::from_micros(plan.sla.hold_down_us),
         },
-        inspection: None,
+        inspection: edge.inspection.as_ref().map(|inspection| InspectionSpec {
+            interface: inspection.interface.clone(),
+            addresses: inspection.address.iter().map(|address| address.addr()).collect(),
+        }),
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Owns the sockets, which live in pods' namespaces, and the pace. A client sends a probe every interval; the
 //! server notes it and sends a reply of its own, with the same number. Invariants: a probe is in the ledger
-//! before its packet is on the wire; a request that arrives twice is answered once.
+//! before its packet is on the wire; a request that arrives twice is answered once; no two TCP clients of a run have
+//! the same port, so that connections are told apart by addresses and ports even where clusters share addresses.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -66,6 +67,30 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// Turns true when senders have to stop.
     pub stop: watch::Receiver<bool>,
+    /// The ports of the run's TCP clients.
+    pub ports: Arc<ClientPorts>,
+}
+
+/// Ports that belong to one TCP client each, whichever pod it is in.
+#[derive(Debug, Default)]
+pub struct ClientPorts(Mutex<BTreeSet<u16>>);
+
+impl ClientPorts {
+    /// A socket in the caller's network namespace, bound to a port that no other client of the run has.
+    fn bind(&self) -> io::Result<TcpSocket> {
+        // Bound until the loop ends, so that the kernel chooses another port each time.
+        let mut refused = Vec::new();
+        loop {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind((Ipv4Addr::UNSPECIFIED, 0).into())?;
+            let port = socket.local_addr()?.port();
+            let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if taken.insert(port) {
+                return Ok(socket);
+            }
+            refused.push(socket);
+        }
+    }
 }
 
 impl Context {
@@ -195,7 +220,7 @@ impl Client {
                 let runtime = tokio::runtime::Handle::current();
                 let socket = pod.run(|| {
                     let _entered = runtime.enter();
-                    TcpSocket::new_v4()
+                    context.ports.bind()
                 })?;
                 let connecting = socket.map_err(failed)?.connect(remote);
                 let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
@@ -376,5 +401,22 @@ fn socket_error(
         address,
         pod: pod.name().to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_another_client_has_is_passed_over() {
+        let ports = ClientPorts::default();
+        let first = ports.bind().unwrap().local_addr().unwrap().port();
+        // The kernel is free to choose the port again: its socket is closed.
+        let every = (1..=u16::MAX).filter(|port| port % 2 == first % 2);
+        ports.0.lock().unwrap().extend(every);
+        let second = ports.bind().unwrap().local_addr().unwrap().port();
+        assert_ne!(first % 2, second % 2);
+        assert!(ports.0.lock().unwrap().contains(&second));
     }
 }

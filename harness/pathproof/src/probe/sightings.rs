@@ -2,7 +2,9 @@
 //!
 //! Owns the recognition of probes in frames: a UDP probe by its payload, a TCP probe by its octets' place in the
 //! stream, because segments do not have to begin where records begin (RFC 9293 section 3.8). It keeps the
-//! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any octet of is sighted there.
+//! pcapng files too, as it sees every frame. Invariant: a record that a tap saw any octet of is sighted there, also
+//! in a tunnel where it does not belong: connections are known by their addresses and ports alone, which no two of a
+//! run share (see [`super::agent`]).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -61,7 +61,7 @@ pub fn run(
     limits::check(&plan)?;
     let folder = folder(&scenario.name, scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
-    let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;
+    let listeners = Listeners::open(plan.clusters.len()).context("open listeners on 127.0.0.1")?;
     let host_netns =
         embedded::netns_inode("/proc/self/ns/net").context("find the host's network namespace")?;
     progress.scenario(
@@ -110,7 +110,7 @@ pub fn hold(
     limits::check(&plan)?;
     let folder = folder(&format!("lab-{}", scenario.name), scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
-    let listeners = Listeners::open().context("open listeners on 127.0.0.1")?;
+    let listeners = Listeners::open(plan.clusters.len()).context("open listeners on 127.0.0.1")?;
     let host_netns =
         embedded::netns_inode("/proc/self/ns/net").context("find the host's network namespace")?;
     let job = Job {

@@ -185,7 +185,7 @@ async fn interface_counts(points: &[Point], edges: &[Arc<Edge>]) -> Result<Vec<u
         // Elsewhere what is not sent has not passed a tap: a link without carrier drops it before.
         let given_up = match point.kind {
             PointKind::Tunnel => count.unsent,
-            PointKind::Underlay | PointKind::Node => 0,
+            PointKind::Underlay | PointKind::Node | PointKind::Inspection => 0,
         };
         counts.push(count.received + count.sent + given_up);
     }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Collection, ObjectRef};
+use kubeapi::{Collection, Local, ObjectRef};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
 use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
-use crate::lab::Lab;
 use crate::lab::faults::{Change, FaultError};
+use crate::lab::{Lab, clusters};
 use crate::probe::agent::{self, AgentError, Client, Context};
 use crate::probe::identity::now_ns;
 use crate::probe::ledger::Ledger;
@@ -32,7 +32,7 @@ const ENDPOINT_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
     /// A Service has no ready endpoint to send to.
-    #[error("start flow `{flow}`: service `{service}` has no ready endpoint for port {port}/{protocol}")]
+    #[error("start flow `{flow}`: `{service}` has no ready endpoint for port {port}/{protocol}")]
     NoEndpoint {
         /// The flow.
         flow: String,
@@ -44,7 +44,7 @@ pub enum PlayError {
         protocol: Protocol,
     },
     /// A pod is not there.
-    #[error("start flow `{flow}`: pod `{pod}` does not run")]
+    #[error("start flow `{flow}`: `{pod}` does not run")]
     NoPod {
         /// The flow.
         flow: String,
@@ -137,6 +137,7 @@ pub async fn play(
         run: plan.run_id,
         ledger: Arc::clone(ledger),
         stop: stopped,
+        ports: Arc::default(),
     };
     let streams = plan.streams.iter().map(unresolved).collect();
     let played = Played {
@@ -263,10 +264,10 @@ impl Player<'_> {
     }
 
     fn pod(&mut self, flow: &str, pod: &PodRef) -> Result<Arc<Host>, PlayError> {
-        let host = self.lab.pods.host(&pod.kube_namespace, &pod.name);
+        let host = clusters::pod_of(&self.lab.clusters, self.plan, pod);
         let host = host.ok_or_else(|| PlayError::NoPod {
             flow: flow.to_owned(),
-            pod: format!("{}/{}", pod.kube_namespace, pod.name),
+            pod: pod.to_string(),
         })?;
         self.played.receivers.insert(pod.clone(), Arc::clone(&host));
         Ok(host)
@@ -276,25 +277,31 @@ impl Player<'_> {
     /// addresses are ever on a wire.
     async fn resolve(&self, stream: &StreamPlan) -> Result<Backend, PlayError> {
         let deadline = Instant::now() + ENDPOINT_DEADLINE;
+        let api = self.api(&stream.to);
         loop {
-            let service = self.lab.api.get(&object_of(&stream.to)).ok();
+            let service = api.get(&object_of(&stream.to)).ok();
             let slices = Collection::all("discovery.k8s.io/v1", "EndpointSlice")
                 .in_namespace(&stream.to.kube_namespace)
                 .labelled(&format!("kubernetes.io/service-name={}", stream.to.name));
-            let slices = self.lab.api.list(&slices).unwrap_or_default();
+            let slices = api.list(&slices).unwrap_or_default();
             if let Some(backend) = service.and_then(|service| backend(&service, &slices, stream)) {
                 return Ok(backend);
             }
             if Instant::now() > deadline {
                 return Err(PlayError::NoEndpoint {
                     flow: stream.flow.clone(),
-                    service: stream.to.name.clone(),
+                    service: stream.to.to_string(),
                     port: stream.service_port,
                     protocol: stream.protocol,
                 });
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// The API that has a Service.
+    fn api(&self, service: &ServiceRef) -> &Local {
+        &self.lab.clusters[self.plan.cluster(service.cluster.as_deref())].api
     }
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
@@ -312,9 +319,11 @@ impl Player<'_> {
         let written = match event {
             Event::Annotate { service, annotations } => {
                 let patch = json!({ "metadata": { "annotations": annotations } });
-                self.lab.api.merge_patch(&object_of(service), patch).map(drop)
+                self.api(service)
+                    .merge_patch(&object_of(service), patch)
+                    .map(drop)
             }
-            Event::DeleteService { service } => self.lab.api.delete(&object_of(service)).map(drop),
+            Event::DeleteService { service } => self.api(service).delete(&object_of(service)).map(drop),
             Event::Fault { .. } | Event::Heal { .. } => Ok(()),
         };
         if let Some((transport, change)) = fault {
@@ -401,6 +410,7 @@ fn backend(service: &Value, slices: &[Arc<Value>], stream: &StreamPlan) -> Optio
         let pod = endpoint.pointer("/targetRef/name")?.as_str()?.to_owned();
         return Some(Backend {
             pod: PodRef {
+                cluster: stream.to.cluster.clone(),
                 kube_namespace: stream.to.kube_namespace.clone(),
                 name: pod,
             },

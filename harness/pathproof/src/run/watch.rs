@@ -1,4 +1,4 @@
-//! The capture points of a plan: the tunnels, uplinks and node links of every edge.
+//! The capture points of a plan: the tunnels, uplinks, node links and inspection links of every edge.
 
 use std::sync::Arc;
 
@@ -17,8 +17,10 @@ pub struct Point {
     pub edge: usize,
     /// What is there.
     pub kind: PointKind,
-    /// Transport or node name.
+    /// Transport, node or site name.
     pub name: String,
+    /// The service VPN of a tunnel device, where the plan has several.
+    pub service_vpn: Option<u16>,
     /// The edge's interface.
     pub interface: String,
     /// A neighbour there, for sentinels.
@@ -38,6 +40,7 @@ pub fn points(plan: &Plan) -> Vec<Point> {
                 edge,
                 kind: PointKind::Tunnel,
                 name: named.name.clone(),
+                service_vpn: (plan.service_vpns.len() > 1).then_some(device.service_vpn),
                 interface: device.interface.clone(),
                 neighbour: network::tunnel_mac(plan, other, transport, device.service_vpn),
             }));
@@ -45,6 +48,7 @@ pub fn points(plan: &Plan) -> Vec<Point> {
                 edge,
                 kind: PointKind::Underlay,
                 name: named.name.clone(),
+                service_vpn: None,
                 interface: tloc.uplink.clone(),
                 neighbour: network::router_mac(edge, transport),
             });
@@ -59,24 +63,28 @@ pub fn points(plan: &Plan) -> Vec<Point> {
                 edge,
                 kind: PointKind::Node,
                 name: node.name.clone(),
+                service_vpn: None,
                 interface: node.edge_interface.clone(),
                 neighbour: network::node_mac(position),
             });
         }
+        points.extend(spec.inspection.as_ref().map(|inspection| Point {
+            edge,
+            kind: PointKind::Inspection,
+            name: spec.site.clone(),
+            service_vpn: None,
+            interface: inspection.interface.clone(),
+            neighbour: network::inspection_mac(edge),
+        }));
     }
     points
 }
 
 impl Point {
-    /// Its name among all points, `near:tunnel/bizinternet`.
+    /// Its name among all points, such as `near:tunnel/bizinternet`.
     #[must_use]
     pub fn title(&self, plan: &Plan) -> String {
-        let kind = match self.kind {
-            PointKind::Tunnel => "tunnel",
-            PointKind::Underlay => "underlay",
-            PointKind::Node => "node",
-        };
-        format!("{}:{kind}/{}", plan.edges[self.edge].site, self.name)
+        verdict::point_name(&self.evidence(plan))
     }
 
     /// Its tap.
@@ -96,6 +104,7 @@ impl Point {
             site: plan.edges[self.edge].site.clone(),
             kind: self.kind,
             name: self.name.clone(),
+            service_vpn: self.service_vpn,
             interface: self.interface.clone(),
             armed: false,
             kernel_drops: 0,

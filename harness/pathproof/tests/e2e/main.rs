@@ -3,15 +3,20 @@
 
 mod demo;
 mod faults;
+mod inspection;
 mod kill;
 mod kubectl;
 mod show;
 mod support;
+mod tenants;
 mod usage;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> std::process::ExitCode {
+    if inspection::is_operator() {
+        return inspection::operate();
+    }
     let arguments = Arguments::from_args();
     let mut trials = trials();
     // Counted as ignored, not as passed, where namespaces are refused.
@@ -28,7 +33,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    [verdicts(), impaired(), endings(), conditional()]
+    [verdicts(), impaired(), topologies(), endings(), conditional()]
         .into_iter()
         .flatten()
         .collect()
@@ -78,6 +83,28 @@ fn impaired() -> Vec<Trial> {
         trial(
             "a_fault_that_does_not_take_is_a_broken_lab",
             faults::dead_fault_is_an_error,
+        ),
+    ]
+}
+
+fn topologies() -> Vec<Trial> {
+    vec![
+        trial("tenants_with_the_same_addresses_stay_apart", tenants::stay_apart),
+        trial(
+            "a_tenant_that_is_not_steered_fails",
+            tenants::fail_when_not_steered,
+        ),
+        trial(
+            "inspected_packets_are_copied_and_go_their_way",
+            inspection::copies_go_to_the_service,
+        ),
+        trial(
+            "a_copy_refutes_that_there_is_none",
+            inspection::a_copy_refutes_that_there_is_none,
+        ),
+        trial(
+            "a_site_without_inspection_refuses_to_inspect",
+            inspection::a_site_without_the_service_refuses,
         ),
     ]
 }

@@ -7,7 +7,7 @@ pub(super) struct Token<'t> {
     pub(super) offset: usize,
 }
 
-/// Splits an assertion into words and the symbols `! . | / + -`.
+/// Splits an assertion into words and the symbols `! . | / @ + -`.
 ///
 /// A word is a run of letters, digits and `_ - * ? %`. A hyphen inside a word belongs to it (`be-stays` is one
 /// name), so only a hyphen that begins a word is the minus sign. A point belongs to a word that begins with a

@@ -196,13 +196,14 @@ impl<'t> Parser<'t> {
     }
 
     fn point(&mut self) -> Result<PointPattern, ParseError> {
-        const FORM: &str = "a point such as `tunnel/NAME`, `underlay/NAME` or `node/NAME`";
+        const FORM: &str = "a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME` or `inspection/NAME`";
         let token = self.word(FORM)?;
         let kind = match token.text {
             "tunnel" => PointKind::Tunnel,
             "underlay" => PointKind::Underlay,
             "node" => PointKind::Node,
-            _ => return Err(found(token, FORM, &["tunnel", "underlay", "node"])),
+            "inspection" => PointKind::Inspection,
+            _ => return Err(found(token, FORM, &["tunnel", "underlay", "node", "inspection"])),
         };
         if !self.accept("/") {
             return Err(self.unexpected(&format!("`/` and a name after `{}`", token.text)));
@@ -211,11 +212,19 @@ impl<'t> Parser<'t> {
         if !names::is_glob(name.text) {
             return Err(found(name, "a name, in which `*` and `?` are wildcards", &[]));
         }
+        let mut last = name;
+        let mut service_vpn = None;
+        if kind == PointKind::Tunnel && self.accept("@") {
+            const FORM: &str = "the number of a service VPN";
+            last = self.word(FORM)?;
+            service_vpn = Some(last.text.parse().map_err(|_| found(last, FORM, &[]))?);
+        }
         let pattern = PointPattern {
             kind,
             glob: name.text.to_owned(),
+            service_vpn,
         };
-        let length = name.offset + name.text.len() - token.offset;
+        let length = last.offset + last.text.len() - token.offset;
         self.mentions.push(Mention {
             what: Mentioned::Points(pattern.clone()),
             offset: token.offset,

@@ -79,7 +79,8 @@ impl Display for PointSet {
 
 impl Display for PointPattern {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{}/{}", self.kind, self.glob)
+        write!(f, "{}/{}", self.kind, self.glob)?;
+        self.service_vpn.map_or(Ok(()), |vpn| write!(f, "@{vpn}"))
     }
 }
 
@@ -89,6 +90,7 @@ impl Display for PointKind {
             Self::Tunnel => "tunnel",
             Self::Underlay => "underlay",
             Self::Node => "node",
+            Self::Inspection => "inspection",
         })
     }
 }

@@ -9,6 +9,7 @@ fn point(kind: PointKind, glob: &str) -> PointPattern {
     PointPattern {
         kind,
         glob: glob.to_owned(),
+        service_vpn: None,
     }
 }
 
@@ -145,7 +146,7 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz via tunel/a",
     12,
     5,
-    "expected a point such as `tunnel/NAME`, `underlay/NAME` or `node/NAME`, found `tunel`",
+    "expected a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME` or `inspection/NAME`, found `tunel`",
     Some("did you mean `tunnel`?")
 )]
 #[case(
@@ -286,10 +287,15 @@ fn points() -> impl Strategy<Value = PointSet> {
     let kind = prop_oneof![
         Just(PointKind::Tunnel),
         Just(PointKind::Underlay),
-        Just(PointKind::Node)
+        Just(PointKind::Node),
+        Just(PointKind::Inspection)
     ];
-    let pattern =
-        (kind, "[a-z0-9?*]([a-z0-9*?-]{0,8}[a-z0-9*])?").prop_map(|(kind, glob)| PointPattern { kind, glob });
+    let glob = "[a-z0-9?*]([a-z0-9*?-]{0,8}[a-z0-9*])?";
+    let pattern = (kind, glob, prop::option::of(any::<u16>())).prop_map(|(kind, glob, vpn)| PointPattern {
+        kind,
+        glob,
+        service_vpn: vpn.filter(|_| kind == PointKind::Tunnel),
+    });
     prop::collection::vec(pattern, 1..4).prop_map(PointSet)
 }
 
@@ -335,7 +341,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_points_into_the_text(text in "[a-z0-9 ./|!+%é-]{0,40}") {
+    fn a_refusal_points_into_the_text(text in "[a-z0-9 ./|!+%@é-]{0,40}") {
         if let Err(error) = Formula::parse(&text) {
             prop_assert!(text.get(error.offset..error.offset + error.length).is_some(), "{:?}", error);
         }

@@ -268,6 +268,9 @@ pub struct Site {
     pub system_ip: Option<Ipv4Addr>,
     /// The transports that its WAN edge attaches to, in the order of [`Topology::transports`]; at least one.
     pub transports: Vec<String>,
+    /// Whether it has an inspection service, a host that takes copies of packets.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_inspection: bool,
 }
 
 /// Between which sites there are tunnels, and who forwards for others.

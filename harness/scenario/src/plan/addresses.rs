@@ -5,6 +5,7 @@
 //! | uplink of edge `e` on transport `t` | `100.(64+t).0.0/16`, the /31 number `e`: router even, edge odd (RFC 6598 space) | `fd70:6174:6870:(1000+t)::/64`, the /127 number `e` |
 //! | tunnel device of edge `e` in network `k` | `198.18.0.0/15`, the /21 number `k`, host `e+1` (RFC 2544 space) | `fd70:6174:6870:(4000+k)::/64`, host `e+1` |
 //! | link of node `n` to its edge | `172.20.0.0/14`, the /30 number `n`: edge `.1`, node `.2` | `fd70:6174:6870:2000::/64`, the /126 number `n` |
+//! | link of edge `e` to its site's inspection service | `100.127.0.0/16`, the /30 number `e`: edge `.1`, service `.2` | `fd70:6174:6870:3000::/64`, the /126 number `e` |
 //! | system IP of edge `e` | `10.255.0.0/16`, host `e+1`, unless the topology chooses; an identifier, never routed | |
 //! | pods of the cluster's node `i` | its pod CIDR, the /24 number `i`; gateway `.1` | the /64 number `i`; gateway `::1` |
 //!
@@ -47,6 +48,17 @@ pub(super) fn uplink(underlay: IpVersion, edge: usize, transport: usize) -> (IpN
             (IpNet::V6(v6(link, 127)), IpNet::V6(v6(link + 1, 127)))
         }
     }
+}
+
+/// The edge's and the service's addresses on the link between an edge and the inspection service of its site.
+pub(super) fn inspection(edge: usize, has_v6: bool) -> (DualNet, DualNet) {
+    let link_v4 = u32::from(Ipv4Addr::new(100, 127, 0, 0)) + 4 * number(edge);
+    let link_v6 = subnet(0x3000) + 4 * u128::from(number(edge));
+    let on_link = |host: u32| DualNet {
+        v4: Some(v4(link_v4 + host, 30)),
+        v6: has_v6.then(|| v6(link_v6 + u128::from(host), 126)),
+    };
+    (on_link(1), on_link(2))
 }
 
 /// The networks of tunnel devices.

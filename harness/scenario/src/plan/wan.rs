@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::IpNet;
 
 use super::addresses::{self, TunnelNetworks};
-use super::{EdgePlan, NodePlan, PlanError, PrefixPlan, RemotePlan, TlocPlan, TunnelPlan};
+use super::{EdgePlan, InspectionPlan, NodePlan, PlanError, PrefixPlan, RemotePlan, TlocPlan, TunnelPlan};
 use crate::model::Topology;
 use crate::overlay::{Graph, Vertex, positions};
 
@@ -57,6 +57,15 @@ impl Wan<'_> {
             tlocs: positions(site.transports)
                 .map(|transport| self.tloc(edge, transport, &mut routes))
                 .collect(),
+            inspection: spec.has_inspection.then(|| {
+                let has_v6 = site.service_vpns.iter().any(|of| self.has_v6[*of]);
+                let (edge_address, address) = addresses::inspection(edge, has_v6);
+                InspectionPlan {
+                    interface: "ids0".to_owned(),
+                    edge_address,
+                    address,
+                }
+            }),
         }
     }
 

@@ -145,6 +145,13 @@ impl Check<'_> {
                 &topology::TRANSPORT,
                 topology.transports.iter().map(|t| t.name.as_str()).collect(),
             ),
+            PointKind::Inspection => {
+                let sites = topology.sites.iter().filter(|site| site.has_inspection);
+                (
+                    &topology::INSPECTION,
+                    sites.map(|site| site.name.as_str()).collect(),
+                )
+            }
             PointKind::Node => {
                 let nodes = topology.clusters.iter().flat_map(|cluster| &cluster.nodes);
                 (&topology::NODE, nodes.map(|node| node.name.as_str()).collect())
@@ -161,8 +168,15 @@ impl Check<'_> {
         } else if !matches {
             unknown(notes, span, &pattern.glob, kind, known.iter().copied());
         }
+        let service_vpns = topology.service_vpns();
+        if let Some(asked) = pattern.service_vpn.filter(|asked| !service_vpns.contains(asked)) {
+            let known: Vec<String> = service_vpns.iter().map(ToString::to_string).collect();
+            let hint = format!("known service VPNs: {}", known.join(", "));
+            notes.error(span, format!("unknown service VPN `{asked}`"), hint);
+            return false;
+        }
         let is_encrypted = |transport: &&Transport| {
-            pattern.matches(PointKind::Underlay, &transport.name) && transport.encap.is_encrypted()
+            pattern.matches(PointKind::Underlay, &transport.name, None) && transport.encap.is_encrypted()
         };
         if let Some(transport) = topology.transports.iter().find(is_encrypted) {
             let name = &transport.name;

@@ -183,6 +183,27 @@ pub(super) fn integer(
     }
 }
 
+/// Whether a key is there, whose value can only be `true`.
+pub(super) fn is_set(notes: &mut Notes<'_>, fields: &Fields<'_>, key: &str) -> bool {
+    let Some(entry) = fields.optional(key) else {
+        return false;
+    };
+    if let Value::Scalar(Scalar {
+        meaning: Meaning::Boolean(true),
+        ..
+    }) = entry.value.value
+    {
+        return true;
+    }
+    let message = format!("expected `true` for `{key}`, found {}", entry.value.describe());
+    notes.error(
+        entry.value.span,
+        message,
+        format!("write `{key}: true`, or remove the key"),
+    );
+    false
+}
+
 /// A list of different strings, each valid; the elements that are not are noted and left out.
 pub(super) fn set<'n>(
     notes: &mut Notes<'_>,

@@ -103,8 +103,12 @@ fn flow(notes: &mut Notes<'_>, entry: &Entry, inventory: &Inventory) -> Option<F
 }
 
 fn pod(notes: &mut Notes<'_>, node: &Node, inventory: &Inventory) -> Option<PodRef> {
-    let (kube_namespace, name) = reference(notes, node, "pod")?;
-    let pod = PodRef { kube_namespace, name };
+    let (kube_namespace, name, cluster) = reference(notes, node, "pod", inventory)?;
+    let pod = PodRef {
+        cluster,
+        kube_namespace,
+        name,
+    };
     if inventory.is_complete && !inventory.pods.contains(&pod) {
         let known: Vec<String> = inventory.pods.iter().map(ToString::to_string).collect();
         unknown_object(notes, node.span, "pod", &pod.to_string(), &known);
@@ -113,8 +117,12 @@ fn pod(notes: &mut Notes<'_>, node: &Node, inventory: &Inventory) -> Option<PodR
 }
 
 pub(super) fn service(notes: &mut Notes<'_>, node: &Node, inventory: &Inventory) -> Option<ServiceRef> {
-    let (kube_namespace, name) = reference(notes, node, "service")?;
-    let service = ServiceRef { kube_namespace, name };
+    let (kube_namespace, name, cluster) = reference(notes, node, "service", inventory)?;
+    let service = ServiceRef {
+        cluster,
+        kube_namespace,
+        name,
+    };
     if inventory.is_complete && !inventory.services.contains_key(&service) {
         let known: Vec<String> = inventory.services.keys().map(ToString::to_string).collect();
         unknown_object(notes, node.span, "Service", &service.to_string(), &known);
@@ -131,10 +139,19 @@ fn unknown_object(notes: &mut Notes<'_>, span: Span, kind: &str, name: &str, kno
     notes.error(span, format!("unknown {kind} `{name}`"), hint);
 }
 
-/// The namespace and name in `kind/name` or `kind/namespace/name`.
-fn reference(notes: &mut Notes<'_>, node: &Node, kind: &str) -> Option<(String, String)> {
+/// The namespace, name and cluster in `kind/name` or `kind/namespace/name`, with or without `@cluster`.
+fn reference(
+    notes: &mut Notes<'_>,
+    node: &Node,
+    kind: &str,
+    inventory: &Inventory,
+) -> Option<(String, String, Option<String>)> {
     let form = format!("`{kind}/NAME` or `{kind}/NAMESPACE/NAME`");
-    let text = string(notes, node, &form)?;
+    let whole = string(notes, node, &form)?;
+    let (text, cluster) = match whole.split_once('@') {
+        Some((text, cluster)) => (text, Some(cluster)),
+        None => (whole, None),
+    };
     let parts: Vec<&str> = text.split('/').collect();
     let found = match parts.as_slice() {
         [first, name] if *first == kind => Some(("default", *name)),
@@ -145,11 +162,13 @@ fn reference(notes: &mut Notes<'_>, node: &Node, kind: &str) -> Option<(String, 
         Some((kube_namespace, name))
             if names::is_dns_label(kube_namespace) && names::is_dns_subdomain(name) =>
         {
-            Some((kube_namespace.to_owned(), name.to_owned()))
+            let place = format!("the reference: `{text}@CLUSTER`");
+            let cluster = inventory.cluster(notes, node.span, cluster, &place)?;
+            Some((kube_namespace.to_owned(), name.to_owned(), cluster))
         }
         _ => {
             let hint = (parts.len() == 1).then(|| format!("did you mean `{kind}/{text}`?"));
-            notes.push(node.span, format!("expected {form}, found `{text}`"), hint);
+            notes.push(node.span, format!("expected {form}, found `{whole}`"), hint);
             None
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::fields::{Fields, string};
+use super::fields::{Fields, is_set, string};
 use crate::document::{Entry, Meaning, Node, Notes, Scalar, Value};
 use crate::model::{Impairment, Loss, Share};
 use crate::quantity::{
@@ -162,8 +162,8 @@ fn loss(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Loss {
             share => Loss::Random(share),
         },
         Some("burst") => first.map_or(Loss::None, |entry| burst(notes, entry)),
-        Some(_) => first.map_or(Loss::None, |entry| black_hole(notes, &entry.value)),
-        None => Loss::None,
+        Some(_) if is_set(notes, fields, "blackHole") => Loss::All,
+        Some(_) | None => Loss::None,
     }
 }
 
@@ -191,19 +191,6 @@ fn burst(notes: &mut Notes<'_>, entry: &Entry) -> Loss {
         share
     });
     Loss::Burst { enter, leave }
-}
-
-fn black_hole(notes: &mut Notes<'_>, node: &Node) -> Loss {
-    if let Value::Scalar(Scalar {
-        meaning: Meaning::Boolean(true),
-        ..
-    }) = node.value
-    {
-        return Loss::All;
-    }
-    let message = format!("expected `true` for `blackHole`, found {}", node.describe());
-    notes.error(node.span, message, "write `blackHole: true`, or remove the key");
-    Loss::None
 }
 
 pub(super) fn quantity<T>(

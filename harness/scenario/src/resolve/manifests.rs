@@ -6,20 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::{Fields, integer, label, list, string};
 use super::{Reading, topology, unknown};
-use crate::document::{Entry, Node, Notes, Source, to_json};
-use crate::model::{PodRef, Protocol, ServiceRef, Topology};
+use crate::document::{Entry, Node, Notes, Source, Span, to_json};
+use crate::model::{Manifest, PodRef, Protocol, ServiceRef, Topology};
 use crate::names;
 
 /// What the manifests declare.
 #[derive(Default)]
 pub(super) struct Inventory {
-    pub(super) objects: Vec<serde_json::Value>,
+    pub(super) manifests: Vec<Manifest>,
     pub(super) pods: BTreeSet<PodRef>,
     pub(super) services: BTreeMap<ServiceRef, BTreeSet<(Protocol, u16)>>,
     /// Whether all manifests could be read, so that what is not in the inventory does not exist.
     pub(super) is_complete: bool,
-    /// File and line of each object by kind, namespace and name.
-    places: BTreeMap<(String, String, String), String>,
+    /// The clusters of the topology; none where it could not be read.
+    clusters: Vec<String>,
+    /// File and line of each object by cluster, kind, namespace and name.
+    places: BTreeMap<(Option<String>, String, String, String), String>,
 }
 
 impl Reading<'_> {
@@ -32,6 +34,13 @@ impl Reading<'_> {
         const FORM: &str = "a list of manifests, each `file: PATH` or `object: {…}`";
         let mut inventory = Inventory {
             is_complete: true,
+            clusters: topology.map_or_else(Vec::new, |topology| {
+                topology
+                    .clusters
+                    .iter()
+                    .map(|cluster| cluster.name.clone())
+                    .collect()
+            }),
             ..Inventory::default()
         };
         let mut notes = Notes::new(source, &mut self.diagnostics);
@@ -42,23 +51,33 @@ impl Reading<'_> {
         for item in items {
             let mut notes = Notes::new(source, &mut self.diagnostics);
             let before = notes.count();
-            let known = Fields::of(&mut notes, item.span, item, "a manifest", &["file", "object"]);
-            let parts = known.map(|fields| (fields.optional("file"), fields.optional("object")));
-            match parts {
-                Some((Some(file), None)) => {
+            const KEYS: [&str; 3] = ["file", "object", "cluster"];
+            let Some(fields) = Fields::of(&mut notes, item.span, item, "a manifest", &KEYS) else {
+                inventory.is_complete = false;
+                continue;
+            };
+            let Some(cluster) = inventory.cluster_of(&mut notes, item.span, fields.optional("cluster"))
+            else {
+                inventory.is_complete = false;
+                continue;
+            };
+            match (fields.optional("file"), fields.optional("object")) {
+                (Some(file), None) => {
                     const FORM: &str = "the path of a file of manifests, relative to this file";
                     match self.referenced(source, &file.value, FORM) {
                         Some(file) => {
                             let mut notes = Notes::new(&file.source, &mut self.diagnostics);
                             for object in &file.documents {
-                                inventory.add(&mut notes, object, topology);
+                                inventory.add(&mut notes, object, (topology, cluster.as_ref()));
                             }
                         }
                         None => inventory.is_complete = false,
                     }
                 }
-                Some((None, Some(object))) => inventory.add(&mut notes, &object.value, topology),
-                Some(_) if notes.count() == before => {
+                (None, Some(object)) => {
+                    inventory.add(&mut notes, &object.value, (topology, cluster.as_ref()));
+                }
+                _ if notes.count() == before => {
                     let message = "expected either `file` or `object` in a manifest";
                     notes.error(item.span, message, "write one of them in each item of the list");
                     inventory.is_complete = false;
@@ -71,18 +90,64 @@ impl Reading<'_> {
 }
 
 impl Inventory {
-    fn add(&mut self, notes: &mut Notes<'_>, object: &Node, topology: Option<&Topology>) {
+    /// The cluster that a manifest is for; the inner `None` is the only one of the topology.
+    fn cluster_of(&self, notes: &mut Notes<'_>, span: Span, entry: Option<&Entry>) -> Option<Option<String>> {
+        let Some(entry) = entry else {
+            return self.cluster(notes, span, None, "a manifest: add `cluster: NAME`");
+        };
+        let name = string(notes, &entry.value, "the name of a cluster")?;
+        self.cluster(notes, entry.value.span, Some(name), "")
+    }
+
+    /// The cluster that is named, or has to be: `place` says where the name goes. The inner `None` is the only one
+    /// of the topology.
+    pub(super) fn cluster(
+        &self,
+        notes: &mut Notes<'_>,
+        span: Span,
+        name: Option<&str>,
+        place: &str,
+    ) -> Option<Option<String>> {
+        let known = || self.clusters.iter().map(String::as_str);
+        match name {
+            None if self.clusters.len() > 1 => {
+                let message = "missing the cluster: the topology has several";
+                let names: Vec<&str> = known().collect();
+                notes.error(
+                    span,
+                    message,
+                    format!("name one in {place}; clusters: {}", names.join(", ")),
+                );
+                None
+            }
+            Some(name) if !self.clusters.is_empty() && !known().any(|cluster| cluster == name) => {
+                let clusters: Vec<&str> = known().collect();
+                unknown(notes, span, name, &topology::CLUSTER, clusters.iter().copied());
+                None
+            }
+            Some(name) if self.clusters.len() != 1 => Some(Some(name.to_owned())),
+            _ => Some(None),
+        }
+    }
+
+    fn add(
+        &mut self,
+        notes: &mut Notes<'_>,
+        object: &Node,
+        (topology, cluster): (Option<&Topology>, Option<&String>),
+    ) {
         let Some(header) = header(notes, object) else {
             self.is_complete = false;
             return;
         };
         let key = (
+            cluster.cloned(),
             header.kind.to_owned(),
             header.kube_namespace.clone(),
             header.name.clone(),
         );
         if let Some(place) = self.places.get(&key) {
-            let message = format!("duplicate {} `{}` in namespace `{}`", key.0, key.2, key.1);
+            let message = format!("duplicate {} `{}` in namespace `{}`", key.1, key.3, key.2);
             notes.error(
                 header.place.span,
                 message,
@@ -95,16 +160,28 @@ impl Inventory {
         let (kube_namespace, name) = (header.kube_namespace, header.name);
         match (header.api_version, header.kind) {
             ("v1", "Pod") => {
-                check_node(notes, object, topology);
-                self.pods.insert(PodRef { kube_namespace, name });
+                check_node(notes, object, topology, cluster);
+                self.pods.insert(PodRef {
+                    cluster: cluster.cloned(),
+                    kube_namespace,
+                    name,
+                });
             }
             ("v1", "Service") => {
                 let ports = service_ports(notes, object);
-                self.services.insert(ServiceRef { kube_namespace, name }, ports);
+                let service = ServiceRef {
+                    cluster: cluster.cloned(),
+                    kube_namespace,
+                    name,
+                };
+                self.services.insert(service, ports);
             }
             _ => {}
         }
-        self.objects.push(to_json(object, notes));
+        self.manifests.push(Manifest {
+            cluster: cluster.cloned(),
+            object: to_json(object, notes),
+        });
     }
 }
 
@@ -164,8 +241,8 @@ fn header<'n>(notes: &mut Notes<'_>, object: &'n Node) -> Option<Header<'n>> {
     })
 }
 
-/// Notes a pod that is pinned to a node that the topology does not have.
-fn check_node(notes: &mut Notes<'_>, pod: &Node, topology: Option<&Topology>) {
+/// Notes a pod that is pinned to a node that its cluster does not have.
+fn check_node(notes: &mut Notes<'_>, pod: &Node, topology: Option<&Topology>, cluster: Option<&String>) {
     const PINS: [&[&str]; 2] = [
         &["spec", "nodeName"],
         &["spec", "nodeSelector", "kubernetes.io/hostname"],
@@ -174,6 +251,7 @@ fn check_node(notes: &mut Notes<'_>, pod: &Node, topology: Option<&Topology>) {
     let nodes = topology
         .clusters
         .iter()
+        .filter(|of| cluster.is_none_or(|cluster| of.name == *cluster))
         .flat_map(|cluster| &cluster.nodes)
         .map(|node| node.name.as_str());
     for pin in PINS.iter().filter_map(|path| pod.at(path)) {

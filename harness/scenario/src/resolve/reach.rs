@@ -4,21 +4,29 @@
 //! Of flows only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at
 //! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
 
-use serde_json::Value;
-
 use super::Resolved;
 use crate::document::Notes;
-use crate::model::{Cluster, Event, Flow, Scope, ServiceRef, Topology};
+use crate::model::{Cluster, Event, Flow, Manifest, Scope, ServiceRef, Topology};
 use crate::overlay::{Graph, positions};
 
 /// Notes flows between sites that no tunnels join.
-pub(super) fn flows(notes: &mut Notes<'_>, flows: &Resolved<Flow>, objects: &[Value], topology: &Topology) {
+pub(super) fn flows(
+    notes: &mut Notes<'_>,
+    flows: &Resolved<Flow>,
+    objects: &[Manifest],
+    topology: &Topology,
+) {
     let graph = Graph::of(topology);
     for name in &flows.names {
         let Some(flow) = flows.values.get(&name.text) else {
             continue;
         };
-        let client = object(objects, "Pod", &flow.from.kube_namespace, &flow.from.name);
+        let from = (
+            &flow.from.cluster,
+            flow.from.kube_namespace.as_str(),
+            flow.from.name.as_str(),
+        );
+        let client = object(objects, "Pod", from);
         let Some((cluster, from)) = client.and_then(|pod| place(topology, pod)) else {
             continue;
         };
@@ -102,14 +110,21 @@ pub(super) fn missing(
 }
 
 /// The Pods that a Service selects; `None` when it selects none of those in the manifests.
-fn servers<'o>(objects: &'o [Value], service: &ServiceRef) -> Option<Vec<&'o Value>> {
-    let selector = object(objects, "Service", &service.kube_namespace, &service.name)?
+fn servers<'o>(objects: &'o [Manifest], service: &ServiceRef) -> Option<Vec<&'o Manifest>> {
+    let name = (
+        &service.cluster,
+        service.kube_namespace.as_str(),
+        service.name.as_str(),
+    );
+    let selector = object(objects, "Service", name)?
+        .object
         .pointer("/spec/selector")?
         .as_object()
         .filter(|selector| !selector.is_empty())?;
-    let is_selected = |pod: &&Value| {
-        let labels = pod.pointer("/metadata/labels");
-        pod["kind"] == "Pod"
+    let is_selected = |pod: &&Manifest| {
+        let labels = pod.object.pointer("/metadata/labels");
+        pod.object["kind"] == "Pod"
+            && pod.cluster == service.cluster
             && kube_namespace(pod) == service.kube_namespace
             && selector
                 .iter()
@@ -118,19 +133,30 @@ fn servers<'o>(objects: &'o [Value], service: &ServiceRef) -> Option<Vec<&'o Val
     Some(objects.iter().filter(is_selected).collect())
 }
 
-fn object<'o>(objects: &'o [Value], kind: &str, namespace: &str, name: &str) -> Option<&'o Value> {
-    objects.iter().find(|object| {
-        object["kind"] == kind && object["metadata"]["name"] == name && kube_namespace(object) == namespace
+/// The object of that cluster, namespace and name.
+fn object<'o>(
+    objects: &'o [Manifest],
+    kind: &str,
+    (cluster, namespace, name): (&Option<String>, &str, &str),
+) -> Option<&'o Manifest> {
+    objects.iter().find(|manifest| {
+        let object = &manifest.object;
+        manifest.cluster == *cluster
+            && object["kind"] == kind
+            && object["metadata"]["name"] == name
+            && kube_namespace(manifest) == namespace
     })
 }
 
-fn kube_namespace(object: &Value) -> &str {
-    object["metadata"]["namespace"].as_str().unwrap_or("default")
+fn kube_namespace(manifest: &Manifest) -> &str {
+    manifest.object["metadata"]["namespace"]
+        .as_str()
+        .unwrap_or("default")
 }
 
 /// The cluster and the position of the site of the node that a Pod is pinned to.
-fn place<'t>(topology: &'t Topology, pod: &Value) -> Option<(&'t Cluster, usize)> {
-    let spec = &pod["spec"];
+fn place<'t>(topology: &'t Topology, pod: &Manifest) -> Option<(&'t Cluster, usize)> {
+    let spec = &pod.object["spec"];
     let pin = spec["nodeName"]
         .as_str()
         .or_else(|| spec["nodeSelector"]["kubernetes.io/hostname"].as_str())?;

@@ -36,6 +36,16 @@ pub(super) const NODE: Kind = Kind {
     plural: "nodes",
     is_word: false,
 };
+pub(super) const CLUSTER: Kind = Kind {
+    singular: "cluster",
+    plural: "clusters",
+    is_word: false,
+};
+pub(super) const INSPECTION: Kind = Kind {
+    singular: "site with inspection",
+    plural: "sites with inspection",
+    is_word: false,
+};
 pub(super) const SITE: Kind = Kind {
     singular: "site",
     plural: "sites",

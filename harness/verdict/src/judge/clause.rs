@@ -7,7 +7,7 @@
 use scenario::assertion::{Clause, PointKind, PointSet};
 
 use super::capture::Capture;
-use crate::evidence::{Hop, ProbeJourney};
+use crate::evidence::{CapturePoint, Hop, ProbeJourney};
 use crate::trace::HopTrace;
 
 /// Whether a journey satisfies a clause.
@@ -80,17 +80,11 @@ impl<'a> Test<'a> {
         let points = &capture.evidence.points;
         let wanted: Vec<bool> = points
             .iter()
-            .map(|point| set.contains(point.kind, &point.name))
+            .map(|point| set.contains(point.kind, &point.name, point.service_vpn))
             .collect();
         let foreign: Vec<Foreign> = points
             .iter()
-            .map(|point| {
-                if only {
-                    foreign(set, point.kind, &point.name)
-                } else {
-                    Foreign::Never
-                }
-            })
+            .map(|point| if only { foreign(set, point) } else { Foreign::Never })
             .collect();
         let complete_where = |relevant: &dyn Fn(usize) -> bool| {
             capture
@@ -191,11 +185,14 @@ impl<'a> Test<'a> {
 }
 
 /// Whether a point matches one alternative of a point set.
-fn foreign(set: &PointSet, kind: PointKind, name: &str) -> Foreign {
-    match kind {
-        PointKind::Node => Foreign::Never,
-        _ if set.contains(kind, name) => Foreign::Never,
-        PointKind::Underlay if set.contains(PointKind::Tunnel, name) => Foreign::InClear,
+///
+/// What goes to an inspection service is a copy: the packet itself goes its way.
+fn foreign(set: &PointSet, point: &CapturePoint) -> Foreign {
+    let is_in = |kind, service_vpn| set.contains(kind, &point.name, service_vpn);
+    match point.kind {
+        PointKind::Node | PointKind::Inspection => Foreign::Never,
+        kind if is_in(kind, point.service_vpn) => Foreign::Never,
+        PointKind::Underlay if is_in(PointKind::Tunnel, None) => Foreign::InClear,
         PointKind::Tunnel | PointKind::Underlay => Foreign::Always,
     }
 }

@@ -343,7 +343,7 @@ fn capture_hole(journeys: &[&ProbeJourney], capture: &Capture<'_>) -> Option<Str
     let on_the_wan = |journey: &ProbeJourney| {
         journey.hops.iter().any(|hop| {
             let point = capture.evidence.points.get(usize::from(hop.point));
-            point.is_some_and(|point| point.kind != PointKind::Node)
+            point.is_some_and(|point| matches!(point.kind, PointKind::Tunnel | PointKind::Underlay))
         })
     };
     let mut unseen = journeys

@@ -1,4 +1,4 @@
-//! `sites`: their ids, system IPs and transports.
+//! `sites`: their ids, system IPs, transports and inspection services.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,14 +7,14 @@ use std::net::Ipv4Addr;
 use super::{SITE, TRANSPORT, in_order, references};
 use crate::document::{Entry, Node, Notes};
 use crate::model::Site;
-use crate::resolve::fields::{Fields, integer, named, string};
+use crate::resolve::fields::{Fields, integer, is_set, named, string};
 
 pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, transports: &[&str]) -> Vec<Site> {
     let mut ids: BTreeMap<u32, &str> = BTreeMap::new();
     let mut system_ips: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
     let mut sites = Vec::new();
     for entry in named(notes, entry, &SITE) {
-        const KEYS: [&str; 3] = ["id", "systemIp", "transports"];
+        const KEYS: [&str; 4] = ["id", "systemIp", "transports", "inspection"];
         let name = &entry.key.text;
         let what = format!("site `{name}`");
         let Some(fields) = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS) else {
@@ -36,11 +36,13 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, transports: &[&str])
             ),
             None => transports.iter().map(|name| (*name).to_owned()).collect(),
         };
+        let has_inspection = is_set(notes, &fields, "inspection");
         sites.extend(id.map(|id| Site {
             name: name.clone(),
             id,
             system_ip: chosen,
             transports: attached,
+            has_inspection,
         }));
     }
     sites
