@@ -14,7 +14,7 @@ pub mod routing;
 pub mod steering;
 
 pub use edge::{
-    DeviceSpec, Edge, EdgeSpec, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute, TunnelSpec,
+    DeviceSpec, Edge, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute, TunnelSpec,
     VpnSpec,
 };
 pub use host::routes::{NextHop, TABLE_MAIN};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
+    DeviceSpec, Edge, EdgeSpec, Framing, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
     SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
 };
 use netsim::sla::Polling;
@@ -169,8 +169,10 @@ fn tunnel(site: u8, transport: u8) -> TunnelSpec {
     let other = 1 - site;
     TunnelSpec {
         color: COLORS[usize::from(transport)].into(),
+        framing: Framing::Vxlan {
+            port: 4789 + u16::from(transport),
+        },
         local: uplink(site, transport).into(),
-        port: 4789 + u16::from(transport),
         mtu: 1450,
         devices: vec![DeviceSpec {
             service_vpn: VPN,

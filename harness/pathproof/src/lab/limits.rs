@@ -1,6 +1,5 @@
 //! What a plan can ask for that the fabric does not carry.
 
-use scenario::model::Encap;
 use scenario::plan::Plan;
 
 /// A topology that the embedded lab does not carry; `pathproof plan` plans it all the same.
@@ -17,19 +16,12 @@ pub struct NotCarried {
 /// # Errors
 /// [`NotCarried`], naming the first such thing.
 pub fn check(plan: &Plan) -> Result<(), NotCarried> {
-    let transports = &plan.transports;
-    let is_vxlan = |encap| matches!(encap, Encap::Vxlan | Encap::Auto);
     let asked = [
         (plan.clusters.len() > 1, "one cluster", "several"),
         (
             plan.nodes.iter().any(|node| node.pod_cidr.v4.is_none()),
             "pods with IPv4 addresses",
             "IPv6 pods alone",
-        ),
-        (
-            transports.iter().any(|spec| !is_vxlan(spec.encap)),
-            "VXLAN tunnels",
-            "another encapsulation",
         ),
     ];
     match asked.into_iter().find(|(is_asked, ..)| *is_asked) {
@@ -70,6 +62,8 @@ mod tests {
             ("dual-stack.yaml", None),
             ("ipv6-underlay.yaml", None),
             ("partial-mesh.yaml", None),
+            ("two-sites-encrypted.yaml", None),
+            ("two-sites-gre.yaml", None),
             ("hub-and-spoke.yaml", None),
         ];
         for (file, expected) in cases {

@@ -1,9 +1,10 @@
 //! The embedded lab: namespaces, fabric, Kubernetes API and Manager of one run.
 //!
 //! [`network`] builds the wires of a plan; [`pods`] runs pods as namespaces for the embedded API; [`edges`] is
-//! what the Manager programs; [`faults`] breaks the WAN as a scenario asks; [`operator`] runs
+//! what the Manager programs; [`carriage`] has the encapsulations of its transports; [`faults`] breaks the WAN as a scenario asks; [`operator`] runs
 //! the implementation under test; [`embedded`] puts them together; [`limits`] refuses what it cannot carry.
 
+pub mod carriage;
 pub mod edges;
 pub mod embedded;
 mod fault_check;

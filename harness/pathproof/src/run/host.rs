@@ -179,6 +179,7 @@ fn info(file: &Path, scenario: &Scenario, options: &RunOptions, folder: &Path) -
                 format!("uid {uid}")
             },
             pathproof: env!("CARGO_PKG_VERSION").to_owned(),
+            encapsulations: std::collections::BTreeMap::new(),
         },
         stages: Vec::new(),
         folder: folder.display().to_string(),

@@ -3,6 +3,7 @@
 //! Owns the stages of a run and their times. It ends with the record in the run folder, whatever happened; only
 //! an interrupt leaves none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +14,13 @@ use scenario::model::Scenario;
 use scenario::plan::Plan;
 use tokio::signal::unix::{SignalKind, signal};
 use verdict::evidence::Evidence;
-use verdict::{ExitCode, JudgeOptions, RunInfo, RunOutcome, RunRecord, StageTime, Verdicts, judge};
+use verdict::{Environment, ExitCode, JudgeOptions, RunInfo, RunOutcome, RunRecord, StageTime, Verdicts, judge};
 
 use super::RunOptions;
 use super::observe::Observer;
 use crate::lab::operator::Operator;
 use crate::lab::sabotage::Sabotage;
-use crate::lab::{Lab, LabOptions, Listeners};
+use crate::lab::{Lab, LabError, LabOptions, Listeners};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
 use crate::record::events::EventLog;
@@ -55,6 +56,7 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
         let folder = job.folder;
         let mut stages = Stages {
             times: Vec::new(),
+            encapsulations: BTreeMap::new(),
             progress: job.progress,
         };
         let info = job.info.clone();
@@ -65,10 +67,15 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
         };
         let info = RunInfo {
             stages: stages.times,
+            environment: Environment {
+                encapsulations: stages.encapsulations,
+                ..info.environment.clone()
+            },
             ..info
         };
         let record = match outcome {
             Ok(judged) => judged.record(info, job.options.sabotage),
+            Err(error) if is_lacking(&error) => RunRecord::skipped(info, format!("{error:#}")),
             Err(error) => RunRecord::broken(info, format!("{error:#}")),
         };
         match save(&folder.join(RECORD), &record) {
@@ -87,6 +94,7 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
     in_runtime(signals, async move |interrupted| {
         let mut stages = Stages {
             times: Vec::new(),
+            encapsulations: BTreeMap::new(),
             progress: job.progress,
         };
         let mut interrupted = interrupted;
@@ -105,12 +113,21 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
                 interrupted.await;
                 ExitCode::Pass.code()
             }
+            Err(error) if is_lacking(&error) => {
+                eprintln!("skipped: this machine cannot {error:#}");
+                ExitCode::NothingSelected.code()
+            }
             Err(error) => {
                 eprintln!("error: failed to {error:#}");
                 ExitCode::Lab.code()
             }
         }
     })
+}
+
+/// Whether this machine lacks what a scenario needs.
+fn is_lacking(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LabError>().is_some_and(LabError::is_lacking)
 }
 
 /// What a run came to.
@@ -201,8 +218,13 @@ async fn provision(
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
     let (up, sessions) = lab.sessions_up();
+    stages.encapsulations = lab.encapsulations.clone();
+    let unusual = lab.encapsulations.iter().filter(|(_, how)| *how != "vxlan");
+    let unusual: String = unusual
+        .map(|(transport, how)| format!(" ({transport} by {how})"))
+        .collect();
     let size = format!(
-        "lab up: {} edges, {} nodes, {} tunnels, {up} of {sessions} sessions up, operator {}",
+        "lab up: {} edges, {} nodes, {} tunnels{unusual}, {up} of {sessions} sessions up, operator {}",
         job.plan.edges.len(),
         job.plan.nodes.len(),
         job.plan.transports.len(),
@@ -218,6 +240,8 @@ async fn provision(
 
 struct Stages {
     times: Vec<StageTime>,
+    /// How the tunnels of the lab carry packets, once it is up.
+    encapsulations: BTreeMap<String, String>,
     progress: Progress,
 }
 

@@ -93,6 +93,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
         "from",
         "to",
         "color",
+        "encapsulation",
         "state",
         "for",
         "transitions",
@@ -104,7 +105,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
         "sent",
         "received",
     ];
-    let mut table = Table::new(&titles, 4);
+    let mut table = Table::new(&titles, 5);
     for site in sites {
         for tunnel in &site.tunnels {
             let remote = sites.iter().find(|other| other.site_id == tunnel.remote_site_id);
@@ -119,10 +120,11 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
     table
 }
 
-fn measured(tunnel: &TunnelState) -> [String; 11] {
+fn measured(tunnel: &TunnelState) -> [String; 12] {
     let millis = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     [
         tunnel.color.clone(),
+        tunnel.encapsulation.clone(),
         tunnel.state.clone(),
         format!(
             "{:.1} s",
@@ -228,6 +230,8 @@ mod tests {
         let is_up = state == "up";
         TunnelState {
             remote_site_id: 200,
+            encapsulation: "vxlan".to_owned(),
+            underlay: ([100, 64, 0, 1].into(), [100, 64, 0, 3].into()),
             color: color.to_owned(),
             state: state.to_owned(),
             state_for_ms: 61_300,

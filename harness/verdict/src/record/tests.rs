@@ -14,6 +14,7 @@ fn info() -> RunInfo {
             kernel: "6.12.4".to_owned(),
             user: "root".to_owned(),
             pathproof: "0.1.0".to_owned(),
+            encapsulations: std::collections::BTreeMap::new(),
         },
         stages: vec![StageTime {
             stage: "provision".to_owned(),
