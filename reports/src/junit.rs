@@ -37,7 +37,8 @@ fn suite(record: &RunRecord) -> TestSuite {
     ]);
     let encapsulations = environment.encapsulations.iter();
     suite.add_properties(
-        encapsulations.map(|(transport, how)| Property::new(format!("encapsulation.{transport}"), how.as_str())),
+        encapsulations
+            .map(|(transport, how)| Property::new(format!("encapsulation.{transport}"), how.as_str())),
     );
     match (&record.verdicts, &record.outcome) {
         (Some(verdicts), _) if !verdicts.assertions.is_empty() => {

@@ -7,8 +7,8 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Framing, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
-    SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+    DeviceSpec, Edge, EdgeSpec, Forwarding, Framing, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec,
+    RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
 };
 use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,

@@ -124,7 +124,9 @@ impl TunnelSpec {
             Framing::Vxlan { .. } => vec![device.interface.clone()],
             Framing::Gre => {
                 let reached = self.peers(device.service_vpn);
-                reached.map(|(remote, ..)| self.interface(device, remote)).collect()
+                reached
+                    .map(|(remote, ..)| self.interface(device, remote))
+                    .collect()
             }
         }
     }

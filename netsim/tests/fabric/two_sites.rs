@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Framing, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
-    SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+    DeviceSpec, Edge, EdgeSpec, Forwarding, Framing, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec,
+    RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
 };
 use netsim::sla::Polling;
 

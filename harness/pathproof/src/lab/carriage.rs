@@ -160,10 +160,7 @@ impl<'a> Carriage<'a> {
         tloc: &TlocPlan,
         host: &Host,
     ) -> Result<Option<Wireguard>, EncapError> {
-        let Choice {
-            encapsulation,
-            means,
-        } = self.choices[tloc.transport];
+        let Choice { encapsulation, means } = self.choices[tloc.transport];
         match encapsulation {
             Encapsulation::Vxlan | Encapsulation::Gre => Ok(None),
             Encapsulation::Ipsec => {
@@ -179,12 +176,7 @@ impl<'a> Carriage<'a> {
     }
 
     fn ipsec_peers(&self, edge: usize, tloc: &TlocPlan) -> Vec<IpsecPeer> {
-        let end = |edge| {
-            (
-                self.name(edge, tloc.transport),
-                self.uplink(edge, tloc.transport),
-            )
-        };
+        let end = |edge| (self.name(edge, tloc.transport), self.uplink(edge, tloc.transport));
         let (name, address) = end(edge);
         let remotes = tloc.remotes.iter().map(|remote| end(remote.edge));
         remotes

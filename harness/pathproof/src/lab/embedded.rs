@@ -235,13 +235,8 @@ impl Lab {
         let pods = Arc::new(Pods::new(nodes, plan.pod_mtu()));
         let server = start_api(plan, listeners.api, &pods).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
-        let edges = LabEdges::new(
-            &network,
-            Arc::clone(&prober),
-            Arc::clone(log),
-            options.sabotage,
-        )
-        .map_err(LabError::Sabotage)?;
+        let edges = LabEdges::new(&network, Arc::clone(&prober), Arc::clone(log), options.sabotage)
+            .map_err(LabError::Sabotage)?;
         let manager = start_manager(plan, listeners.manager, &password, edges).await?;
         let access = ManagerAccess {
             url: format!("https://{}", manager.address()),

@@ -279,12 +279,7 @@ pub fn nth_address(net: IpNet, offset: u32) -> IpAddr {
     }
 }
 
-fn edge_spec(
-    plan: &Plan,
-    carriage: &Carriage<'_>,
-    position: usize,
-    sabotage: Option<Sabotage>,
-) -> EdgeSpec {
+fn edge_spec(plan: &Plan, carriage: &Carriage<'_>, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
     let edge = &plan.edges[position];
     let mut tunnels: Vec<TunnelSpec> = edge
         .tlocs

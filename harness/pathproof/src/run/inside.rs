@@ -14,7 +14,9 @@ use scenario::model::Scenario;
 use scenario::plan::Plan;
 use tokio::signal::unix::{SignalKind, signal};
 use verdict::evidence::Evidence;
-use verdict::{Environment, ExitCode, JudgeOptions, RunInfo, RunOutcome, RunRecord, StageTime, Verdicts, judge};
+use verdict::{
+    Environment, ExitCode, JudgeOptions, RunInfo, RunOutcome, RunRecord, StageTime, Verdicts, judge,
+};
 
 use super::RunOptions;
 use super::observe::Observer;

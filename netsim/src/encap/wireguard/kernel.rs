@@ -34,7 +34,9 @@ pub(super) async fn establish(host: &Host, spec: &WireguardSpec) -> Result<(), E
 /// Adds the device, without key and peers.
 pub(in crate::encap) async fn add_device(host: &Host, name: &str, mtu: u32) -> Result<u32, EncapError> {
     let device = LinkWireguard::new(name).mtu(mtu);
-    let added = host.add_device("add WireGuard device", name, NO_MAC, device).await;
+    let added = host
+        .add_device("add WireGuard device", name, NO_MAC, device)
+        .await;
     added.map_err(unsupported)
 }
 
