@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::bfd::{State, Statistics, Timing};
+use crate::encap::Choice;
 use crate::fabric::edge::SequenceCount;
 use crate::fabric::host::PacketCount;
 use crate::policy::{EdgePolicy, SlaClass};
@@ -21,9 +22,11 @@ pub struct TunnelReport {
     pub remote_site_id: u32,
     /// The color of both TLOCs.
     pub color: String,
-    /// Outer addresses, local and remote.
+    /// How it carries packets.
+    pub carried: Choice,
+    /// The addresses of the uplinks, local and remote.
     pub underlay: (IpAddr, IpAddr),
-    /// Outer UDP port, the same on both sides.
+    /// Outer UDP port, the same on both sides; 0 where outer packets are not UDP.
     pub port: u16,
     /// Largest inner packet.
     pub mtu: u32,
@@ -39,7 +42,7 @@ pub struct TunnelReport {
     pub statistics: Statistics,
     /// The classes in force that it meets.
     pub met: BTreeSet<SlaClass>,
-    /// What its devices carried; they are shared by all tunnels of the edge on that transport.
+    /// What its devices carried; those of VXLAN are shared by all tunnels of the edge on that transport.
     pub traffic: PacketCount,
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use verdict::{AssertionVerdict, Outcome, RunOutcome, RunRecord, Verdicts};
+use verdict::{AssertionVerdict, Environment, Outcome, RunOutcome, RunRecord, Verdicts};
 
 use crate::figures::{capture, events, flows, losses, stages, transitions};
 use crate::findings::{block, headline, measured};
@@ -21,8 +21,13 @@ pub fn human(record: &RunRecord, colour: Colour) -> String {
     // A `String` takes every write, here and below.
     let _ = writeln!(
         text,
-        "{}, seed {}, kernel {}, {}, pathproof {}\n",
-        run.file, run.seed, environment.kernel, environment.user, environment.pathproof
+        "{}, seed {}, kernel {}, {}, pathproof {}{}\n",
+        run.file,
+        run.seed,
+        environment.kernel,
+        environment.user,
+        environment.pathproof,
+        encapsulations(environment)
     );
     let Some(verdicts) = &record.verdicts else {
         return text + &unjudged(record, colour);
@@ -39,6 +44,15 @@ pub fn human(record: &RunRecord, colour: Colour) -> String {
         text += &block(verdict, run);
     }
     text + &summary_line(record, verdicts)
+}
+
+/// How transports carry packets, but for those of the usual way.
+fn encapsulations(environment: &Environment) -> String {
+    let unusual = environment.encapsulations.iter();
+    unusual
+        .filter(|(_, how)| *how != "vxlan")
+        .map(|(transport, how)| format!(", {transport} by {how}"))
+        .collect()
 }
 
 fn assertion_lines(verdicts: &[AssertionVerdict], colour: Colour) -> String {

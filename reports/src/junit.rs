@@ -36,6 +36,11 @@ fn suite(record: &RunRecord) -> TestSuite {
         ("evidence", &run.folder),
         ("repeat", &run.repeat),
     ]);
+    let encapsulations = environment.encapsulations.iter();
+    suite.add_properties(
+        encapsulations
+            .map(|(transport, how)| Property::new(format!("encapsulation.{transport}"), how.as_str())),
+    );
     match (&record.verdicts, &record.outcome) {
         (Some(verdicts), _) if !verdicts.assertions.is_empty() => {
             suite.add_test_cases(verdicts.assertions.iter().map(|verdict| case(verdict, run)));

@@ -26,6 +26,11 @@ pub(crate) fn info(scenario: &str) -> RunInfo {
             user: "uid 1000".to_owned(),
             pathproof: "0.1.0".to_owned(),
             impairments: "netem".to_owned(),
+            encapsulations: ["bizinternet", "default"]
+                .into_iter()
+                .zip(["wireguard (userspace)", "vxlan"])
+                .map(|(transport, how)| (transport.to_owned(), how.to_owned()))
+                .collect(),
         },
         stages: vec![
             stage("provision", 181_200),

@@ -7,8 +7,8 @@ use anyhow::Result;
 use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net};
 use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Forwarding, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
-    SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
+    DeviceSpec, Edge, EdgeSpec, Forwarding, Framing, Host, LinkEnd, Mac, NextHop, RemotePrefix, RemoteSpec,
+    RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
 };
 use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
@@ -210,8 +210,8 @@ fn edge_spec(site: u8, routes: Vec<SiteRoute>, tunnel: TunnelSpec) -> EdgeSpec {
 fn tunnel(site: u8, local: Ipv4Addr, remotes: Vec<RemoteSpec>) -> TunnelSpec {
     TunnelSpec {
         color: COLOR.to_owned(),
+        framing: Framing::Vxlan { port: 4789 },
         local: local.into(),
-        port: 4789,
         mtu: 1450,
         devices: vec![DeviceSpec {
             service_vpn: VPN,

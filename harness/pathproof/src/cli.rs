@@ -323,7 +323,9 @@ fn lab_up(path: &Path, arguments: &LabArgs) -> anyhow::Result<ExitCode> {
     let options = options(arguments, None)?;
     for (file, scenario) in &scenarios {
         let code = host::hold(file, scenario, &options, announce)?;
-        if code != ExitCode::Pass.code() {
+        if code == ExitCode::NothingSelected.code() {
+            return Ok(ExitCode::NothingSelected);
+        } else if code != ExitCode::Pass.code() {
             return Ok(ExitCode::Lab);
         }
     }

@@ -26,6 +26,9 @@ use schedule::SplitMix;
 /// UDP port of the first transport's VXLAN devices (RFC 7348 section 5); the others count up from it, because
 /// the kernel takes one device for each pair of VNI and port.
 const VXLAN_PORT: u16 = 4789;
+/// UDP port of the first transport's WireGuard devices; the others count up from it, because the kernel's listen at
+/// all addresses of an edge.
+const WIREGUARD_PORT: u16 = 51820;
 /// How long packets in flight may take to arrive after the senders stopped.
 const DRAIN: Duration = Duration::from_millis(300);
 
@@ -103,6 +106,9 @@ pub struct TransportPlan {
     pub tunnel_mtu: u32,
     /// UDP port of the VXLAN devices on it.
     pub vxlan_port: u16,
+    /// UDP port of the WireGuard devices on it, where there may be any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wireguard_port: Option<u16>,
     /// What is wrong with it from the beginning; at most one of a kind in each scope.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -150,10 +156,22 @@ pub struct TlocPlan {
     pub uplink_address: IpNet,
     /// The router's address on that link.
     pub router_address: IpNet,
+    /// The WireGuard device that the tunnels run in, where the transport's encapsulation may need one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wireguard: Option<WireguardPlan>,
     /// One device for each of the edge's service VPNs, in their order.
     pub tunnels: Vec<TunnelPlan>,
     /// The edges at the other ends of the tunnels, ascending.
     pub remotes: Vec<RemotePlan>,
+}
+
+/// The WireGuard device of an edge on one transport. Its keys are made when the lab is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WireguardPlan {
+    /// Its interface name.
+    pub interface: String,
+    /// Its address inside, between which the tunnels run.
+    pub address: Ipv4Addr,
 }
 
 /// The tunnel device of an edge for one service VPN on one transport.
@@ -161,7 +179,8 @@ pub struct TlocPlan {
 pub struct TunnelPlan {
     /// The service VPN, also the VXLAN network identifier and the GRE key.
     pub service_vpn: u16,
-    /// Its interface name.
+    /// Its interface name. With GRE each remote has an interface of its own: this name, `r` and the position of the
+    /// remote among [`TlocPlan::remotes`].
     pub interface: String,
     /// Its inner addresses: of IPv4 always, of IPv6 when pods of the service VPN, or of one leaked with it, have it.
     pub address: DualNet,
@@ -288,16 +307,20 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
 }
 
 fn transports(topology: &Topology) -> Vec<TransportPlan> {
-    (VXLAN_PORT..)
+    (0..)
         .zip(&topology.transports)
-        .map(|(vxlan_port, transport)| TransportPlan {
+        .map(|(number, transport)| TransportPlan {
             name: transport.name.clone(),
             color: transport.color.to_string(),
             encap: transport.encap,
             underlay: transport.underlay,
             mtu: transport.mtu,
-            tunnel_mtu: transport.mtu - transport.encap.overhead(transport.underlay),
-            vxlan_port,
+            tunnel_mtu: transport.encap.tunnel_mtu(transport.mtu, transport.underlay),
+            vxlan_port: VXLAN_PORT + number,
+            wireguard_port: transport
+                .encap
+                .may_be_wireguard()
+                .then_some(WIREGUARD_PORT + number),
             faults: transport.faults.clone(),
         })
         .collect()

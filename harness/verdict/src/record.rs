@@ -2,6 +2,7 @@
 //!
 //! Invariant: [`RunRecord::outcome`] follows from the rest; records are made by the three constructors only.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,10 @@ pub struct Environment {
     /// Who impairs packets: `netem` (the kernel), `userspace` (a program of the lab), or `unknown` where the lab did
     /// not get so far.
     pub impairments: String,
+    /// How the tunnels over each transport carried packets, such as `wireguard (userspace)`; empty where no lab was
+    /// built.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encapsulations: BTreeMap<String, String>,
 }
 
 /// How long one stage took.

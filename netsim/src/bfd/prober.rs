@@ -8,14 +8,17 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recvmsg,
+    setsockopt, socket, sockopt,
+};
 use tokio::sync::{mpsc as tasks, oneshot, watch};
 
 use super::packet::PACKET_LEN;
@@ -230,9 +233,10 @@ impl Remote {
     }
 }
 
-/// A tunnel device, and the remote edges that are probed over it.
+/// An interface of tunnels, and the remote edges that are probed over it.
 struct Probed<'a> {
     tunnel: usize,
+    interface: String,
     device: &'a DeviceSpec,
     /// Each by its position and its address on the device's link.
     remotes: Vec<(usize, Ipv4Addr)>,
@@ -251,7 +255,7 @@ impl Probed<'_> {
     }
 }
 
-/// The devices that tunnels of an edge are probed over.
+/// The interfaces that tunnels of an edge are probed over.
 fn probed(edge: &Edge) -> Vec<Probed<'_>> {
     let mut probed: Vec<Probed<'_>> = Vec::new();
     for (tunnel, spec) in edge.tunnels().iter().enumerate() {
@@ -268,14 +272,20 @@ fn probed(edge: &Edge) -> Vec<Probed<'_>> {
                 })?;
                 Some((position, address))
             });
-            let remotes: Vec<_> = remotes.collect();
-            if !remotes.is_empty() {
-                probed.push(Probed {
-                    tunnel,
-                    device,
-                    remotes,
-                });
+            let mut by_interface: Vec<Probed<'_>> = Vec::new();
+            for remote in remotes {
+                let interface = spec.interface(device, remote.0);
+                match by_interface.iter_mut().find(|of| of.interface == interface) {
+                    Some(of) => of.remotes.push(remote),
+                    None => by_interface.push(Probed {
+                        tunnel,
+                        interface,
+                        device,
+                        remotes: vec![remote],
+                    }),
+                }
             }
+            probed.append(&mut by_interface);
         }
     }
     probed
@@ -286,10 +296,9 @@ fn open(edge: &Edge) -> Result<Vec<(Probed<'_>, UdpSocket)>, ProberError> {
     let host = edge.host();
     host.netns().run(|| {
         let sockets = probed(edge).into_iter().map(|probed| {
-            let device = probed.device;
-            let socket = bind(device).map_err(|source| ProberError::Socket {
+            let socket = bind(&probed).map_err(|source| ProberError::Socket {
                 host: host.name().to_owned(),
-                interface: device.interface.clone(),
+                interface: probed.interface.clone(),
                 source,
             })?;
             Ok((probed, socket))
@@ -298,12 +307,19 @@ fn open(edge: &Edge) -> Result<Vec<(Probed<'_>, UdpSocket)>, ProberError> {
     })?
 }
 
-fn bind(device: &DeviceSpec) -> io::Result<UdpSocket> {
-    let addresses = device.addresses.iter().map(IpNet::addr);
-    let address = addresses.into_iter().find(IpAddr::is_ipv4);
+fn bind(probed: &Probed<'_>) -> io::Result<UdpSocket> {
+    let mut addresses = probed.device.addresses.iter();
+    let address = addresses.find_map(|address| match address {
+        IpNet::V4(address) => Some(SocketAddrV4::new(address.addr(), ECHO_PORT)),
+        IpNet::V6(_) => None,
+    });
     let address = address.ok_or_else(|| io::Error::other("the device has no IPv4 address"))?;
-    let socket = UdpSocket::bind((address, ECHO_PORT))?;
-    setsockopt(&socket, sockopt::BindToDevice, &(&device.interface).into())?;
+    let kind = (SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::Udp);
+    let socket = socket(AddressFamily::Inet, kind.0, kind.1, kind.2)?;
+    // Before it has an address: the GRE devices of a service VPN all have the same.
+    setsockopt(&socket, sockopt::BindToDevice, &(&probed.interface).into())?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address))?;
+    let socket = UdpSocket::from(socket);
     setsockopt(&socket, sockopt::Ipv4Tos, &i32::from(TOS_CS6))?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     Ok(socket)

@@ -4,16 +4,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use rtnetlink::LinkWireguard;
 use serde::{Deserialize, Serialize};
 
 use super::gre::{self, GretapSpec};
 use super::ipsec::{self, IpsecPeer};
 use super::keys::RunSecret;
-use super::link::{Link, next_index};
-use super::{EncapError, Encapsulation};
-use crate::fabric::Mac;
-use crate::netns::Netns;
+use super::{EncapError, Encapsulation, wireguard};
+use crate::fabric::{Forwarding, Host, Mac};
 
 /// Whether the host can do something, or why not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,17 +74,16 @@ impl Abilities {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn probe() -> Result<Self, EncapError> {
-        let netns = Netns::create("abilities")?;
-        let link = Link::of_netns(&netns)?;
+        let host = Host::create("abilities", Forwarding::Off).await?;
         Ok(Self {
-            gre: Ability::of(try_gre(&link).await, "ip_gre"),
-            wireguard: Ability::of(try_wireguard(&link).await, "wireguard"),
-            esp: Ability::of(ipsec::try_esp(&netns), "esp4"),
+            gre: Ability::of(try_gre(&host).await, "ip_gre"),
+            wireguard: Ability::of(try_wireguard(&host).await, "wireguard"),
+            esp: Ability::of(ipsec::try_esp(host.netns()), "esp4"),
         })
     }
 }
 
-async fn try_gre(link: &Link<'_>) -> Result<(), EncapError> {
+async fn try_gre(host: &Host) -> Result<(), EncapError> {
     let [local, remote] = ADDRESSES;
     let spec = GretapSpec {
         interface: "probe-gre".to_owned(),
@@ -95,23 +91,20 @@ async fn try_gre(link: &Link<'_>) -> Result<(), EncapError> {
         local,
         remote,
         mac: Mac::local(0x47, 1),
-        address: local,
+        addresses: vec![local],
         peer_mac: Mac::local(0x47, 2),
-        peer_address: remote,
-        mtu: 1400,
+        peer_addresses: vec![remote],
+        mtu: MTU,
     };
-    let device = gre::device(&spec, next_index())?;
-    let added = link.add("add GRE device", &spec.interface, device).await;
-    added.map_err(gre::unsupported)
+    gre::add_device(host, &spec).await.map(drop)
 }
 
-async fn try_wireguard(link: &Link<'_>) -> Result<(), EncapError> {
-    let name = "probe-wg";
-    let device = LinkWireguard::new(name).index(next_index()).build();
-    let added = link.add("add WireGuard device", name, device).await;
-    added.map_err(super::wireguard::unsupported)
+async fn try_wireguard(host: &Host) -> Result<(), EncapError> {
+    wireguard::add_device(host, "probe-wg", MTU).await.map(drop)
 }
 
+/// Any that every device takes.
+const MTU: u32 = 1400;
 /// TEST-NET-1 of RFC 5737.
 const ADDRESSES: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),

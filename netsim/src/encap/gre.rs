@@ -4,19 +4,19 @@
 //! VPN, so that tenants with the same addresses stay apart.
 //!
 //! # Limits
-//! A device reaches one remote edge, where a VXLAN device reaches all; its name is not in the host's list of
-//! interfaces unless the caller puts it there.
+//! A device reaches one remote edge, where a VXLAN device reaches all: of an edge's devices on a transport each has the
+//! same addresses, without a prefix around them.
 
 use std::net::IpAddr;
 
-use netlink_packet_route::link::{GreIOFlags, InfoData, InfoGre6, LinkMessage};
+use ipnet::IpNet;
+use netlink_packet_route::link::{GreIOFlags, InfoData, InfoGre6};
 use rtnetlink::packet_core::DefaultNla;
 use rtnetlink::{LinkGre, LinkGre6};
 
-use super::link::{Link, errno, next_index};
-use super::{EncapError, Encapsulation};
-use crate::fabric::host::Interface;
-use crate::fabric::{Host, Mac};
+use super::{EncapError, Encapsulation, is_unknown_kind};
+use crate::fabric::{Host, HostError, Mac, TABLE_MAIN};
+use crate::netns::offload;
 
 /// IFLA_GRE_FLAGS of linux/if_tunnel.h.
 const GRE_FLAGS: u16 = 13;
@@ -38,62 +38,58 @@ pub struct GretapSpec {
     pub remote: IpAddr,
     /// Its link-layer address.
     pub mac: Mac,
-    /// Its inner address.
-    pub address: IpAddr,
+    /// Its inner addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
     /// Inner link-layer address of the peer.
     pub peer_mac: Mac,
-    /// Inner address of the peer.
-    pub peer_address: IpAddr,
+    /// Inner addresses of the peer, at most one of each family.
+    pub peer_addresses: Vec<IpAddr>,
     /// Largest inner IP packet.
     pub mtu: u32,
 }
 
-/// Adds a GRE device, up and addressed, with its peer as a permanent neighbour and a route to the peer's address.
+/// Adds a GRE device, up and addressed, with its peer as a permanent neighbour and a route to the peer's addresses.
 ///
 /// # Errors
 /// [`EncapError`]; `Unsupported` where the kernel has no GRE.
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub async fn add_gretap(host: &Host, spec: &GretapSpec) -> Result<Interface, EncapError> {
-    let link = Link::open(host)?;
-    let index = next_index();
-    let added = link
-        .add("add GRE device", &spec.interface, device(spec, index)?)
-        .await;
-    added.map_err(unsupported)?;
-    if spec.address.is_ipv6() {
-        link.allow_ipv6(&spec.interface)?;
+pub async fn add_gretap(host: &Host, spec: &GretapSpec) -> Result<(), EncapError> {
+    let name = &spec.interface;
+    let index = add_device(host, spec).await?;
+    host.switch_off(name, offload::disable_gro)?;
+    for address in &spec.addresses {
+        host.add_address(index, IpNet::from(*address)).await?;
     }
-    let quiet = host
-        .netns()
-        .run(|| crate::netns::offload::disable_gro(&spec.interface))?;
-    quiet.map_err(|source| link.failed("switch off receive offload of", &spec.interface, source))?;
-    link.add_address(index, spec.address).await?;
-    link.set_up(index, &spec.interface).await?;
-    link.add_neighbour(index, spec.peer_address, spec.peer_mac)
-        .await?;
-    link.add_route(index, spec.peer_address).await?;
-    Ok(Interface { index, mac: spec.mac })
+    host.set_up(index, name).await?;
+    for address in &spec.peer_addresses {
+        host.add_neighbour(name, *address, spec.peer_mac).await?;
+        host.add_route(TABLE_MAIN, IpNet::from(*address), name, None)
+            .await?;
+    }
+    Ok(())
 }
 
-/// The message that asks for the device.
-pub(super) fn device(spec: &GretapSpec, index: u32) -> Result<LinkMessage, EncapError> {
+/// Adds the device, without anything about it.
+pub(super) async fn add_device(host: &Host, spec: &GretapSpec) -> Result<u32, EncapError> {
+    const OPERATION: &str = "add GRE device";
     let key = GreIOFlags::Key;
     let (name, mac) = (&spec.interface, spec.mac.0.to_vec());
-    Ok(match (spec.local, spec.remote) {
-        (IpAddr::V4(local), IpAddr::V4(remote)) => LinkGre::new_gretap(name)
-            .local(local)
-            .remote(remote)
-            .iflags(key)
-            .oflags(key)
-            .ikey(spec.key)
-            .okey(spec.key)
-            .pmtudisc(true)
-            .index(index)
-            .address(mac)
-            .mtu(spec.mtu)
-            .build(),
+    let added = match (spec.local, spec.remote) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            let device = LinkGre::new_gretap(name)
+                .local(local)
+                .remote(remote)
+                .iflags(key)
+                .oflags(key)
+                .ikey(spec.key)
+                .okey(spec.key)
+                .pmtudisc(true)
+                .address(mac)
+                .mtu(spec.mtu);
+            host.add_device(OPERATION, name, spec.mac, device).await
+        }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
             let without_limit = DefaultNla::new(GRE_FLAGS, NO_ENCAPSULATION_LIMIT.to_ne_bytes().to_vec());
             let data = vec![
@@ -106,28 +102,25 @@ pub(super) fn device(spec: &GretapSpec, index: u32) -> Result<LinkMessage, Encap
                 InfoGre6::Ttl(TTL),
                 InfoGre6::Other(without_limit),
             ];
-            LinkGre6::new_gretap6(name)
+            let device = LinkGre6::new_gretap6(name)
                 .set_info_data(InfoData::GreTap6(data))
-                .index(index)
                 .address(mac)
-                .mtu(spec.mtu)
-                .build()
+                .mtu(spec.mtu);
+            host.add_device(OPERATION, name, spec.mac, device).await
         }
         (local, remote) => return Err(EncapError::MixedFamilies { local, remote }),
-    })
+    };
+    added.map_err(unsupported)
 }
 
 /// What a kernel without GRE says, in words.
-pub(in crate::encap) fn unsupported(error: EncapError) -> EncapError {
-    match &error {
-        EncapError::Netlink { source, .. } if errno(source) == Some(libc::EOPNOTSUPP) => {
-            EncapError::Unsupported {
-                encapsulation: Encapsulation::Gre,
-                reason:
-                    "the kernel has no GRE devices (needs CONFIG_NET_IPGRE, and CONFIG_IPV6_GRE over IPv6)"
-                        .to_owned(),
-            }
-        }
-        _ => error,
+fn unsupported(error: HostError) -> EncapError {
+    if !is_unknown_kind(&error) {
+        return error.into();
+    }
+    EncapError::Unsupported {
+        encapsulation: Encapsulation::Gre,
+        reason: "the kernel has no GRE devices (needs CONFIG_NET_IPGRE, and CONFIG_IPV6_GRE over IPv6)"
+            .to_owned(),
     }
 }

@@ -10,7 +10,6 @@ pub mod abilities;
 pub mod gre;
 pub mod ipsec;
 pub mod keys;
-mod link;
 pub(crate) mod message;
 mod overhead;
 pub mod wireguard;
@@ -24,7 +23,8 @@ use serde::{Deserialize, Serialize};
 pub use abilities::{Abilities, Ability};
 pub use overhead::{Underlay, ip_overhead};
 
-use crate::netns::NetnsError;
+use crate::fabric::HostError;
+use crate::netns::{Netns, NetnsError};
 
 /// How a tunnel carries packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,13 +116,32 @@ pub enum Means {
     Userspace,
 }
 
-/// The encapsulation of a transport and who does it.
+/// The encapsulation of a transport and who does it; as text `vxlan`, `wireguard (kernel)` or the like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// How packets are carried.
     pub encapsulation: Encapsulation,
     /// Who carries them.
     pub means: Means,
+}
+
+impl Choice {
+    /// VXLAN, which every kernel of a lab has.
+    pub const VXLAN: Self = Self {
+        encapsulation: Encapsulation::Vxlan,
+        means: Means::Kernel,
+    };
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.encapsulation, self.means) {
+            (Encapsulation::Wireguard, Means::Kernel) => f.pad("wireguard (kernel)"),
+            (Encapsulation::Wireguard, Means::Userspace) => f.pad("wireguard (userspace)"),
+            // Nobody but the kernel does them.
+            (encapsulation, _) => encapsulation.fmt(f),
+        }
+    }
 }
 
 impl Requested {
@@ -173,19 +192,9 @@ pub enum EncapError {
     /// The namespace could not be entered or set up.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// A route netlink request was refused.
-    #[error("{operation} `{object}` in netns `{host}`")]
-    Netlink {
-        /// What was asked, such as `add GRE device`.
-        operation: &'static str,
-        /// What it was asked for.
-        object: String,
-        /// The host.
-        host: String,
-        /// The kernel's answer.
-        #[source]
-        source: Box<rtnetlink::Error>,
-    },
+    /// A device, an address, a route or a neighbour.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A socket, a thread or a request that is not route netlink's.
     #[error("{operation} `{object}` in netns `{host}`")]
     Kernel {
@@ -207,6 +216,31 @@ pub enum EncapError {
         /// The peer's.
         remote: std::net::IpAddr,
     },
+}
+
+/// Why something that is not route netlink's failed.
+fn failed(
+    netns: &Netns,
+    operation: &'static str,
+    object: &impl fmt::Display,
+    source: io::Error,
+) -> EncapError {
+    EncapError::Kernel {
+        operation,
+        object: object.to_string(),
+        host: netns.name().to_owned(),
+        source,
+    }
+}
+
+/// Whether the kernel does not know the kind of device that it was asked for.
+fn is_unknown_kind(error: &HostError) -> bool {
+    match error {
+        HostError::Netlink { source, .. } => {
+            matches!(source.as_ref(), rtnetlink::Error::NetlinkError(answer) if answer.raw_code() == -libc::EOPNOTSUPP)
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

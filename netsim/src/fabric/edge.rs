@@ -20,6 +20,8 @@ use super::nft::{Family, NftError, RuleCount, Socket, Table};
 use super::routing::{self, Destinations, NoGateway, Routes};
 use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
 use crate::bfd::{State as SessionState, Totals};
+use crate::encap::EncapError;
+use crate::encap::gre::{self, GretapSpec};
 use crate::policy::{ApplyError, EdgePolicy};
 use crate::sla::{Health, Polling, PollingError, SlaBoard, SlaChange, TunnelKey};
 
@@ -67,10 +69,10 @@ pub struct SiteRoute {
 pub struct TunnelSpec {
     /// The color of its local TLOC.
     pub color: String,
+    /// What its devices are.
+    pub framing: Framing,
     /// Outer address.
     pub local: IpAddr,
-    /// Outer UDP port, the same on all edges.
-    pub port: u16,
     /// Largest inner IP packet, in octets.
     pub mtu: u32,
     /// One device for each service VPN.
@@ -79,17 +81,64 @@ pub struct TunnelSpec {
     pub remotes: Vec<RemoteSpec>,
 }
 
-/// The device of one service VPN on one transport.
+/// What carries the frames of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// VXLAN: one device for each service VPN reaches all remote edges.
+    Vxlan {
+        /// Outer UDP port, the same on all edges.
+        port: u16,
+    },
+    /// GRE: one device for each service VPN and remote edge.
+    Gre,
+}
+
+/// The end of a transport's tunnels in one service VPN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceSpec {
-    /// The service VPN; its number is the VXLAN network identifier.
+    /// The service VPN; its number is the VXLAN network identifier or the GRE key.
     pub service_vpn: u16,
-    /// Interface name, at most 15 bytes.
+    /// Interface name, at most 15 bytes with what [`TunnelSpec::interface`] makes of it.
     pub interface: String,
     /// Its link-layer address.
     pub mac: Mac,
     /// Its inner addresses: one of IPv4, and one of IPv6 if the VPN carries it.
     pub addresses: Vec<IpNet>,
+}
+
+impl TunnelSpec {
+    /// The interface that leads to the remote edge at a position: the device's own name; with GRE it is followed by
+    /// `r` and the position.
+    #[must_use]
+    pub fn interface(&self, device: &DeviceSpec, remote: usize) -> String {
+        match self.framing {
+            Framing::Vxlan { .. } => device.interface.clone(),
+            Framing::Gre => format!("{}r{remote}", device.interface),
+        }
+    }
+
+    /// All interfaces of a device.
+    #[must_use]
+    pub fn interfaces(&self, device: &DeviceSpec) -> Vec<String> {
+        match self.framing {
+            Framing::Vxlan { .. } => vec![device.interface.clone()],
+            Framing::Gre => {
+                let reached = self.peers(device.service_vpn);
+                reached
+                    .map(|(remote, ..)| self.interface(device, remote))
+                    .collect()
+            }
+        }
+    }
+
+    /// The remote edges that have a service VPN, with their positions and what they are in it.
+    fn peers(&self, service_vpn: u16) -> impl Iterator<Item = (usize, &RemoteSpec, &RemoteVpn)> {
+        let remotes = self.remotes.iter().enumerate();
+        remotes.filter_map(move |(position, remote)| {
+            let vpn = remote.vpns.iter().find(|vpn| vpn.service_vpn == service_vpn)?;
+            Some((position, remote, vpn))
+        })
+    }
 }
 
 /// An edge at the other end of tunnels.
@@ -191,6 +240,9 @@ pub enum EdgeError {
     /// Links, addresses, routes or rules.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A GRE device.
+    #[error(transparent)]
+    Encap(#[from] EncapError),
     /// nftables.
     #[error("open nftables of the edge of site {site_id}")]
     Nft {
@@ -506,44 +558,72 @@ impl State {
     }
 }
 
-async fn add_devices(host: &Host, tunnel: &TunnelSpec) -> Result<(), HostError> {
+async fn add_devices(host: &Host, tunnel: &TunnelSpec) -> Result<(), EdgeError> {
     for device in &tunnel.devices {
-        let spec = VxlanSpec {
-            interface: device.interface.clone(),
-            vni: u32::from(device.service_vpn),
-            port: tunnel.port,
-            local: tunnel.local,
-            mac: device.mac,
-            addresses: device.addresses.clone(),
-            mtu: tunnel.mtu,
-        };
-        host.add_vxlan(&spec).await?;
-        for remote in &tunnel.remotes {
-            for vpn in remote
-                .vpns
-                .iter()
-                .filter(|vpn| vpn.service_vpn == device.service_vpn)
-            {
-                let peer = VxlanPeer {
-                    underlay: remote.underlay,
-                    mac: vpn.mac,
-                    addresses: vpn.addresses.clone(),
-                };
-                host.add_vxlan_peer(&device.interface, &peer).await?;
-            }
+        match tunnel.framing {
+            Framing::Vxlan { port } => add_vxlan(host, tunnel, device, port).await?,
+            Framing::Gre => add_gretaps(host, tunnel, device).await?,
         }
     }
     Ok(())
 }
 
+async fn add_vxlan(
+    host: &Host,
+    tunnel: &TunnelSpec,
+    device: &DeviceSpec,
+    port: u16,
+) -> Result<(), HostError> {
+    let spec = VxlanSpec {
+        interface: device.interface.clone(),
+        vni: u32::from(device.service_vpn),
+        port,
+        local: tunnel.local,
+        mac: device.mac,
+        addresses: device.addresses.clone(),
+        mtu: tunnel.mtu,
+    };
+    host.add_vxlan(&spec).await?;
+    for (_, remote, vpn) in tunnel.peers(device.service_vpn) {
+        let peer = VxlanPeer {
+            underlay: remote.underlay,
+            mac: vpn.mac,
+            addresses: vpn.addresses.clone(),
+        };
+        host.add_vxlan_peer(&device.interface, &peer).await?;
+    }
+    Ok(())
+}
+
+async fn add_gretaps(host: &Host, tunnel: &TunnelSpec, device: &DeviceSpec) -> Result<(), EncapError> {
+    for (position, remote, vpn) in tunnel.peers(device.service_vpn) {
+        let spec = GretapSpec {
+            interface: tunnel.interface(device, position),
+            key: u32::from(device.service_vpn),
+            local: tunnel.local,
+            remote: remote.underlay,
+            mac: device.mac,
+            addresses: device.addresses.iter().map(IpNet::addr).collect(),
+            peer_mac: vpn.mac,
+            peer_addresses: vpn.addresses.clone(),
+            mtu: tunnel.mtu,
+        };
+        gre::add_gretap(host, &spec).await?;
+    }
+    Ok(())
+}
+
 fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError> {
-    let devices = || spec.tunnels.iter().flat_map(|tunnel| &tunnel.devices);
+    let devices = || {
+        let tunnels = spec.tunnels.iter();
+        tunnels.flat_map(|tunnel| tunnel.devices.iter().map(move |device| (tunnel, device)))
+    };
     let vpns = spec.vpns.iter().map(|vpn| VpnInterfaces {
         service_vpn: vpn.service_vpn,
         service: vpn.interfaces.clone(),
         tunnel: devices()
-            .filter(|device| device.service_vpn == vpn.service_vpn)
-            .map(|device| device.interface.clone())
+            .filter(|(_, device)| device.service_vpn == vpn.service_vpn)
+            .flat_map(|(tunnel, device)| tunnel.interfaces(device))
             .collect(),
     });
     let inspection = spec.inspection.as_ref().map(|inspection| {
@@ -559,7 +639,7 @@ fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError>
         },
         vpns: vpns.collect(),
         own: devices()
-            .flat_map(|device| &device.addresses)
+            .flat_map(|(_, device)| &device.addresses)
             .map(IpNet::addr)
             .collect(),
         transport: spec.tunnels.iter().map(|tunnel| tunnel.local).collect(),

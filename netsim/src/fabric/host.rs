@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
@@ -178,7 +178,7 @@ pub enum HostError {
         name: String,
     },
     /// An offload could not be switched off.
-    #[error("switch off receive offload of `{interface}` in netns `{host}`")]
+    #[error("switch off an offload of `{interface}` in netns `{host}`")]
     Offload {
         /// The interface.
         interface: String,
@@ -297,9 +297,7 @@ impl Host {
     /// # Errors
     /// [`HostError::NoInterface`].
     pub fn interface(&self, name: &str) -> Result<Interface, HostError> {
-        self.interfaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.table()
             .get(name)
             .copied()
             .ok_or_else(|| HostError::NoInterface {
@@ -357,9 +355,7 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub async fn add_vxlan(&self, spec: &VxlanSpec) -> Result<(), HostError> {
-        let index = self.register(&spec.interface, spec.mac)?;
         let message = LinkMessageBuilder::<LinkVxlan>::new(&spec.interface)
-            .index(index)
             .address(spec.mac.0.to_vec())
             .mtu(spec.mtu)
             .id(spec.vni)
@@ -369,19 +365,53 @@ impl Host {
             IpAddr::V4(local) => message.local(local),
             IpAddr::V6(local) => message.local6(local),
         };
-        let message = self.quiet(message).up().build();
-        let added = self.netlink.link().add(message).execute().await;
-        added.map_err(|source| self.refused("add VXLAN device", &spec.interface, source))?;
-        let offload = self.netns.run(|| offload::disable_gro(&spec.interface))?;
-        offload.map_err(|source| HostError::Offload {
-            interface: spec.interface.clone(),
-            host: self.name().to_owned(),
-            source,
-        })?;
+        let name = &spec.interface;
+        let index = self
+            .add_device("add VXLAN device", name, spec.mac, message.up())
+            .await?;
+        self.switch_off(name, offload::disable_gro)?;
         for address in &spec.addresses {
             self.add_address(index, *address).await?;
         }
         self.await_addresses(&spec.addresses).await
+    }
+
+    /// Adds a device and returns its index.
+    ///
+    /// # Errors
+    /// [`HostError`]; the host then has no interface of that name.
+    pub(crate) async fn add_device<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        mac: Mac,
+        device: LinkMessageBuilder<T>,
+    ) -> Result<u32, HostError> {
+        let index = self.register(name, mac)?;
+        let message = self.quiet(device).index(index).build();
+        let added = self.netlink.link().add(message).execute().await;
+        added.map_err(|source| {
+            self.table().remove(name);
+            self.refused(operation, &name, source)
+        })?;
+        Ok(index)
+    }
+
+    /// Switches an offload of an interface off.
+    ///
+    /// # Errors
+    /// [`HostError::Offload`].
+    pub(crate) fn switch_off(
+        &self,
+        interface: &str,
+        offload: fn(&str) -> std::io::Result<()>,
+    ) -> Result<(), HostError> {
+        let switched = self.netns.run(|| offload(interface))?;
+        switched.map_err(|source| HostError::Offload {
+            interface: interface.to_owned(),
+            host: self.name().to_owned(),
+            source,
+        })
     }
 
     /// Tells a VXLAN device of a peer: a forwarding entry and a neighbour, both permanent.
@@ -520,11 +550,15 @@ impl Host {
                 name: name.to_owned(),
             });
         }
-        let mut interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = u32::try_from(interfaces.len()).expect("a host has far fewer than 2^32 interfaces");
-        let index = FIRST_INDEX + taken;
+        let mut interfaces = self.table();
+        let last = interfaces.values().map(|interface| interface.index).max();
+        let index = last.map_or(FIRST_INDEX, |last| last + 1);
         interfaces.insert(name.to_owned(), Interface { index, mac });
         Ok(index)
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<String, Interface>> {
+        self.interfaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where IPv6 is spoken: without resolution of addresses, which are all known, and without multicast, which
@@ -536,7 +570,7 @@ impl Host {
         }
     }
 
-    async fn set_up(&self, index: u32, name: &str) -> Result<(), HostError> {
+    pub(crate) async fn set_up(&self, index: u32, name: &str) -> Result<(), HostError> {
         let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).up();
         // Loopback has no neighbours to be quiet about.
         let message = if index == 1 { message } else { self.quiet(message) };
@@ -545,7 +579,7 @@ impl Host {
         set.map_err(|source| self.refused("bring up interface", &name, source))
     }
 
-    async fn add_address(&self, index: u32, address: IpNet) -> Result<(), HostError> {
+    pub(crate) async fn add_address(&self, index: u32, address: IpNet) -> Result<(), HostError> {
         let request = self
             .netlink
             .address()

@@ -14,8 +14,8 @@ pub mod routing;
 pub mod steering;
 
 pub use edge::{
-    DeviceSpec, Edge, EdgeSpec, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute, TunnelSpec,
-    VpnSpec,
+    DeviceSpec, Edge, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute,
+    TunnelSpec, VpnSpec,
 };
 pub use host::routes::{NextHop, TABLE_MAIN};
 pub use host::{Families, Forwarding, Host, HostError, Interface, LinkEnd, Mac};

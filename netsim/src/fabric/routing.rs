@@ -97,7 +97,10 @@ fn destinations_in(spec: &EdgeSpec, service_vpn: u16) -> Result<Destinations, No
                     tunnel,
                     remote,
                     hops: prefix.hops,
-                    hop: NextHop::new(&device.interface, Some(gateway(vpn, prefix.prefix)?)),
+                    hop: NextHop::new(
+                        &of_tunnel.interface(device, remote),
+                        Some(gateway(vpn, prefix.prefix)?),
+                    ),
                 });
             }
         }

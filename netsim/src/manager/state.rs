@@ -5,7 +5,7 @@
 
 mod sequences;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,10 @@ pub struct TunnelState {
     pub remote_site_id: u32,
     /// The color of both TLOCs.
     pub color: String,
+    /// How it carries packets: `vxlan`, `gre`, `ipsec`, `wireguard (kernel)` or `wireguard (userspace)`.
+    pub encapsulation: String,
+    /// The addresses of the uplinks, local and remote.
+    pub underlay: (IpAddr, IpAddr),
     /// `up`, `down` or `pending`.
     pub state: String,
     /// For how long it has been that.
@@ -158,6 +162,8 @@ fn tunnel(report: &TunnelReport) -> TunnelState {
     TunnelState {
         remote_site_id: report.remote_site_id,
         color: report.color.clone(),
+        encapsulation: report.carried.to_string(),
+        underlay: report.underlay,
         state: word(report.state).to_owned(),
         state_for_ms: u64::try_from(report.state_for.as_millis()).unwrap_or(u64::MAX),
         transitions: report.transitions,

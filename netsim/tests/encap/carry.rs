@@ -246,7 +246,7 @@ pub async fn ipv6_inside(case: Case) {
     for edge in 0..2 {
         if case.encapsulation == Encapsulation::Gre {
             let mut spec = lab.gretap_spec(edge, 1 - edge, 1400);
-            (spec.address, spec.peer_address) = (inner(edge), inner(1 - edge));
+            (spec.addresses, spec.peer_addresses) = (vec![inner(edge)], vec![inner(1 - edge)]);
             add_gretap(&lab.edges[edge], &spec).await.unwrap();
         } else {
             let mut spec = lab.wireguard_spec(edge);

@@ -10,7 +10,7 @@ use netsim::encap::ipsec::{self, IpsecPeer};
 use netsim::encap::keys::{PrivateKey, RunSecret};
 use netsim::encap::wireguard::{Wireguard, WireguardPeer, WireguardSpec, establish_by};
 use netsim::encap::{EncapError, Encapsulation, Means, Underlay, ip_overhead};
-use netsim::fabric::{Forwarding, Host, LinkEnd, Mac};
+use netsim::fabric::{Families, Forwarding, Host, LinkEnd, Mac};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkVxlan, RouteMessageBuilder};
 
 use super::Case;
@@ -55,13 +55,7 @@ pub fn key(edge: usize) -> PrivateKey {
 
 impl Lab {
     pub async fn build(edges: usize, underlay: Underlay) -> Self {
-        let transport = Host::create("transport", Forwarding::On).await.unwrap();
-        if underlay == Underlay::V6 {
-            transport
-                .netns()
-                .sysctl("net/ipv6/conf/all/forwarding", "1")
-                .unwrap();
-        }
+        let transport = host("transport").await;
         let mut lab = Self {
             edges: Vec::new(),
             underlay,
@@ -114,9 +108,7 @@ impl Lab {
     }
 
     async fn attach(&mut self, edge: usize, edges: usize) {
-        let host = Host::create(&format!("edge{edge}"), Forwarding::On)
-            .await
-            .unwrap();
+        let host = host(&format!("edge{edge}")).await;
         let near = LinkEnd {
             interface: "wan0".into(),
             mac: mac(3, edge),
@@ -128,12 +120,6 @@ impl Lab {
             addresses: vec![],
         };
         host.link(&near, &self.transport, &far, PATH_MTU).await.unwrap();
-        let ends = [(&host, "wan0"), (&self.transport, far.interface.as_str())];
-        if self.underlay == Underlay::V6 {
-            for (host, interface) in ends {
-                allow_ipv6(host, interface);
-            }
-        }
         let own = self.uplink(edge);
         let (netlink, index) = (
             host.netns().netlink().unwrap(),
@@ -233,7 +219,9 @@ impl Lab {
             .mtu(mtu)
             .id(VNI)
             .port(VXLAN_PORT)
-            .learning(false);
+            .learning(false)
+            .arp(false)
+            .multicast(false);
         let device = match outer(self, edge) {
             IpAddr::V4(local) => device.local(local),
             IpAddr::V6(local) => device.local6(local),
@@ -266,19 +254,19 @@ impl Lab {
             local: self.uplink(edge),
             remote: self.uplink(other),
             mac: mac(5, edge),
-            address: overlay(edge).into(),
+            addresses: vec![overlay(edge).into()],
             peer_mac: mac(5, other),
-            peer_address: overlay(other).into(),
+            peer_addresses: vec![overlay(other).into()],
             mtu,
         }
     }
 }
 
-fn allow_ipv6(host: &Host, interface: &str) {
-    for (key, value) in [("accept_dad", "0"), ("addr_gen_mode", "1"), ("disable_ipv6", "0")] {
-        let key = format!("net/ipv6/conf/{interface}/{key}");
-        host.netns().sysctl(&key, value).unwrap();
-    }
+/// A router of both families.
+async fn host(name: &str) -> Host {
+    Host::create_speaking(name, Forwarding::On, Families::Both)
+        .await
+        .unwrap()
 }
 
 async fn add_address(netlink: &Handle, index: u32, address: IpAddr) {

@@ -113,6 +113,7 @@ impl Telemetry for MemoryEdges {
         let tunnel = |transport, color: &str| TunnelReport {
             remote_site_id: remote,
             color: color.to_owned(),
+            carried: netsim::encap::Choice::VXLAN,
             underlay: (
                 address(site_id, transport).into(),
                 address(remote, transport).into(),

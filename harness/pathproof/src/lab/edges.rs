@@ -12,6 +12,8 @@ use netsim::fabric::{Edge, Families};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use serde_json::json;
 
+use super::carriage::Outside;
+use super::network::Network;
 use super::sabotage::Sabotage;
 use crate::record::events::EventLog;
 
@@ -24,6 +26,8 @@ const AFTER_STEERING: i32 = -140;
 #[derive(Debug)]
 pub struct LabEdges {
     edges: Vec<Arc<Edge>>,
+    /// Of each edge, what its tunnels look like on the underlay.
+    outside: Vec<Vec<Outside>>,
     prober: Arc<Prober>,
     log: Arc<EventLog>,
     /// The one site whose edge heeds the Manager; `None`: all do.
@@ -31,16 +35,17 @@ pub struct LabEdges {
 }
 
 impl LabEdges {
-    /// These edges, sabotaged or not.
+    /// The edges of a network, sabotaged or not.
     ///
     /// # Errors
     /// When the nftables table of a leak is refused.
     pub fn new(
-        edges: Vec<Arc<Edge>>,
+        network: &Network,
         prober: Arc<Prober>,
         log: Arc<EventLog>,
         sabotage: Option<Sabotage>,
     ) -> Result<Self, NftError> {
+        let edges = network.edges.clone();
         if let Some(Sabotage::Leak(one_in)) = sabotage {
             for edge in &edges {
                 let families: &[Family] = match edge.host().families() {
@@ -59,6 +64,7 @@ impl LabEdges {
             .flatten();
         Ok(Self {
             edges,
+            outside: network.outside.clone(),
             prober,
             log,
             heeding_site,
@@ -68,6 +74,11 @@ impl LabEdges {
     /// The edges, in the order of the plan.
     pub(super) fn edges(&self) -> &[Arc<Edge>] {
         &self.edges
+    }
+
+    /// Of each edge, what its tunnels look like on the underlay.
+    pub(super) fn outside(&self) -> &[Vec<Outside>] {
+        &self.outside
     }
 
     /// Their sessions.

@@ -3,6 +3,7 @@
 //! Owns the order in which things come up, and everything that is up. Nothing needs taking down one by one: the
 //! lab lives in the private namespaces of its process and ends with it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netsim::bfd::{Prober, ProberError, State, Timing};
+use netsim::encap::EncapError;
+use netsim::fabric::edge::EdgeError;
 use netsim::fabric::{Edge, Host, HostError};
 use netsim::impair::Backend;
 use netsim::manager::{Device, Manager, SecretString};
@@ -19,6 +22,7 @@ use scenario::plan::{EdgePlan, Plan};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::carriage::{Carriage, CarriageError};
 use super::clusters::{self, Cluster, twin};
 use super::edges::LabEdges;
 use super::faults::{FaultError, Faults};
@@ -85,9 +89,12 @@ pub enum LabError {
     /// The management network could not be set up.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The tunnels of a transport cannot carry packets as it asks.
+    #[error(transparent)]
+    Carriage(#[from] CarriageError),
     /// The fabric could not be built.
     #[error("build the fabric")]
-    Fabric(#[source] netsim::fabric::edge::EdgeError),
+    Fabric(#[source] EdgeError),
     /// The tunnels could not be probed.
     #[error("probe the tunnels")]
     Prober(#[from] ProberError),
@@ -140,6 +147,18 @@ pub enum LabError {
     Operator(#[from] OperatorError),
 }
 
+impl LabError {
+    /// Whether this machine lacks what the topology asks for, and nothing else went wrong.
+    #[must_use]
+    pub fn is_lacking(&self) -> bool {
+        match self {
+            Self::Carriage(error) => error.is_lacking(),
+            Self::Fabric(EdgeError::Encap(error)) => matches!(error, EncapError::Unsupported { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// A lab that is up.
 pub struct Lab {
     /// WAN edges, in the order of the plan.
@@ -154,6 +173,8 @@ pub struct Lab {
     pub prober: Arc<Prober>,
     /// Where the Manager listens and how to log in there.
     pub access: ManagerAccess,
+    /// How the tunnels over each transport carry packets, in words.
+    pub encapsulations: BTreeMap<String, String>,
     /// Held: each ends what it runs when it is dropped.
     _held: (Manager, Network, Host),
 }
@@ -189,7 +210,10 @@ impl Lab {
         }
         // Inside, the APIs listen on the management network: the loopback interface of the private namespace.
         let management = Host::adopt(Netns::current()?).await?;
-        let network = Network::build(plan, options.sabotage)
+        let carriage = Carriage::of(plan).await?;
+        let encapsulations = carriage.words();
+        log.note("lab", "encapsulations", json!(encapsulations));
+        let network = Network::build(plan, &carriage, options.sabotage)
             .await
             .map_err(LabError::Fabric)?;
         let mut faults = Faults::new(plan, &network.transports, &network.edges, options);
@@ -199,13 +223,8 @@ impl Lab {
         let prober = Arc::new(start_prober(plan, &network, log)?);
         let clusters = clusters::start(plan, listeners.apis, &network).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
-        let edges = LabEdges::new(
-            network.edges.clone(),
-            Arc::clone(&prober),
-            Arc::clone(log),
-            options.sabotage,
-        )
-        .map_err(LabError::Sabotage)?;
+        let edges = LabEdges::new(&network, Arc::clone(&prober), Arc::clone(log), options.sabotage)
+            .map_err(LabError::Sabotage)?;
         let manager = start_manager(plan, listeners.manager, &password, edges).await?;
         let access = ManagerAccess {
             url: format!("https://{}", manager.address()),
@@ -235,6 +254,7 @@ impl Lab {
             operator,
             prober,
             access,
+            encapsulations,
             _held: (manager, network, management),
         })
     }

@@ -1,6 +1,5 @@
 //! What a plan can ask for that the fabric does not carry.
 
-use scenario::model::Encap;
 use scenario::plan::Plan;
 
 /// A topology that the embedded lab does not carry; `pathproof plan` plans it all the same.
@@ -17,20 +16,11 @@ pub struct NotCarried {
 /// # Errors
 /// [`NotCarried`], naming the first such thing.
 pub fn check(plan: &Plan) -> Result<(), NotCarried> {
-    let transports = &plan.transports;
-    let is_vxlan = |encap| matches!(encap, Encap::Vxlan | Encap::Auto);
-    let asked = [
-        (
-            plan.nodes.iter().any(|node| node.pod_cidr.v4.is_none()),
-            "pods with IPv4 addresses",
-            "IPv6 pods alone",
-        ),
-        (
-            transports.iter().any(|spec| !is_vxlan(spec.encap)),
-            "VXLAN tunnels",
-            "another encapsulation",
-        ),
-    ];
+    let asked = [(
+        plan.nodes.iter().any(|node| node.pod_cidr.v4.is_none()),
+        "pods with IPv4 addresses",
+        "IPv6 pods alone",
+    )];
     match asked.into_iter().find(|(is_asked, ..)| *is_asked) {
         None => Ok(()),
         Some((_, carried, found)) => Err(NotCarried {
@@ -62,13 +52,15 @@ mod tests {
 
     #[test]
     fn topologies_beyond_the_fabric_are_refused() {
-        let cases: [(&str, Option<&str>); 7] = [
+        let cases: [(&str, Option<&str>); 9] = [
             ("two-sites.yaml", None),
             ("two-sites-impaired.yaml", None),
             ("two-tenants.yaml", None),
             ("dual-stack.yaml", None),
             ("ipv6-underlay.yaml", Some("pods with IPv4")),
             ("partial-mesh.yaml", None),
+            ("two-sites-encrypted.yaml", None),
+            ("two-sites-gre.yaml", None),
             ("hub-and-spoke.yaml", None),
         ];
         for (file, expected) in cases {

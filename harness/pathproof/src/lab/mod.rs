@@ -1,10 +1,11 @@
 //! The embedded lab: namespaces, fabric, Kubernetes API and Manager of one run.
 //!
-//! [`network`] builds the wires of a plan; [`clusters`] are its Kubernetes clusters, [`pods`] runs their pods as
-//! namespaces; [`edges`] is
-//! what the Manager programs; [`faults`] breaks the WAN as a scenario asks; [`operator`] runs
-//! the implementation under test; [`embedded`] puts them together; [`limits`] refuses what it cannot carry.
+//! [`network`] builds the wires of a plan; [`carriage`] has the encapsulations of its transports; [`clusters`] are its
+//! Kubernetes clusters, [`pods`] runs their pods as namespaces; [`edges`] is what the Manager programs; [`faults`]
+//! breaks the WAN as a scenario asks; [`operator`] runs the implementation under test; [`embedded`] puts them together;
+//! [`limits`] refuses what it cannot carry.
 
+pub mod carriage;
 pub mod clusters;
 pub mod edges;
 pub mod embedded;

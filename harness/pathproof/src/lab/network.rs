@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netsim::encap::wireguard::Wireguard;
 use netsim::fabric::edge::EdgeError;
 use netsim::fabric::{
     DeviceSpec, Edge, EdgeSpec, Families, Forwarding, Host, HostError, InspectionSpec, LinkEnd, Mac, NextHop,
@@ -16,6 +17,7 @@ use netsim::sla::Polling;
 use scenario::model::{DualNet, IpVersion};
 use scenario::plan::{EdgePlan, NodePlan, Plan, RemotePlan, TlocPlan};
 
+use super::carriage::{Carriage, Outside};
 use super::sabotage::Sabotage;
 
 /// Kinds of interfaces, the second octet of their link-layer addresses.
@@ -83,6 +85,10 @@ pub struct Network {
     pub nodes: Vec<Arc<Host>>,
     /// Inspection services of sites that have one. They forward nothing: what they get ends there.
     pub inspections: Vec<Host>,
+    /// Of each edge, what its tunnels look like on the underlay.
+    pub outside: Vec<Vec<Outside>>,
+    /// Held for the threads that do their work.
+    _wireguards: Vec<Wireguard>,
 }
 
 impl Network {
@@ -90,7 +96,11 @@ impl Network {
     ///
     /// # Errors
     /// [`EdgeError`], whatever failed.
-    pub async fn build(plan: &Plan, sabotage: Option<Sabotage>) -> Result<Self, EdgeError> {
+    pub async fn build(
+        plan: &Plan,
+        carriage: &Carriage<'_>,
+        sabotage: Option<Sabotage>,
+    ) -> Result<Self, EdgeError> {
         let transports = try_join_all(plan.transports.iter().map(|transport| async move {
             let name = format!("transport-{}", transport.name);
             let families = families(transport.underlay == IpVersion::V6);
@@ -111,8 +121,14 @@ impl Network {
         let inspections =
             try_join_all((0..edges.len()).map(|edge| attach_inspection(plan, edge, &edges[edge])));
         let inspections = inspections.await?.into_iter().flatten().collect();
+        let beneath = plan.edges.iter().zip(&edges).enumerate();
+        let beneath = beneath.flat_map(|(position, (edge, host))| {
+            let tlocs = edge.tlocs.iter();
+            tlocs.map(move |tloc| carriage.establish(position, tloc, host))
+        });
+        let wireguards = try_join_all(beneath).await?.into_iter().flatten().collect();
         let edges = edges.into_iter().enumerate().map(|(position, host)| async move {
-            Edge::create(host, edge_spec(plan, position, sabotage))
+            Edge::create(host, edge_spec(plan, carriage, position, sabotage))
                 .await
                 .map(Arc::new)
         });
@@ -123,8 +139,17 @@ impl Network {
             edges,
             nodes,
             inspections,
+            outside: outside(plan, carriage),
+            _wireguards: wireguards,
         })
     }
+}
+
+fn outside(plan: &Plan, carriage: &Carriage<'_>) -> Vec<Vec<Outside>> {
+    let edges = plan.edges.iter();
+    edges
+        .map(|edge| edge.tlocs.iter().map(|tloc| carriage.outside(tloc)).collect())
+        .collect()
 }
 
 fn families(has_ipv6: bool) -> Families {
@@ -290,12 +315,12 @@ pub fn nth_address(net: IpNet, offset: u32) -> IpAddr {
     }
 }
 
-fn edge_spec(plan: &Plan, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
+fn edge_spec(plan: &Plan, carriage: &Carriage<'_>, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
     let edge = &plan.edges[position];
     let mut tunnels: Vec<TunnelSpec> = edge
         .tlocs
         .iter()
-        .map(|tloc| tunnel_spec(plan, position, tloc))
+        .map(|tloc| tunnel_spec(plan, carriage, position, tloc))
         .collect();
     let is_default = |tloc: &&TlocPlan| plan.default_transports.contains(&tloc.transport);
     if sabotage == Some(Sabotage::SwapTunnels)
@@ -349,7 +374,7 @@ fn vpn_spec(plan: &Plan, edge: usize, service_vpn: u16) -> VpnSpec {
     }
 }
 
-fn tunnel_spec(plan: &Plan, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
+fn tunnel_spec(plan: &Plan, carriage: &Carriage<'_>, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
     let transport = &plan.transports[tloc.transport];
     let devices = tloc.tunnels.iter().map(|device| DeviceSpec {
         service_vpn: device.service_vpn,
@@ -360,18 +385,23 @@ fn tunnel_spec(plan: &Plan, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
     let remotes = tloc
         .remotes
         .iter()
-        .map(|remote| remote_spec(plan, edge, tloc.transport, remote));
+        .map(|remote| remote_spec(plan, carriage, (edge, tloc.transport), remote));
     TunnelSpec {
         color: transport.color.clone(),
-        local: tloc.uplink_address.addr(),
-        port: transport.vxlan_port,
+        framing: carriage.framing(tloc.transport),
+        local: carriage.address(edge, tloc.transport),
         mtu: transport.tunnel_mtu,
         devices: devices.collect(),
         remotes: remotes.collect(),
     }
 }
 
-fn remote_spec(plan: &Plan, edge: usize, transport: usize, remote: &RemotePlan) -> RemoteSpec {
+fn remote_spec(
+    plan: &Plan,
+    carriage: &Carriage<'_>,
+    (edge, transport): (usize, usize),
+    remote: &RemotePlan,
+) -> RemoteSpec {
     let other = &plan.edges[remote.edge];
     let tloc = plan.tloc(remote.edge, transport).expect("a tunnel has two ends");
     let vpns = plan.shared_vpns(edge, remote.edge).map(|service_vpn| {
@@ -397,7 +427,7 @@ fn remote_spec(plan: &Plan, edge: usize, transport: usize, remote: &RemotePlan) 
     RemoteSpec {
         site_id: other.site_id,
         system_ip: other.system_ip,
-        underlay: tloc.uplink_address.addr(),
+        underlay: carriage.address(remote.edge, transport),
         vpns: vpns.collect(),
     }
 }

@@ -50,17 +50,19 @@ impl LabEdges {
         let SessionView { id, session } = view;
         let tunnel = &edge.tunnels()[id.tunnel];
         let remote = &tunnel.remotes[id.remote];
+        let outside = &self.outside()[id.edge][id.tunnel];
         let mut traffic = PacketCount::default();
         for device in &tunnel.devices {
-            let counted = edge.packet_count(&device.interface).await;
+            let counted = edge.packet_count(&tunnel.interface(device, id.remote)).await;
             traffic = traffic.plus(counted.map_err(|error| failed(edge.site_id(), &error))?);
         }
         let health = edge.health((id.tunnel, id.remote)).await;
         Ok(TunnelReport {
             remote_site_id: remote.site_id,
             color: tunnel.color.clone(),
-            underlay: (tunnel.local, remote.underlay),
-            port: tunnel.port,
+            carried: outside.carried,
+            underlay: (outside.local, outside.remotes[id.remote]),
+            port: outside.port,
             mtu: tunnel.mtu,
             timing: session.timing(),
             state: session.state(),
@@ -90,7 +92,7 @@ pub(super) fn record(log: &EventLog, edges: &[Arc<Edge>], change: &TunnelChange)
     let detail = json!({
         "site": edge.site_id(),
         "color": tunnel.color,
-        "peer": tunnel.remotes[change.id.remote].underlay,
+        "peer": tunnel.remotes[change.id.remote].system_ip,
         "class": class,
         "problem": problem,
     });

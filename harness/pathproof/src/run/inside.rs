@@ -3,6 +3,7 @@
 //! Owns the stages of a run and their times. It ends with the record in the run folder, whatever happened; only
 //! an interrupt leaves none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +22,7 @@ use super::RunOptions;
 use super::observe::Observer;
 use crate::lab::operator::Operator;
 use crate::lab::sabotage::Sabotage;
-use crate::lab::{Lab, LabOptions, Listeners};
+use crate::lab::{Lab, LabError, LabOptions, Listeners};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
 use crate::record::events::EventLog;
@@ -58,6 +59,7 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
         let mut stages = Stages {
             times: Vec::new(),
             impairments: None,
+            encapsulations: BTreeMap::new(),
             progress: job.progress,
         };
         let mut info = job.info.clone();
@@ -67,11 +69,13 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
             outcome = judged(&job, listeners, &mut stages) => outcome,
         };
         info.stages = stages.times;
+        info.environment.encapsulations = stages.encapsulations;
         if let Some(backend) = stages.impairments {
             info.environment.impairments = backend.to_string();
         }
         let record = match outcome {
             Ok(judged) => judged.record(info, job.options.sabotage),
+            Err(error) if is_lacking(&error) => RunRecord::skipped(info, format!("{error:#}")),
             Err(error) => RunRecord::broken(info, format!("{error:#}")),
         };
         match save(&folder.join(RECORD), &record) {
@@ -91,6 +95,7 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
         let mut stages = Stages {
             times: Vec::new(),
             impairments: None,
+            encapsulations: BTreeMap::new(),
             progress: job.progress,
         };
         let mut interrupted = interrupted;
@@ -109,12 +114,21 @@ pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: imp
                 interrupted.await;
                 ExitCode::Pass.code()
             }
+            Err(error) if is_lacking(&error) => {
+                eprintln!("skipped: this machine cannot {error:#}");
+                ExitCode::NothingSelected.code()
+            }
             Err(error) => {
                 eprintln!("error: failed to {error:#}");
                 ExitCode::Lab.code()
             }
         }
     })
+}
+
+/// Whether this machine lacks what a scenario needs.
+fn is_lacking(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LabError>().is_some_and(LabError::is_lacking)
 }
 
 /// What a run came to.
@@ -211,8 +225,13 @@ async fn provision(
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
     let (up, sessions) = lab.sessions_up();
+    stages.encapsulations = lab.encapsulations.clone();
+    let unusual = lab.encapsulations.iter().filter(|(_, how)| *how != "vxlan");
+    let unusual: String = unusual
+        .map(|(transport, how)| format!(" ({transport} by {how})"))
+        .collect();
     let size = format!(
-        "lab up: {} edges, {} nodes, {} tunnels, {up} of {sessions} sessions up, operator {}",
+        "lab up: {} edges, {} nodes, {} tunnels{unusual}, {up} of {sessions} sessions up, operator {}",
         job.plan.edges.len(),
         job.plan.nodes.len(),
         job.plan.transports.len(),
@@ -230,6 +249,8 @@ struct Stages {
     times: Vec<StageTime>,
     /// Who impairs packets, once that is known.
     impairments: Option<Backend>,
+    /// How the tunnels of the lab carry packets, once it is up.
+    encapsulations: BTreeMap<String, String>,
     progress: Progress,
 }
 

@@ -71,7 +71,7 @@ impl Observer {
         folder: &RunFolder,
         ring: RingSize,
     ) -> Result<Self, ObserveError> {
-        let points = watch::points(plan);
+        let points = watch::points(plan, edges);
         let titles: Vec<String> = points.iter().map(|point| point.title(plan)).collect();
         let files = PcapngFiles::create(&folder.join("capture"), &titles).map_err(ObserveError::Files)?;
         let ports = plan

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use netsim::capture::Tap;
-use netsim::fabric::Edge;
+use netsim::fabric::{Edge, Framing, TunnelSpec};
 use scenario::assertion::PointKind;
-use scenario::plan::Plan;
+use scenario::plan::{Plan, TlocPlan};
 use verdict::evidence::CapturePoint;
 
 use crate::lab::network;
@@ -23,33 +23,28 @@ pub struct Point {
     pub service_vpn: Option<u16>,
     /// The edge's interface.
     pub interface: String,
+    /// The site at the other end, where the tunnels of a transport have an interface each.
+    remote: Option<String>,
     /// A neighbour there, for sentinels.
     neighbour: netsim::fabric::Mac,
 }
 
-/// All capture points of a plan, edge by edge.
+/// All capture points of a plan and its edges, edge by edge.
 #[must_use]
-pub fn points(plan: &Plan) -> Vec<Point> {
+pub fn points(plan: &Plan, edges: &[Arc<Edge>]) -> Vec<Point> {
     let mut points = Vec::new();
     for (edge, spec) in plan.edges.iter().enumerate() {
-        for tloc in &spec.tlocs {
+        for (tloc, tunnel) in spec.tlocs.iter().zip(edges[edge].tunnels()) {
             let transport = tloc.transport;
             let named = &plan.transports[transport];
-            let other = tloc.remotes.first().map_or(edge, |remote| remote.edge);
-            points.extend(tloc.tunnels.iter().map(|device| Point {
-                edge,
-                kind: PointKind::Tunnel,
-                name: named.name.clone(),
-                service_vpn: (plan.service_vpns.len() > 1).then_some(device.service_vpn),
-                interface: device.interface.clone(),
-                neighbour: network::tunnel_mac(plan, other, transport, device.service_vpn),
-            }));
+            points.extend(tunnel_points(plan, edge, tloc, tunnel));
             points.push(Point {
                 edge,
                 kind: PointKind::Underlay,
                 name: named.name.clone(),
                 service_vpn: None,
                 interface: tloc.uplink.clone(),
+                remote: None,
                 neighbour: network::router_mac(edge, transport),
             });
         }
@@ -65,6 +60,7 @@ pub fn points(plan: &Plan) -> Vec<Point> {
                 name: node.name.clone(),
                 service_vpn: None,
                 interface: node.edge_interface.clone(),
+                remote: None,
                 neighbour: network::node_mac(position),
             });
         }
@@ -74,17 +70,43 @@ pub fn points(plan: &Plan) -> Vec<Point> {
             name: spec.site.clone(),
             service_vpn: None,
             interface: inspection.interface.clone(),
+            remote: None,
             neighbour: network::inspection_mac(edge),
         }));
     }
     points
 }
 
+/// The points at the interfaces of a TLOC's tunnels, in every service VPN.
+fn tunnel_points(plan: &Plan, edge: usize, tloc: &TlocPlan, tunnel: &TunnelSpec) -> Vec<Point> {
+    let mut points = Vec::new();
+    for device in &tunnel.devices {
+        for interface in tunnel.interfaces(device) {
+            let mut remotes = tloc.remotes.iter().enumerate();
+            let leads_there = |position| tunnel.interface(device, position) == interface;
+            let other = remotes.find(|(position, _)| leads_there(*position));
+            let other = other.map_or(edge, |(_, remote)| remote.edge);
+            points.push(Point {
+                edge,
+                kind: PointKind::Tunnel,
+                name: plan.transports[tloc.transport].name.clone(),
+                service_vpn: (plan.service_vpns.len() > 1).then_some(device.service_vpn),
+                interface,
+                remote: (tunnel.framing == Framing::Gre).then(|| plan.edges[other].site.clone()),
+                neighbour: network::tunnel_mac(plan, other, tloc.transport, device.service_vpn),
+            });
+        }
+    }
+    points
+}
+
 impl Point {
-    /// Its name among all points, such as `near:tunnel/bizinternet`.
+    /// Its name among all points, such as `near:tunnel/bizinternet`; with GRE the site at the other end follows.
     #[must_use]
     pub fn title(&self, plan: &Plan) -> String {
-        verdict::point_name(&self.evidence(plan))
+        let end = self.remote.iter().map(|site| format!("/{site}"));
+        let name = verdict::point_name(&self.evidence(plan));
+        end.fold(name, |name, end| name + &end)
     }
 
     /// Its tap.

@@ -93,6 +93,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
         "from",
         "to",
         "color",
+        "encapsulation",
         "state",
         "for",
         "transitions",
@@ -105,7 +106,7 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
         "sent",
         "received",
     ];
-    let mut table = Table::new(&titles, 4);
+    let mut table = Table::new(&titles, 5);
     for site in sites {
         for tunnel in &site.tunnels {
             let remote = sites.iter().find(|other| other.site_id == tunnel.remote_site_id);
@@ -120,10 +121,11 @@ fn tunnels_table(sites: &[SiteState]) -> Table {
     table
 }
 
-fn measured(tunnel: &TunnelState) -> [String; 12] {
+fn measured(tunnel: &TunnelState) -> [String; 13] {
     let millis = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     [
         tunnel.color.clone(),
+        tunnel.encapsulation.clone(),
         tunnel.state.clone(),
         format!(
             "{:.1} s",
@@ -234,6 +236,8 @@ mod tests {
         let is_up = state == "up";
         TunnelState {
             remote_site_id: 200,
+            encapsulation: "vxlan".to_owned(),
+            underlay: ([100, 64, 0, 1].into(), [100, 64, 0, 3].into()),
             color: color.to_owned(),
             state: state.to_owned(),
             state_for_ms: 61_300,
@@ -326,9 +330,9 @@ sites
   100   edge-near  10.255.0.1  biz-internet default  reachable          1 of 2
 
 tunnels
-  from       to  color         state     for  transitions  loss %  latency ms    p50    p99  jitter ms  SLA met  sent  received
-  edge-near  -   biz-internet  up     61.3 s            0       2       0.031  0.030  0.200      0.004    voice  1234        56
-  edge-near  -   default       down   61.3 s            1     100           -      -      -          -        -  1234        56
+  from       to  color         encapsulation  state     for  transitions  loss %  latency ms    p50    p99  jitter ms  SLA met  sent  received
+  edge-near  -   biz-internet  vxlan          up     61.3 s            0       2       0.031  0.030  0.200      0.004    voice  1234        56
+  edge-near  -   default       vxlan          down   61.3 s            1     100           -      -      -          -        -  1234        56
 
 policies in force
   edge       VPN  policy     direction     sequence  matches                                                  action                                             packets  octets

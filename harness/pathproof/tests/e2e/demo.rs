@@ -1,12 +1,10 @@
 //! The demo passes where it should, and fails where it must.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 
 use serde_json::Value;
 
-use super::support::{NOBODY, Run, pathproof};
+use super::support::{self, Run};
 
 pub fn passes() {
     let finished = Run::demo(&[]).finish().expect(0);
@@ -50,34 +48,7 @@ pub fn needs_no_tools() {
 }
 
 pub fn passes_as_ordinary_user() {
-    // The build folder may be closed to others; a copy of the two programs is not.
-    let programs = tempfile::tempdir().unwrap();
-    fs::set_permissions(programs.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    for name in ["pathproof", "sdwan-operator"] {
-        fs::copy(pathproof().with_file_name(name), programs.path().join(name)).unwrap();
-    }
-    let scenarios = programs.path().join("scenarios");
-    for file in [
-        "core/demo.yaml",
-        "topologies/two-sites.yaml",
-        "manifests/business-and-best-effort.yaml",
-    ] {
-        let to = scenarios.join(file);
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(super::support::root().join("scenarios").join(file), to).unwrap();
-    }
-    let run = Run::demo(&[]);
-    let mut as_nobody = std::process::Command::new(programs.path().join("pathproof"));
-    as_nobody
-        .current_dir(programs.path())
-        .args(run.command.get_args())
-        .uid(NOBODY)
-        .gid(NOBODY);
-    let run = Run {
-        command: as_nobody,
-        ..run
-    };
-    let record = run.finish().expect(0).record();
+    let record = support::run_as_nobody("core/demo.yaml").expect(0).record();
     assert_eq!(record["run"]["environment"]["user"], "uid 65534");
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod demo;
+mod encap;
 mod faults;
 mod inspection;
 mod kill;
@@ -33,10 +34,17 @@ fn main() -> std::process::ExitCode {
 }
 
 fn trials() -> Vec<Trial> {
-    [verdicts(), impaired(), topologies(), endings(), conditional()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        verdicts(),
+        encapsulated(),
+        impaired(),
+        topologies(),
+        endings(),
+        conditional(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn verdicts() -> Vec<Trial> {
@@ -62,6 +70,19 @@ fn verdicts() -> Vec<Trial> {
         trial(
             "sabotage_that_does_not_bite_is_a_broken_lab",
             demo::sabotage_that_does_not_bite_is_an_error,
+        ),
+    ]
+}
+
+fn encapsulated() -> Vec<Trial> {
+    vec![
+        trial(
+            "an_encrypted_transport_hides_probes",
+            encap::encrypted_transport_hides_probes,
+        ),
+        trial(
+            "an_encapsulation_that_the_kernel_lacks_is_skipped",
+            encap::a_missing_encapsulation_is_skipped,
         ),
     ]
 }
@@ -148,15 +169,19 @@ fn endings() -> Vec<Trial> {
 /// Those that need something that not every machine has.
 fn conditional() -> Vec<Trial> {
     let mut trials = Vec::new();
-    if !support::is_root() {
-        eprintln!(
-            "skipped: demo_passes_as_an_ordinary_user: only root can become one; here every test runs as one"
-        );
+    let as_ordinary_user: [(&str, fn()); 2] = [
+        ("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user),
+        (
+            "an_encrypted_transport_hides_probes_of_an_ordinary_user",
+            encap::encrypted_transport_hides_probes_of_an_ordinary_user,
+        ),
+    ];
+    for (name, test) in as_ordinary_user {
+        if !support::is_root() {
+            eprintln!("skipped: {name}: only root can become one; here every test runs as one");
+        }
+        trials.push(trial(name, test).with_ignored_flag(!support::is_root()));
     }
-    trials.push(
-        trial("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user)
-            .with_ignored_flag(!support::is_root()),
-    );
     let without_kubectl = support::kubectl().is_none();
     if without_kubectl {
         eprintln!("skipped: kubectl_works_on_a_held_lab: there is no kubectl on the PATH");

@@ -1,6 +1,8 @@
 //! Running the program under test.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -80,6 +82,32 @@ impl Run {
             _out: self.out,
         }
     }
+}
+
+/// Runs a scenario of the repository as a user who owns nothing; only root can.
+pub fn run_as_nobody(scenario: &str) -> Finished {
+    // The build folder and the repository may be closed to others; copies are not.
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["pathproof", "sdwan-operator"] {
+        fs::copy(pathproof().with_file_name(name), home.path().join(name)).unwrap();
+    }
+    for folder in ["core", "extended", "topologies", "manifests"] {
+        let to = home.path().join("scenarios").join(folder);
+        fs::create_dir_all(&to).unwrap();
+        for file in folders(&root().join("scenarios").join(folder)) {
+            fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let run = Run::new(&["run", &format!("scenarios/{scenario}")]);
+    let mut command = Command::new(home.path().join("pathproof"));
+    command
+        .current_dir(home.path())
+        .args(run.command.get_args())
+        .stdin(Stdio::null())
+        .uid(NOBODY)
+        .gid(NOBODY);
+    Run { command, ..run }.finish()
 }
 
 pub struct Finished {

@@ -197,9 +197,10 @@ impl Encap {
         matches!(self, Self::Wireguard | Self::Ipsec | Self::Auto)
     }
 
-    /// What it adds to a packet at most, in bytes: the MTU of a tunnel is that of its transport less this.
+    /// The largest packet, in bytes, that a tunnel carries over a transport with that largest packet and without
+    /// fragments; 0 where there is no room.
     #[must_use]
-    pub const fn overhead(self, underlay: IpVersion) -> u32 {
+    pub const fn tunnel_mtu(self, mtu: u32, underlay: IpVersion) -> u32 {
         const ETHERNET: u32 = 14;
         const UDP: u32 = 8;
         const VXLAN: u32 = 8;
@@ -207,20 +208,31 @@ impl Encap {
         const GRE: u32 = 8;
         /// A data message's header and authentication tag.
         const WIREGUARD: u32 = 16 + 16;
-        /// SPI and sequence number, IV, at most 3 bytes of padding and its trailer, and the tag (RFC 4303, RFC 4106).
-        const ESP: u32 = 8 + 8 + 3 + 2 + 16;
+        /// SPI and sequence number, IV, and the tag (RFC 4303, RFC 4106).
+        const ESP: u32 = 8 + 8 + 16;
+        const ESP_TRAILER: u32 = 2;
+        const IPV4: u32 = 20;
         let ip = match underlay {
-            IpVersion::V4 => 20,
+            IpVersion::V4 => IPV4,
             IpVersion::V6 => 40,
         };
-        let vxlan = ip + UDP + VXLAN + ETHERNET;
-        match self {
-            Self::Vxlan => vxlan,
+        let vxlan = UDP + VXLAN + ETHERNET;
+        let taken = match self {
+            Self::Vxlan => ip + vxlan,
             Self::Gre => ip + GRE + ETHERNET,
-            Self::Ipsec => vxlan + ESP,
-            // `Auto` may turn out to be any of the others.
-            Self::Wireguard | Self::Auto => vxlan + ip + UDP + WIREGUARD,
-        }
+            // The trailer ends on a boundary of 4 bytes (RFC 4303 section 2.4): what is beyond the last is of no use.
+            Self::Ipsec => ip + ESP + ESP_TRAILER + vxlan + mtu.saturating_sub(ip + ESP) % 4,
+            // Its address inside is of IPv4, whatever the underlay. `Auto` may turn out to be this one, or ESP, which
+            // takes less.
+            Self::Wireguard | Self::Auto => ip + UDP + WIREGUARD + IPV4 + vxlan,
+        };
+        mtu.saturating_sub(taken)
+    }
+
+    /// Whether a machine may come to carry it by `WireGuard`.
+    #[must_use]
+    pub const fn may_be_wireguard(self) -> bool {
+        matches!(self, Self::Wireguard | Self::Auto)
     }
 }
 
@@ -352,17 +364,19 @@ mod tests {
 
     #[test]
     fn an_encapsulation_takes_what_the_headers_of_its_rfcs_take() {
-        let overheads = Encap::NAMES.map(|(name, encap)| {
-            let over = |underlay| encap.overhead(underlay);
+        let taken = Encap::NAMES.map(|(name, encap)| {
+            let over = |underlay| 1500 - encap.tunnel_mtu(1500, underlay);
             (name, over(IpVersion::V4), over(IpVersion::V6))
         });
         let expected = [
             ("vxlan", 50, 70),
             ("gre", 42, 62),
-            ("wireguard", 110, 150),
-            ("ipsec", 87, 107),
-            ("auto", 110, 150),
+            ("wireguard", 110, 130),
+            ("ipsec", 84, 104),
+            ("auto", 110, 130),
         ];
-        assert_eq!(overheads, expected);
+        assert_eq!(taken, expected);
+        let with_padding = |mtu| mtu - Encap::Ipsec.tunnel_mtu(mtu, IpVersion::V4);
+        assert_eq!([1501, 1502, 1503, 1504].map(with_padding), [85, 86, 87, 84]);
     }
 }

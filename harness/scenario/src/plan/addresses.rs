@@ -3,6 +3,7 @@
 //! | what | IPv4 | IPv6 |
 //! |---|---|---|
 //! | uplink of edge `e` on transport `t` | `100.(64+t).0.0/16`, the /31 number `e`: router even, edge odd (RFC 6598 space) | `fd70:6174:6870:(1000+t)::/64`, the /127 number `e` |
+//! | WireGuard device of edge `e` on transport `t`, where there may be one | `100.(96+t).0.0/16`, host `e+1` (RFC 6598 space) | |
 //! | tunnel device of edge `e` in network `k` | `198.18.0.0/15`, the /21 number `k`, host `e+1` (RFC 2544 space) | `fd70:6174:6870:(4000+k)::/64`, host `e+1` |
 //! | link of node `n` to its edge | `172.20.0.0/14`, the /30 number `n`: edge `.1`, node `.2` | `fd70:6174:6870:2000::/64`, the /126 number `n` |
 //! | link of edge `e` to its site's inspection service | `100.127.0.0/16`, the /30 number `e`: edge `.1`, service `.2` | `fd70:6174:6870:3000::/64`, the /126 number `e` |
@@ -59,6 +60,12 @@ pub(super) fn inspection(edge: usize, has_v6: bool) -> (DualNet, DualNet) {
         v6: has_v6.then(|| v6(link_v6 + u128::from(host), 126)),
     };
     (on_link(1), on_link(2))
+}
+
+/// The address of an edge inside the `WireGuard` of a transport.
+pub(super) fn wireguard(edge: usize, transport: usize) -> Ipv4Addr {
+    let first = Ipv4Addr::new(100, 96 + small(transport), 0, 1);
+    (u32::from(first) + number(edge)).into()
 }
 
 /// The networks of tunnel devices.

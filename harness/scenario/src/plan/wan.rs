@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use ipnet::IpNet;
 
 use super::addresses::{self, TunnelNetworks};
-use super::{EdgePlan, InspectionPlan, NodePlan, PlanError, PrefixPlan, RemotePlan, TlocPlan, TunnelPlan};
+use super::{
+    EdgePlan, InspectionPlan, NodePlan, PlanError, PrefixPlan, RemotePlan, TlocPlan, TunnelPlan,
+    WireguardPlan,
+};
 use crate::model::Topology;
 use crate::overlay::{Graph, Vertex, positions};
 
@@ -83,6 +86,13 @@ impl Wan<'_> {
             uplink: format!("wan{transport}"),
             uplink_address,
             router_address,
+            wireguard: self.topology.transports[transport]
+                .encap
+                .may_be_wireguard()
+                .then(|| WireguardPlan {
+                    interface: format!("wg{transport}"),
+                    address: addresses::wireguard(edge, transport),
+                }),
             tunnels: tunnels.collect(),
             remotes: remotes(site, transport, routes),
         }
@@ -90,7 +100,8 @@ impl Wan<'_> {
 }
 
 /// `tun3` for the first service VPN, `tun3v1` for the second: at most `tun21v65526`, which fits into the 15 bytes
-/// that the kernel leaves for a name (`IFNAMSIZ` less the final zero).
+/// that the kernel leaves for a name (`IFNAMSIZ` less the final zero). With GRE `r` and a position among remotes follow:
+/// 131,072 tunnel devices are all that there are addresses for, so both numbers together have 8 digits at most.
 fn tunnel_interface(transport: usize, service_vpn: usize) -> String {
     match service_vpn {
         0 => format!("tun{transport}"),

@@ -15,7 +15,10 @@ use crate::model::{DualNet, IpVersion};
 const RESERVED: [(IpNet, &str); 13] = [
     (v4([0, 0, 0, 0], 8), "\"this network\" (RFC 1122)"),
     (v4([10, 255, 0, 0], 16), "the system IPs of the lab's edges"),
-    (v4([100, 64, 0, 0], 10), "the uplinks of the lab's edges"),
+    (
+        v4([100, 64, 0, 0], 10),
+        "the uplinks and WireGuard of the lab's edges",
+    ),
     (v4([127, 0, 0, 0], 8), "loopback (RFC 1122)"),
     (v4([169, 254, 0, 0], 16), "link-local addresses (RFC 3927)"),
     (v4([172, 20, 0, 0], 14), "the links of the lab's nodes"),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write as _};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -15,12 +15,16 @@ use anyhow::{Context, ensure};
 
 use super::archive::Archive;
 use super::kernel::{Kernel, WANTED};
-use super::results::{BEGIN, END};
+use super::results::{BEGIN, END, SCENARIOS};
 use super::{Program, tool};
 
 /// What the machine is to do.
 pub(super) struct Plan<'a> {
     pub(super) programs: &'a [Program],
+    /// The harness and the operator, where scenarios are to be run.
+    pub(super) harness: &'a [Program],
+    /// Scenario files, relative to the root of the workspace.
+    pub(super) scenarios: &'a [String],
     pub(super) filter: Option<&'a str>,
     pub(super) test_threads: u32,
     /// Names, or parts of them, of tests that are left out.
@@ -53,7 +57,10 @@ pub(super) fn write_initramfs(path: &Path, kernel: &Kernel, plan: &Plan<'_>) -> 
         archive.file(path, &read(from)?)?;
     }
     let mut libraries = BTreeSet::new();
-    for program in plan.programs {
+    if !plan.scenarios.is_empty() {
+        add_folder(&mut archive, &crate::root(), "scenarios")?;
+    }
+    for program in plan.programs.iter().chain(plan.harness) {
         archive.file(&format!("tests/{}", program.name), &read(&program.path)?)?;
         libraries.extend(shared_libraries(&program.path)?);
     }
@@ -64,6 +71,21 @@ pub(super) fn write_initramfs(path: &Path, kernel: &Kernel, plan: &Plan<'_>) -> 
     archive
         .finish()
         .with_context(|| format!("write `{}`", path.display()))
+}
+
+/// Adds a folder of the workspace with all that is in it.
+fn add_folder(archive: &mut Archive<impl Write>, root: &Path, folder: &str) -> anyhow::Result<()> {
+    let entries = fs::read_dir(root.join(folder)).with_context(|| format!("read folder `{folder}`"))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("read folder `{folder}`"))?;
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            add_folder(archive, root, &path)?;
+        } else {
+            archive.file(&path, &read(&entry.path())?)?;
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -121,7 +143,31 @@ cat /tmp/talk
         )
         .expect("a String takes everything");
     }
-    script + "poweroff -f\n"
+    script + &scenario_runs(plan.scenarios) + "poweroff -f\n"
+}
+
+/// The part of the script that runs scenarios, each told as a test of a program.
+fn scenario_runs(scenarios: &[String]) -> String {
+    if scenarios.is_empty() {
+        return String::new();
+    }
+    let mut script = format!("echo {BEGIN} {SCENARIOS}\nfailed=0\ncd /\n");
+    for scenario in scenarios {
+        let file = quoted(scenario);
+        write!(
+            script,
+            "/tests/pathproof run {file} --out /tmp/runs < /dev/null > /tmp/result 2> /tmp/talk
+case $? in
+0) echo test {file} ... ok ;;
+5) echo test {file} ... ignored ;;
+*) echo test {file} ... FAILED; failed=1 ;;
+esac
+cat /tmp/talk /tmp/result
+"
+        )
+        .expect("a String takes everything");
+    }
+    script + &format!("echo {END} {SCENARIOS} $failed\n")
 }
 
 /// A word as a shell takes it.
@@ -222,6 +268,8 @@ mod tests {
         let programs = [program("one"), program("two")];
         let script = first_process(&Plan {
             programs: &programs,
+            harness: &[],
+            scenarios: &["scenarios/one.yaml".to_owned()],
             filter: Some("it's"),
             test_threads: 2,
             skipped: &["slow"],
@@ -235,6 +283,8 @@ mod tests {
             );
             assert!(script.contains(&format!("echo {END} {name} $?")));
         }
+        assert!(script.contains("/tests/pathproof run 'scenarios/one.yaml' --out"));
+        assert!(script.contains(&format!("echo {END} {SCENARIOS} $failed")));
         assert!(script.ends_with("poweroff -f\n"));
     }
 }

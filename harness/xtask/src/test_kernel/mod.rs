@@ -53,9 +53,12 @@ const TIMED: [&str; 6] = [
 struct Options {
     /// Only tests with this in their name.
     filter: Option<String>,
-    /// Only this test program; may be given more than once.
-    #[arg(long = "test", value_name = "NAME", default_values = ["fabric", "encap"])]
+    /// Only this test program; may be given more than once. Without a scenario `fabric` and `encap` unless given.
+    #[arg(long = "test", value_name = "NAME")]
     tests: Vec<String>,
+    /// Runs this scenario there, a file below `scenarios/`; may be given more than once.
+    #[arg(long = "scenario", value_name = "FILE")]
+    scenarios: Vec<String>,
     /// Installs QEMU and busybox and fetches the kernel by apt where they are not there.
     #[arg(long)]
     install: bool,
@@ -73,7 +76,10 @@ struct Options {
 /// Does what the words say.
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
     let program = "cargo xtask test-kernel".to_owned();
-    let options = Options::parse_from(std::iter::once(program).chain(words));
+    let mut options = Options::parse_from(std::iter::once(program).chain(words));
+    if options.tests.is_empty() && options.scenarios.is_empty() {
+        options.tests = ["fabric", "encap"].map(str::to_owned).into();
+    }
     match run(&options) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -91,11 +97,20 @@ fn run(options: &Options) -> anyhow::Result<u8> {
         return Ok(NOTHING);
     }
     let kernel = kernel::prepare(&home)?;
-    let programs = build(&options.tests)?;
+    let programs = match options.tests.as_slice() {
+        [] => Vec::new(),
+        tests => build(tests)?,
+    };
+    let harness = match options.scenarios.as_slice() {
+        [] => Vec::new(),
+        _ => build_harness()?,
+    };
     let scratch = tempfile::tempdir_in(&home).context("make a folder for the machine")?;
     let initramfs = scratch.path().join("initramfs");
     let plan = machine::Plan {
         programs: &programs,
+        harness: &harness,
+        scenarios: &options.scenarios,
         filter: options.filter.as_deref(),
         test_threads: options.test_threads,
         skipped: if options.timed { &[] } else { &TIMED },
@@ -111,10 +126,10 @@ fn run(options: &Options) -> anyhow::Result<u8> {
         |line| results.take(line),
     )?;
     print!("{}", results.table(&kernel.version));
-    for name in plan.skipped {
+    for name in plan.skipped.iter().filter(|_| !programs.is_empty()) {
         println!("  skipped {name} (it measures time, and the processor is emulated; --timed runs it)");
     }
-    if !ended || !results.is_complete(programs.len()) {
+    if !ended || !results.is_complete(programs.len() + usize::from(!options.scenarios.is_empty())) {
         bail!(
             "hear the end of every test program; the serial line is in `{}`",
             log.display()
@@ -163,6 +178,26 @@ fn missing(options: &Options, home: &Path) -> anyhow::Result<Option<String>> {
 struct Program {
     name: String,
     path: PathBuf,
+}
+
+/// Builds the harness and the operator with the profile that this one was built with.
+fn build_harness() -> anyhow::Result<Vec<Program>> {
+    const NAMES: [&str; 2] = ["pathproof", "sdwan-operator"];
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(super::root()).args(["build", "--bins"]);
+    build.args(NAMES.iter().flat_map(|name| ["--package", name]));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build.status().context("run cargo")?;
+    ensure!(status.success(), "build the harness");
+    let itself = std::env::current_exe().context("find the folder of this program")?;
+    let programs = NAMES.map(|name| Program {
+        name: name.to_owned(),
+        path: itself.with_file_name(name),
+    });
+    Ok(programs.into())
 }
 
 /// Builds test programs of netsim with the profile that this one was built with.

@@ -10,6 +10,9 @@ pub(super) const BEGIN: &str = "@@begin";
 /// The line behind it: this, its name and its exit code.
 pub(super) const END: &str = "@@end";
 
+/// What scenarios go by in the place of a program.
+pub(super) const SCENARIOS: &str = "scenarios";
+
 /// What became of the tests of one program.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Program {

@@ -14,7 +14,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::keys::{EspKey, RunSecret};
-use super::{EncapError, Encapsulation, abilities, link};
+use super::{EncapError, Encapsulation, abilities, failed};
 use crate::fabric::Host;
 use crate::netns::Netns;
 use xfrm::{Direction, Policy, State, XfrmSocket};
@@ -55,7 +55,7 @@ pub fn protect(host: &Host, port: u16, peers: &[IpsecPeer]) -> Result<(), EncapE
 }
 
 fn protect_netns(netns: &Netns, port: u16, peers: &[IpsecPeer]) -> Result<(), EncapError> {
-    let refused = |operation, object: &IpAddr, source| link::failed(netns, operation, object, source);
+    let refused = |operation, object: &IpAddr, source| failed(netns, operation, object, source);
     for IpsecPeer { local, remote, .. } in peers {
         if local.is_ipv4() != remote.is_ipv4() {
             let (local, remote) = (*local, *remote);

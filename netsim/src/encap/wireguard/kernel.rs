@@ -5,39 +5,39 @@
 use std::ffi::CString;
 use std::io;
 
+use ipnet::IpNet;
 use netlink_bindings::wireguard;
 use netlink_socket2::NetlinkSocket;
 use rtnetlink::LinkWireguard;
 
 use super::{KEEPALIVE_S, WireguardSpec};
-use crate::encap::link::{Link, errno, next_index};
-use crate::encap::{EncapError, Encapsulation};
-use crate::fabric::host::Interface;
-use crate::fabric::{Host, Mac};
+use crate::encap::{EncapError, Encapsulation, failed, is_unknown_kind};
+use crate::fabric::{Host, HostError, Mac, TABLE_MAIN};
 
 /// WireGuard devices have no link-layer address.
 const NO_MAC: Mac = Mac([0; 6]);
 
-pub(super) async fn establish(host: &Host, spec: &WireguardSpec) -> Result<Interface, EncapError> {
-    let link = Link::open(host)?;
-    let index = next_index();
-    let device = LinkWireguard::new(&spec.interface)
-        .index(index)
-        .mtu(spec.mtu)
-        .build();
-    let added = link.add("add WireGuard device", &spec.interface, device).await;
-    added.map_err(unsupported)?;
-    if spec.address.is_ipv6() {
-        link.allow_ipv6(&spec.interface)?;
-    }
+pub(super) async fn establish(host: &Host, spec: &WireguardSpec) -> Result<(), EncapError> {
+    let name = &spec.interface;
+    let index = add_device(host, name, spec.mtu).await?;
     let configured = host.netns().run(|| configure(spec))?;
-    configured.map_err(|source| link.failed("configure WireGuard device", &spec.interface, source))?;
-    link.add_address(index, spec.address).await?;
-    link.set_up(index, &spec.interface).await?;
+    configured.map_err(|source| failed(host.netns(), "configure WireGuard device", name, source))?;
+    host.add_address(index, IpNet::from(spec.address)).await?;
+    host.set_up(index, name).await?;
     for peer in &spec.peers {
-        link.add_route(index, peer.address).await?;
+        host.add_route(TABLE_MAIN, IpNet::from(peer.address), name, None)
+            .await?;
     }
-    Ok(Interface { index, mac: NO_MAC })
+    Ok(())
+}
+
+/// Adds the device, without key and peers.
+pub(in crate::encap) async fn add_device(host: &Host, name: &str, mtu: u32) -> Result<u32, EncapError> {
+    let device = LinkWireguard::new(name).mtu(mtu);
+    let added = host
+        .add_device("add WireGuard device", name, NO_MAC, device)
+        .await;
+    added.map_err(unsupported)
 }
 
 /// Gives a device of the calling thread's namespace its key and peers.
@@ -78,14 +78,12 @@ fn configure(spec: &WireguardSpec) -> io::Result<()> {
 }
 
 /// What a kernel without WireGuard says, in words.
-pub(in crate::encap) fn unsupported(error: EncapError) -> EncapError {
-    match &error {
-        EncapError::Netlink { source, .. } if errno(source) == Some(libc::EOPNOTSUPP) => {
-            EncapError::Unsupported {
-                encapsulation: Encapsulation::Wireguard,
-                reason: "the kernel has no WireGuard devices (needs CONFIG_WIREGUARD)".to_owned(),
-            }
-        }
-        _ => error,
+fn unsupported(error: HostError) -> EncapError {
+    if !is_unknown_kind(&error) {
+        return error.into();
+    }
+    EncapError::Unsupported {
+        encapsulation: Encapsulation::Wireguard,
+        reason: "the kernel has no WireGuard devices (needs CONFIG_WIREGUARD)".to_owned(),
     }
 }

@@ -19,9 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::keys::{PrivateKey, PublicKey};
 use super::{EncapError, Means};
 use crate::fabric::Host;
-use crate::fabric::host::Interface;
 
-pub(super) use kernel::unsupported;
+pub(super) use kernel::add_device;
 pub use userspace::TunnelCount;
 
 /// A keepalive goes to every peer this often, in seconds; with the first one the session begins, so that no packet
@@ -70,7 +69,6 @@ impl WireguardPeer {
 /// interface some milliseconds later.
 #[derive(Debug)]
 pub struct Wireguard {
-    interface: Interface,
     userspace: Option<userspace::Userspace>,
 }
 
@@ -104,17 +102,13 @@ pub async fn establish_by(means: Means, host: &Host, spec: &WireguardSpec) -> Re
         }
     }
     match means {
-        Means::Kernel => Ok(Wireguard {
-            interface: kernel::establish(host, spec).await?,
-            userspace: None,
-        }),
-        Means::Userspace => {
-            let (interface, userspace) = userspace::establish(host, spec).await?;
-            Ok(Wireguard {
-                interface,
-                userspace: Some(userspace),
-            })
+        Means::Kernel => {
+            kernel::establish(host, spec).await?;
+            Ok(Wireguard { userspace: None })
         }
+        Means::Userspace => Ok(Wireguard {
+            userspace: Some(userspace::establish(host, spec).await?),
+        }),
     }
 }
 
@@ -126,12 +120,6 @@ impl Wireguard {
             Some(_) => Means::Userspace,
             None => Means::Kernel,
         }
-    }
-
-    /// Its device.
-    #[must_use]
-    pub fn interface(&self) -> Interface {
-        self.interface
     }
 
     /// What the thread has done so far; `None` where the kernel does it.

@@ -12,22 +12,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use netlink_packet_route::link::{InfoData, InfoVeth};
+use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recvmmsg,
     sendmmsg, setsockopt, socket, sockopt,
 };
-use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::WireguardSpec;
 use super::device::{Device, DeviceCount, Output};
 use crate::capture::open_port;
-use crate::encap::EncapError;
-use crate::encap::link::{Link, failed, next_index};
-use crate::fabric::host::Interface;
-use crate::fabric::{Host, Mac};
+use crate::encap::{EncapError, failed};
+use crate::fabric::{Forwarding, Host, LinkEnd, Mac, TABLE_MAIN};
 use crate::netns::{Netns, offload};
 
 /// Packets in one system call.
@@ -42,6 +39,9 @@ const ETHERNET: usize = 14;
 const ROOM: usize = 128;
 /// The thread's end of the link.
 const FAR: &str = "far";
+/// What frames to the host begin with, up to the EtherType: the link-layer addresses of both ends, the host's first.
+/// Every link has the same, as nothing else is on it.
+const HEADER: [u8; 12] = [2, 0x57, 0, 0, 0, 1, 2, 0x58, 0, 0, 0, 1];
 
 /// What the thread of a device has done since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,16 +97,15 @@ impl Drop for Userspace {
     }
 }
 
-pub(super) async fn establish(
-    host: &Host,
-    spec: &WireguardSpec,
-) -> Result<(Interface, Userspace), EncapError> {
+pub(super) async fn establish(host: &Host, spec: &WireguardSpec) -> Result<Userspace, EncapError> {
     let netns = host.netns();
     let failed = |operation, source| failed(netns, operation, &spec.interface, source);
-    let hidden = Netns::create(&format!("{}/{}", host.name(), spec.interface))?;
-    let interface = add_link(host, &hidden, spec).await?;
+    let hidden = Host::create(&format!("{}/{}", host.name(), spec.interface), Forwarding::Off).await?;
+    add_link(host, &hidden, spec).await?;
+    let far = hidden.interface(FAR)?.index;
     let frames = hidden
-        .run(|| open_port(far_index(interface)).and_then(with_room))?
+        .netns()
+        .run(|| open_port(far).and_then(with_room))?
         .map_err(|source| failed("open packet socket behind", source))?;
     let local = SocketAddr::new(spec.underlay, spec.port);
     let underlay = netns
@@ -119,86 +118,51 @@ pub(super) async fn establish(
         device: Device::new(spec),
         to_underlay: Outbox::new(underlay),
         to_host: Outbox::new(frames),
-        header: ethernet_header(interface),
         inbox: Inbox::new(ETHERNET + ROOM + usize::try_from(spec.mtu).unwrap_or(usize::MAX).min(1 << 16)),
         shared: Arc::clone(&shared),
-        _hidden: hidden.clone(),
+        _hidden: hidden.netns().clone(),
     };
     let thread = std::thread::Builder::new()
         .name("wireguard".into())
         .spawn(move || work.run(&woken))
         .map_err(|source| failed("start the thread of", source))?;
-    let userspace = Userspace {
+    Ok(Userspace {
         shared,
         wake: Some(wake),
         thread: Some(thread),
+    })
+}
+
+/// Makes the veth link, with routes to the peers over it.
+async fn add_link(host: &Host, hidden: &Host, spec: &WireguardSpec) -> Result<(), EncapError> {
+    let name = &spec.interface;
+    let near = LinkEnd {
+        interface: name.clone(),
+        mac: mac(0),
+        addresses: vec![IpNet::from(spec.address)],
     };
-    let link = Link::open(host)?;
-    link.set_up(interface.index, &spec.interface).await?;
+    let far = LinkEnd {
+        interface: FAR.to_owned(),
+        mac: mac(6),
+        addresses: Vec::new(),
+    };
+    host.link(&near, hidden, &far, spec.mtu).await?;
+    host.switch_off(name, offload::disable_transmit_offload)?;
     // Until then the far end discards what the thread sends.
-    Link::of_netns(&hidden)?
-        .wait_for_carrier(far_index(interface), FAR)
-        .await?;
+    hidden.await_carrier(FAR).await?;
     for peer in &spec.peers {
-        link.add_neighbour(interface.index, peer.address, far_mac(interface))
+        host.add_neighbour(name, peer.address, far.mac).await?;
+        host.add_route(TABLE_MAIN, IpNet::from(peer.address), name, None)
             .await?;
-        link.add_route(interface.index, peer.address).await?;
     }
-    Ok((interface, userspace))
+    Ok(())
 }
 
-/// Makes the veth link; its far end is up, its near end has its address but is still down.
-async fn add_link(host: &Host, hidden: &Netns, spec: &WireguardSpec) -> Result<Interface, EncapError> {
-    let link = Link::open(host)?;
-    let index = next_index();
-    let interface = Interface {
-        index,
-        mac: Mac::local(0x57, index),
-    };
-    let far = LinkMessageBuilder::<LinkUnspec>::new()
-        .name(FAR)
-        .index(far_index(interface))
-        .address(far_mac(interface).0.to_vec())
-        .mtu(spec.mtu)
-        .setns_by_fd(hidden.as_raw_fd())
-        .build();
-    let near = LinkMessageBuilder::<LinkVeth>::new(&spec.interface, FAR)
-        .index(index)
-        .address(interface.mac.0.to_vec())
-        .mtu(spec.mtu)
-        .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
-        .build();
-    link.add("add WireGuard device in user space", &spec.interface, near)
-        .await?;
-    if spec.address.is_ipv6() {
-        link.allow_ipv6(&spec.interface)?;
-    }
-    let whole = host
-        .netns()
-        .run(|| offload::disable_transmit_offload(&spec.interface))?;
-    whole.map_err(|source| link.failed("switch off send offload of", &spec.interface, source))?;
-    link.add_address(index, spec.address).await?;
-    let beyond = Link::of_netns(hidden)?;
-    beyond.set_up(far_index(interface), FAR).await?;
-    Ok(interface)
-}
-
-/// Another index than the near end's: where both have the same, the kernel does not take the link for one whose
-/// carrier is urgent, and may drop what is sent for up to a second (net/core/link_watch.c).
-fn far_index(near: Interface) -> u32 {
-    near.index + 1
-}
-
-fn far_mac(near: Interface) -> Mac {
-    Mac::local(0x58, near.index)
-}
-
-/// What frames to the host begin with, up to the EtherType.
-fn ethernet_header(near: Interface) -> [u8; 12] {
-    let mut header = [0; 12];
-    header[..6].copy_from_slice(&near.mac.0);
-    header[6..].copy_from_slice(&far_mac(near).0);
-    header
+/// The link-layer address at an offset of [`HEADER`].
+fn mac(at: usize) -> Mac {
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&HEADER[at..at + 6]);
+    Mac(mac)
 }
 
 /// Opens the UDP socket in the calling thread's namespace. The uplink's address may still wait for its carrier.
@@ -230,7 +194,6 @@ struct Work {
     device: Device,
     to_underlay: Outbox,
     to_host: Outbox,
-    header: [u8; 12],
     inbox: Inbox,
     shared: Arc<Shared>,
     /// Ends with the thread, and the far end of the link with it.
@@ -241,7 +204,6 @@ struct Work {
 struct Outboxes<'a> {
     to_underlay: &'a mut Outbox,
     to_host: &'a mut Outbox,
-    header: &'a [u8; 12],
 }
 
 impl Output for Outboxes<'_> {
@@ -257,7 +219,7 @@ impl Output for Outboxes<'_> {
         let kind = u16::try_from(kind)
             .expect("EtherTypes have 16 bits")
             .to_be_bytes();
-        self.to_host.push(None, &[self.header, &kind, octets]);
+        self.to_host.push(None, &[&HEADER, &kind, octets]);
     }
 }
 
@@ -297,7 +259,6 @@ impl Work {
         let mut output = Outboxes {
             to_underlay: &mut self.to_underlay,
             to_host: &mut self.to_host,
-            header: &self.header,
         };
         let frames = self.inbox.receive(output.to_host.socket.as_fd());
         for (_, frame) in self.inbox.messages(frames) {
@@ -315,7 +276,6 @@ impl Work {
         let mut output = Outboxes {
             to_underlay: &mut self.to_underlay,
             to_host: &mut self.to_host,
-            header: &self.header,
         };
         let datagrams = self.inbox.receive(output.to_underlay.socket.as_fd());
         for (from, datagram) in self.inbox.messages(datagrams) {
@@ -331,7 +291,6 @@ impl Work {
         let mut output = Outboxes {
             to_underlay: &mut self.to_underlay,
             to_host: &mut self.to_host,
-            header: &self.header,
         };
         let result = work(&mut self.device, &mut output);
         output.flush();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::fabric::{DeviceSpec, Mac, RemotePrefix, RemoteSpec, SiteRoute, TunnelSpec, VpnSpec};
+use crate::fabric::{DeviceSpec, Framing, Mac, RemotePrefix, RemoteSpec, SiteRoute, TunnelSpec, VpnSpec};
 use crate::policy::{
     Action, AppRoute, AppRoutePolicy, AppRouteSequence, ColorGroup, ColorTier, DataPolicy, DefaultAction,
     EdgePolicy, LocalTlocs, Match, PathPreference, PolicyDirection, RemoteTloc, Sequence, SlaClass,
@@ -57,7 +57,7 @@ fn spec(default_colors: &[&str]) -> EdgeSpec {
     let tunnel = |(number, color): (u8, &&str)| TunnelSpec {
         color: (*color).to_owned(),
         local: IpAddr::from([100, 64, number, 9]),
-        port: 4789,
+        framing: Framing::Vxlan { port: 4789 },
         mtu: 1400,
         devices: vec![DeviceSpec {
             service_vpn: VPN,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Refusal, Shared, steering};
 use crate::bfd;
+use crate::encap::Encapsulation;
 use crate::manager::Device;
 use crate::manager::app::App;
 use crate::manager::state::{self, LabState};
@@ -178,9 +179,17 @@ fn ends(app: &App, device: &Device, tunnel: &TunnelReport) -> Value {
         "dst-ip": remote,
         "src-port": tunnel.port,
         "dst-port": tunnel.port,
-        "proto": "ipsec",
+        "proto": proto(tunnel.carried.encapsulation),
         "lastupdated": app.now_ms(),
     })
+}
+
+/// The product has these two: what is not GRE goes by its usual one.
+fn proto(encapsulation: Encapsulation) -> &'static str {
+    match encapsulation {
+        Encapsulation::Gre => "gre",
+        Encapsulation::Vxlan | Encapsulation::Wireguard | Encapsulation::Ipsec => "ipsec",
+    }
 }
 
 fn system_ip(app: &App, site_id: u32) -> Option<String> {

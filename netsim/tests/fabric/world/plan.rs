@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netsim::fabric::{
-    DeviceSpec, EdgeSpec, Families, InspectionSpec, Mac, NextHop, RemotePrefix, RemoteSpec, RemoteVpn,
-    SiteRoute, TunnelSpec, VpnSpec,
+    DeviceSpec, EdgeSpec, Families, Framing, InspectionSpec, Mac, NextHop, RemotePrefix, RemoteSpec,
+    RemoteVpn, SiteRoute, TunnelSpec, VpnSpec,
 };
 use netsim::sla::Polling;
 
@@ -233,7 +233,9 @@ impl Plan {
         TunnelSpec {
             color: self.colors[usize::from(transport)].into(),
             local: uplink(self, site, transport),
-            port: 4789 + u16::from(transport),
+            framing: Framing::Vxlan {
+                port: 4789 + u16::from(transport),
+            },
             mtu: self.tunnel_mtu,
             devices: devices.collect(),
             remotes: remotes.collect(),

@@ -61,17 +61,18 @@ fn mtu(notes: &mut Notes<'_>, entry: &Entry, topology: &Topology, transport: &Tr
         .iter()
         .any(|cluster| cluster.pod_cidr.v6.is_some());
     let pods = if has_v6 { IpVersion::V6 } else { IpVersion::V4 };
-    let overhead = transport.encap.overhead(transport.underlay);
-    let needed = pods.mtu_min() + overhead;
-    if transport.mtu < needed {
+    let carried = |mtu: u32| transport.encap.tunnel_mtu(mtu, transport.underlay);
+    if carried(transport.mtu) < pods.mtu_min() {
+        let needed = (pods.mtu_min()..).find(|mtu| carried(*mtu) >= pods.mtu_min());
+        let needed = needed.expect("an encapsulation takes less than 200 bytes");
         let message = format!(
             "tunnels over transport `{}` carry packets of {} bytes, {pods} pods need {}",
             transport.name,
-            transport.mtu.saturating_sub(overhead),
+            carried(transport.mtu),
             pods.mtu_min(),
         );
-        let hint =
-            format!("the encapsulation takes up to {overhead} bytes; choose an `mtu` of {needed} or more");
+        let taken = needed - pods.mtu_min();
+        let hint = format!("the encapsulation takes {taken} bytes; choose an `mtu` of {needed} or more");
         notes.error(part(entry, "mtu"), message, hint);
     }
 }
