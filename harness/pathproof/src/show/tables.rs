@@ -323,9 +323,9 @@ sites
   100   edge-near  10.255.0.1  biz-internet default  reachable          1 of 2
 
 tunnels
-  from       to  color         state     for  transitions  loss %  latency ms    p50    p99  jitter ms  sent  received
-  edge-near  -   biz-internet  up     61.3 s            0       2       0.031  0.030  0.200      0.004  1234        56
-  edge-near  -   default       down   61.3 s            1     100           -      -      -          -  1234        56
+  from       to  color         encapsulation  state     for  transitions  loss %  latency ms    p50    p99  jitter ms  sent  received
+  edge-near  -   biz-internet  vxlan          up     61.3 s            0       2       0.031  0.030  0.200      0.004  1234        56
+  edge-near  -   default       vxlan          down   61.3 s            1     100           -      -      -          -  1234        56
 
 policies in force
   edge       VPN  policy     direction     sequence  matches                                                  action                                             packets  octets

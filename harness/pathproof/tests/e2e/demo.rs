@@ -1,6 +1,7 @@
 //! The demo passes where it should, and fails where it must.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
