@@ -52,12 +52,13 @@ mod tests {
 
     #[test]
     fn topologies_beyond_the_fabric_are_refused() {
-        let cases: [(&str, Option<&str>); 9] = [
+        let cases: [(&str, Option<&str>); 10] = [
             ("two-sites.yaml", None),
             ("two-sites-impaired.yaml", None),
             ("two-tenants.yaml", None),
             ("dual-stack.yaml", None),
-            ("ipv6-underlay.yaml", Some("pods with IPv4")),
+            ("ipv6-underlay.yaml", Some("pods with IPv4 addresses")),
+            ("ipv6-transports.yaml", None),
             ("partial-mesh.yaml", None),
             ("two-sites-encrypted.yaml", None),
             ("two-sites-gre.yaml", None),

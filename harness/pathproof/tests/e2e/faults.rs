@@ -49,6 +49,7 @@ pub fn parts() {
         ("flapping-link", 300),
         ("mtu-black-hole", 100),
         ("flipped-bits", 20),
+        ("encrypted-tunnel-faults", 300),
     ] {
         let record = passes(&format!("scenarios/extended/{scenario}.yaml"));
         assert!(lost(&record) >= lost_at_least, "{}", record["verdicts"]["totals"]);
@@ -85,6 +86,7 @@ pub fn dead_fault_is_an_error() {
         "extended/mtu-black-hole",
         "extended/flipped-bits",
         "extended/everyday-internet",
+        "extended/encrypted-tunnel-faults",
     ] {
         is_an_error_when_dead(&format!("scenarios/{scenario}.yaml"));
     }
