@@ -7,7 +7,9 @@
 //!
 //! # Limits
 //! Packets are not those of RFC 5880: no control packets, no negotiation of timers, no authentication. All hellos
-//! of a lab are sent at the same moments by one thread, which suits labs of some tens of edges.
+//! of a lab are sent at the same moments by one thread, which suits labs of some tens of edges:
+//! of the 79,600 sessions of 200 edges with two transports each, hellos every second, none had an answer in the first
+//! six seconds (`just bench mesh`).
 
 mod packet;
 mod prober;
