@@ -221,7 +221,7 @@ fn net(address: Ipv4Addr, prefix_len: u8) -> IpNet {
 
 fn spec(site: u32, sites: u32) -> EdgeSpec {
     let own = SiteRoute {
-        prefix: IpNet::from(net(host_address(site), 24)).trunc(),
+        prefix: net(host_address(site), 24).trunc(),
         hop: NextHop::new("lan0", None),
     };
     EdgeSpec {

@@ -184,18 +184,7 @@ impl Pair {
             let mut tunnel = tunnel(site, uplink(site), vec![remote]);
             tunnel.devices[0].addresses = spoken(families, overlay(site));
             let mut spec = edge_spec(site, own.collect(), tunnel);
-            for vpn in 0..others {
-                spec.tunnels[0].devices.push(other_device(site, vpn));
-                let interfaces = vec![format!("lan{}", 1 + vpn)];
-                spec.vpns.insert(
-                    0,
-                    VpnSpec {
-                        service_vpn: VPN + 1 + vpn,
-                        interfaces,
-                        routes: Vec::new(),
-                    },
-                );
-            }
+            (0..others).for_each(|vpn| add_vpn(&mut spec, site, vpn));
             edges.push(Edge::create(router, spec).await?);
         }
         Ok(Self { edges, hosts })
@@ -232,6 +221,17 @@ fn spoken(families: Families, [v4, v6]: [IpNet; 2]) -> Vec<IpNet> {
         Families::Ipv4 => vec![v4],
         Families::Both => vec![v4, v6],
     }
+}
+
+/// Puts a service VPN that nothing is sent in before those of an edge.
+fn add_vpn(spec: &mut EdgeSpec, site: u8, vpn: u16) {
+    spec.tunnels[0].devices.push(other_device(site, vpn));
+    let idle = VpnSpec {
+        service_vpn: VPN + 1 + vpn,
+        interfaces: vec![format!("lan{}", 1 + vpn)],
+        routes: Vec::new(),
+    };
+    spec.vpns.insert(0, idle);
 }
 
 /// The tunnel device of a service VPN that nothing is sent in.
