@@ -7,6 +7,7 @@ mod capture;
 mod figure;
 mod forwarding;
 mod impair;
+mod mesh;
 mod nodes;
 mod pairs;
 mod sites;
@@ -61,6 +62,8 @@ enum Group {
     Capture,
     /// Packets over an impaired line: how many, and how exactly as asked.
     Impair,
+    /// A full mesh of 200 sites.
+    Mesh,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -106,6 +109,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
                 Group::Update => update::measure().await,
                 Group::Capture => capture::measure(sending).await,
                 Group::Impair => impair::measure(sending).await,
+                Group::Mesh => mesh::measure().await,
             }
         })?);
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use netsim::fabric::Host;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::figure::{Baseline, Better, Figure, Target, median};
 use crate::nodes::{milliseconds, mininet};
@@ -14,6 +15,8 @@ use crate::tools;
 const HOSTS: u32 = 100;
 const PORT: u16 = 9;
 const REPETITIONS: usize = 5;
+/// The usual net.core.rmem_max, of which the kernel gives the double.
+const RECEIVE_BUFFER: usize = 212_992;
 /// How long one datagram may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -23,11 +26,11 @@ pub async fn measure() -> Result<Vec<Figure>> {
     let sockets = star
         .hosts
         .iter()
-        .zip(0..)
-        .map(|(host, n)| open(host, n))
+        .enumerate()
+        .map(|(n, host)| open(host, address(n)))
         .collect::<Result<Vec<_>>>()?;
     let times = (0..REPETITIONS)
-        .map(|_| prove(&sockets))
+        .map(|_| prove(&sockets, address))
         .collect::<Result<Vec<_>>>()?;
     let figure = median(times);
     let by_mininet = mininet().as_ref().map(|run| run.ping_all * 1000.0);
@@ -48,14 +51,17 @@ pub async fn measure() -> Result<Vec<Figure>> {
     ])
 }
 
-fn open(host: &Host, n: u32) -> Result<UdpSocket> {
-    let socket = host.netns().run(|| UdpSocket::bind((star_address(n), PORT)))??;
+/// A socket of a host that waits no longer than a datagram may take.
+pub fn open(host: &Host, address: SocketAddr) -> Result<UdpSocket> {
+    let socket = host.netns().run(|| UdpSocket::bind(address))??;
+    // What every user may have: the answers of all others wait in it.
+    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
     socket.set_read_timeout(Some(DEADLINE))?;
     Ok(socket)
 }
 
-/// Milliseconds until every host has the answer of every other one.
-fn prove(sockets: &[UdpSocket]) -> Result<f64> {
+/// Milliseconds until every host has the answer of every other one; `address` is that of a host's socket.
+pub fn prove(sockets: &[UdpSocket], address: impl Fn(usize) -> SocketAddr) -> Result<f64> {
     let start = Instant::now();
     for (asking, socket) in sockets.iter().enumerate() {
         let others = || (0..sockets.len()).filter(|other| *other != asking);

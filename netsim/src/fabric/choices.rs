@@ -23,7 +23,7 @@ use crate::policy::{Action, AppRoute, AppRoutePolicy, DataPath, DataPolicy, Edge
 pub const CHOICE_MASK: u32 = 0x00ff_ffff;
 const VPN_SHIFT: u32 = 24;
 /// The bits of a mark that tell the service VPN; any is set in a mark of a VPN.
-pub const VPN_MASK: u32 = 0xff00_0000;
+const VPN_MASK: u32 = 0xff00_0000;
 const DATA_SHIFT: u32 = 12;
 const DATA_MASK: u32 = 0x00ff_f000;
 const APP_ROUTE_MASK: u32 = 0x0000_0fff;

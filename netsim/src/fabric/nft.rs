@@ -125,6 +125,8 @@ pub enum Expression {
     Queue(u16),
     /// Goes on in another chain.
     Jump(String),
+    /// As [`Self::Jump`], but does not come back.
+    Goto(String),
 }
 
 /// A field of a packet.

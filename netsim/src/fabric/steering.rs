@@ -21,7 +21,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::choices::{Choice, Choices, MarkBits, TooManyChoices, VPN_MASK, vpn_bits};
+use super::choices::{Choice, Choices, MarkBits, TooManyChoices, vpn_bits};
 use super::nft::{Chain, Elements, Expression, Family, Field, Set, Table, Value};
 use crate::policy::{
     Action, AppRoute, AppRoutePolicy, DataPolicy, DefaultAction, EdgePolicy, Match, PolicyDirection,
@@ -29,6 +29,10 @@ use crate::policy::{
 
 /// The tables that hold the steering of an edge, one in each address family.
 pub const TABLE: &str = "sdwan";
+/// The set of the edge's own addresses on its tunnels.
+const OWN: &str = "own";
+/// The set of the edge's addresses on its transports.
+const TRANSPORT: &str = "transport";
 /// NF_IP_PRI_MANGLE: before routing, after connection tracking.
 const PRIORITY_MANGLE: i32 = -150;
 
@@ -162,11 +166,6 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn policy(&mut self, policy: &EdgePolicy) -> Result<(), SteeringError> {
-        let own = self.addresses(&self.edge.own).map(|address| {
-            let to_edge = Expression::Is(Field::DestinationAddress, Value::Address(address));
-            vec![to_edge, Expression::Accept]
-        });
-        let mut dispatch: Vec<_> = own.collect();
         let mut jumps: Vec<(Vec<String>, Vec<String>)> = vec![Default::default(); self.edge.vpns.len()];
         for app_route in &policy.app_route {
             let vpn = self.position(app_route.service_vpn)?;
@@ -183,7 +182,18 @@ impl Compiler<'_> {
                 from_tunnel.push(chain);
             }
         }
-        let mut to_policies = Vec::new();
+        let to_edge = vec![
+            Expression::In(Field::DestinationAddress, OWN.to_owned()),
+            Expression::Accept,
+        ];
+        // A map from interfaces to chains would be one look-up for all VPNs, but the kernel empties the map of a table
+        // that is replaced for packets that are on their way through it.
+        let mut dispatch = vec![to_edge];
+        // The kernel's table of its own addresses is asked before any other.
+        let to_transport = vec![
+            Expression::In(Field::DestinationAddress, TRANSPORT.to_owned()),
+            Expression::Drop,
+        ];
         for (position, (from_service, from_tunnel)) in jumps.into_iter().enumerate() {
             let vpn = &self.edge.vpns[position];
             let number = vpn.service_vpn;
@@ -192,23 +202,17 @@ impl Compiler<'_> {
                 ("tunnel", &vpn.tunnel, from_tunnel),
             ];
             for (side, interfaces, chains) in sides {
-                let set = format!("vpn{number}-{side}");
-                let entered = Expression::In(Field::InputInterface, set.clone());
-                self.table.sets.push(Set {
-                    name: set,
-                    elements: Elements::Interfaces(interfaces.clone()),
-                });
-                dispatch.push(vec![entered.clone(), set_mark(vpn_bits(position))]);
-                let chains = chains.into_iter();
-                to_policies.extend(chains.map(|chain| vec![entered.clone(), Expression::Jump(chain)]));
+                let name = format!("vpn{number}-{side}");
+                let jumps = chains.into_iter().map(|chain| vec![Expression::Jump(chain)]);
+                let marked = [vec![set_mark(vpn_bits(position))], to_transport.clone()];
+                self.add_chain(&name, marked.into_iter().chain(jumps).collect());
+                self.add_set(&name, Elements::Interfaces(interfaces.clone()));
+                let entered = Expression::In(Field::InputInterface, name.clone());
+                dispatch.push(vec![entered, Expression::Goto(name)]);
             }
         }
-        // The kernel's table of its own addresses is asked before any other.
-        dispatch.extend(self.addresses(&self.edge.transport).map(|address| {
-            let to_transport = Expression::Is(Field::DestinationAddress, Value::Address(address));
-            vec![to_transport, Expression::Marked(VPN_MASK), Expression::Drop]
-        }));
-        dispatch.extend(to_policies);
+        self.add_set(OWN, self.addresses(&self.edge.own));
+        self.add_set(TRANSPORT, self.addresses(&self.edge.transport));
         self.table.chains.push(Chain {
             name: "prerouting".to_owned(),
             prerouting: Some(PRIORITY_MANGLE),
@@ -232,13 +236,10 @@ impl Compiler<'_> {
         })
     }
 
-    /// Those addresses that are of the table's family.
-    fn addresses<'a>(&self, addresses: &'a [IpAddr]) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let is_ipv4 = self.table.family == Family::Ipv4;
-        addresses
-            .iter()
-            .copied()
-            .filter(move |address| address.is_ipv4() == is_ipv4)
+    /// Those addresses that are of the table's family, as the elements of a set.
+    fn addresses(&self, addresses: &[IpAddr]) -> Elements {
+        let single: Vec<IpNet> = addresses.iter().map(|address| IpNet::from(*address)).collect();
+        address_ranges(&single, self.table.family)
     }
 
     fn app_route(&mut self, policy: &AppRoutePolicy, vpn: usize) -> String {
@@ -297,11 +298,20 @@ impl Compiler<'_> {
     fn copy(&self, sequence: u16) -> Result<Option<Expression>, SteeringError> {
         let service = self.edge.inspection.as_ref();
         let service = service.ok_or(SteeringError::NoInspection { sequence })?;
-        let to = self.addresses(&service.addresses).next();
+        let is_ipv4 = self.table.family == Family::Ipv4;
+        let mut addresses = service.addresses.iter().copied();
+        let to = addresses.find(|address| address.is_ipv4() == is_ipv4);
         Ok(to.map(|to| Expression::Duplicate {
             to,
             interface: service.interface,
         }))
+    }
+
+    fn add_set(&mut self, name: &str, elements: Elements) {
+        self.table.sets.push(Set {
+            name: name.to_owned(),
+            elements,
+        });
     }
 
     fn add_chain(&mut self, name: &str, rules: Vec<Vec<Expression>>) {
@@ -368,8 +378,8 @@ impl Compiler<'_> {
         for (field, suffix, elements) in sets {
             if let Some(elements) = elements {
                 let name = format!("{chain}-{id}-{suffix}");
-                conditions.push(Expression::In(field, name.clone()));
-                self.table.sets.push(Set { name, elements });
+                self.add_set(&name, elements);
+                conditions.push(Expression::In(field, name));
             }
         }
         conditions

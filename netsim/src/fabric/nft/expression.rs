@@ -103,6 +103,7 @@ pub(super) fn encode<P: Pusher>(
             .end_nested()
             .end_nested(),
         Expression::Jump(chain) => verdict(list, VerdictCode::Jump as u32, Some(chain)),
+        Expression::Goto(chain) => verdict(list, VerdictCode::Goto as u32, Some(chain)),
     }
 }
 
