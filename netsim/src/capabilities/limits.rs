@@ -46,7 +46,7 @@ pub struct Demand {
 )]
 pub struct Shortage {
     /// What there is too little of.
-    pub limit: Limit,
+    pub limit: Box<Limit>,
     /// How much is needed.
     pub needed: u64,
     /// How much there is.
@@ -80,7 +80,7 @@ impl Demand {
                 return Err(Shortage {
                     needed: *needed,
                     available,
-                    limit,
+                    limit: Box::new(limit),
                 });
             }
         }
