@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::encap::Ability;
 use crate::netns::private;
 
-pub use limits::{KERNEL_MIN, Limit};
+pub use limits::{Demand, KERNEL_MIN, Limit, Shortage, raise_open_files};
 
 /// What would be missing without a capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
-//! Limits of the machine, as the kernel tells them.
+//! Limits of the machine, as the kernel tells them, and whether a lab keeps within them.
 
 use std::fs;
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::{Capability, Need};
@@ -24,6 +24,76 @@ pub struct Limit {
     pub unit: String,
     /// How to raise it.
     pub raise: String,
+}
+
+/// What a lab takes of the machine, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// Hosts, each of which is a network namespace, and the lab's own.
+    pub network_namespaces: u64,
+    /// Descriptors open at a time in the lab's process.
+    pub open_files: u64,
+    /// Octets.
+    pub memory: u64,
+}
+
+/// A lab needs more of something than the machine allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "fit the lab on this machine: it needs {needed} {}, the limit is {available}; to raise it: {}",
+    amount(limit),
+    limit.raise
+)]
+pub struct Shortage {
+    /// What there is too little of.
+    pub limit: Box<Limit>,
+    /// How much is needed.
+    pub needed: u64,
+    /// How much there is.
+    pub available: u64,
+}
+
+fn amount(limit: &Limit) -> String {
+    match limit.unit.as_str() {
+        "" => limit.name.clone(),
+        _ => format!("octets of {}", limit.name),
+    }
+}
+
+impl Demand {
+    /// Compares with the limits of this process. A limit that the kernel does not tell is not held against anybody,
+    /// nor what others use of the same limit, which nobody can know.
+    ///
+    /// # Errors
+    /// [`Shortage`], the first.
+    pub fn check(&self) -> Result<(), Shortage> {
+        let needed = [
+            ("open files", self.open_files),
+            ("network namespaces", self.network_namespaces),
+            ("memory", self.memory),
+        ];
+        for limit in all() {
+            let needed = needed.iter().find(|(name, _)| *name == limit.name);
+            if let (Some((_, needed)), Some(available)) = (needed, limit.value)
+                && *needed > available
+            {
+                return Err(Shortage {
+                    needed: *needed,
+                    available,
+                    limit: Box::new(limit),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lets this process, and what it starts, have as many open files as its hard limit allows. What the kernel refuses
+/// stays as it was, and [`Demand::check`] sees it.
+pub fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
+    }
 }
 
 /// The kernel's version, as uname(2) says.
@@ -112,7 +182,7 @@ pub(super) fn all() -> Vec<Limit> {
             "open files",
             "hosts and sockets of one lab",
             open_files(),
-            ("", "ulimit -n N"),
+            ("", "ulimit -n N (beyond `ulimit -Hn`: as root)"),
         ),
         limit(
             "memory",
@@ -177,6 +247,52 @@ mod tests {
     #[case("unknown", false)]
     fn old_kernels_are_refused(#[case] kernel: &str, #[case] fine: bool) {
         assert_eq!(new_enough(kernel).ability.is_available(), fine);
+    }
+
+    #[test]
+    fn what_is_too_much_is_named_with_its_limit() {
+        let little = Demand {
+            network_namespaces: 1,
+            open_files: 1,
+            memory: 1,
+        };
+        assert_eq!(little.check(), Ok(()));
+        let much = u64::MAX;
+        let cases = [
+            (
+                Demand {
+                    open_files: much,
+                    ..little
+                },
+                "18446744073709551615 open files",
+                "ulimit -n N",
+            ),
+            (
+                Demand {
+                    network_namespaces: much,
+                    ..little
+                },
+                "18446744073709551615 network namespaces",
+                "sysctl -w user.max_net_namespaces=N",
+            ),
+            (
+                Demand {
+                    memory: much,
+                    ..little
+                },
+                "octets of memory",
+                "a larger machine",
+            ),
+        ];
+        for (demand, named, raise) in cases {
+            // No limit on open files is as good as any.
+            let Err(shortage) = demand.check() else {
+                assert_eq!(open_files(), Some(much));
+                continue;
+            };
+            let text = shortage.to_string();
+            assert!(text.contains(named) && text.contains(raise), "{text}");
+        }
     }
 
     #[test]

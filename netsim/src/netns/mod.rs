@@ -38,7 +38,7 @@ pub enum NetnsError {
         source: io::Error,
     },
     /// setns(2) refused, or no thread could be started.
-    #[error("enter netns `{name}`")]
+    #[error("enter netns `{name}`{}", limit_hint(source))]
     Enter {
         /// Its name.
         name: String,
@@ -61,8 +61,14 @@ pub enum NetnsError {
 
 fn limit_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::ENOSPC) => " (limit /proc/sys/user/max_net_namespaces reached; raise it with sysctl)",
-        Some(libc::EMFILE) => " (limit on open files reached; raise it with `ulimit -n`)",
+        Some(libc::ENOSPC) => {
+            " (limit on network namespaces reached; `sysctl -w user.max_net_namespaces=N` raises it)"
+        }
+        Some(libc::EMFILE) => " (limit on open files reached; `ulimit -n N` raises it)",
+        Some(libc::EAGAIN) => {
+            " (limit on threads reached; `ulimit -u N` and `sysctl -w kernel.threads-max=N` raise it)"
+        }
+        Some(libc::ENOMEM) => " (out of memory)",
         Some(libc::EPERM) => " (needs root or an own user namespace)",
         _ => "",
     }

@@ -1,5 +1,7 @@
-//! What a plan can ask for that the fabric does not carry.
+//! What a plan can ask for that the fabric does not carry, or the machine does not hold.
 
+use netsim::capabilities::Demand;
+use scenario::model::Scenario;
 use scenario::plan::Plan;
 
 /// A topology that the embedded lab does not carry; `pathproof plan` plans it all the same.
@@ -31,12 +33,46 @@ pub fn check(plan: &Plan) -> Result<(), NotCarried> {
     }
 }
 
+/// Open files of a lab without any host: the program itself, its APIs and the operator's connections to them.
+const FILES_BASE: usize = 64;
+/// Open files of a host: its namespace, netlink, and sockets of an edge.
+const FILES_OF_HOST: usize = 4;
+/// Open files of a capture point: its socket, its file, and what probes the tunnel.
+const FILES_OF_POINT: usize = 3;
+/// Open files of a stream: both ends of a connection and the listener.
+const FILES_OF_STREAM: usize = 4;
+/// Octets of a lab without any host, and what the kernel takes for one.
+const MEMORY_BASE: usize = 64 << 20;
+const MEMORY_OF_HOST: usize = 300 << 10;
+
+/// What a lab takes of the machine: an upper bound, somewhat above what was measured. `ring` is the octets of each
+/// capture point's ring, 0 without a capture.
+#[must_use]
+pub fn demand(scenario: &Scenario, plan: &Plan, ring: usize) -> Demand {
+    let pods = scenario.manifests.iter();
+    let pods = pods.filter(|manifest| manifest.object["kind"] == "Pod").count();
+    let inspections = plan.edges.iter().filter(|edge| edge.inspection.is_some()).count();
+    let hosts = 1 + plan.transports.len() + plan.edges.len() + plan.nodes.len() + pods + inspections;
+    let tlocs = plan.edges.iter().flat_map(|edge| &edge.tlocs);
+    // Of a TLOC the uplink, and its tunnel devices.
+    let wan_points: usize = tlocs.map(|tloc| 1 + tloc.tunnels.len()).sum();
+    let points = wan_points + plan.nodes.len() + inspections;
+    let files =
+        FILES_BASE + FILES_OF_HOST * hosts + FILES_OF_POINT * points + FILES_OF_STREAM * plan.streams.len();
+    let memory = MEMORY_BASE + MEMORY_OF_HOST * hosts + ring * points;
+    let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Demand {
+        network_namespaces: counted(hosts),
+        open_files: counted(files),
+        memory: counted(memory),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use scenario::model::Scenario;
     use scenario::{SourceError, Sources};
 
     use super::*;

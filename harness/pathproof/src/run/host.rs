@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use netsim::capabilities::raise_open_files;
 use netsim::netns::private::{self, PrivateError};
 use scenario::model::Scenario;
 use scenario::plan::{Plan, plan};
@@ -59,6 +60,8 @@ pub fn run(
 ) -> anyhow::Result<Ended> {
     let plan = plan(scenario, options.seed)?;
     limits::check(&plan)?;
+    raise_open_files();
+    limits::demand(scenario, &plan, options.ring.bytes()).check()?;
     let folder = folder(&scenario.name, scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open(plan.clusters.len()).context("open listeners on 127.0.0.1")?;
@@ -108,6 +111,8 @@ pub fn hold(
 ) -> anyhow::Result<u8> {
     let plan = plan(scenario, options.seed)?;
     limits::check(&plan)?;
+    raise_open_files();
+    limits::demand(scenario, &plan, 0).check()?;
     let folder = folder(&format!("lab-{}", scenario.name), scenario, &plan, options)?;
     let info = info(file, scenario, options, folder.path());
     let listeners = Listeners::open(plan.clusters.len()).context("open listeners on 127.0.0.1")?;

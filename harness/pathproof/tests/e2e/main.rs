@@ -7,6 +7,7 @@ mod faults;
 mod inspection;
 mod kill;
 mod kubectl;
+mod limits;
 mod show;
 mod support;
 mod tenants;
@@ -17,6 +18,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> std::process::ExitCode {
     if inspection::is_operator() {
         return inspection::operate();
+    }
+    if limits::is_exhausting() {
+        return limits::exhaust();
     }
     let arguments = Arguments::from_args();
     let mut trials = trials();
@@ -158,6 +162,11 @@ fn endings() -> Vec<Trial> {
             "an_interrupt_tears_down_and_leaves_nothing",
             kill::interrupt_leaves_nothing,
         ),
+        trial(
+            "too_few_network_namespaces_are_named",
+            limits::too_few_network_namespaces,
+        ),
+        trial("too_few_open_files_are_named", limits::too_few_open_files),
         trial(
             "lab_show_shows_sites_tunnels_and_policies",
             show::shows_sites_tunnels_and_policies,

@@ -4,14 +4,14 @@ mod soundness;
 
 use rstest::rstest;
 
-use crate::evidence::{Direction, Evidence};
+use crate::evidence::{CapturePoint, Direction, Evidence, Hop, Way};
 use crate::testing::Route::{
     Biz, BizInClear, Breakout, Default as OnDefault, LostInBiz, Nowhere, Twice, Unseen,
 };
 use crate::testing::{
     INTERVAL, MS, Route, START, add_stream, biz_run, empty_run, fire, reasons, steered_in, verdict,
 };
-use crate::{Outcome, Protocol};
+use crate::{Outcome, PointKind, Protocol};
 
 /// One second of `biz`, annotated at 200 ms, the annotation removed at 700 ms.
 fn annotated(route: impl Fn(u64) -> Route) -> Evidence {
@@ -53,6 +53,65 @@ fn every_clause_has_a_passing_and_a_failing_run(
 ) {
     assert_eq!(verdict(claim, &annotated(|_| good)).outcome, Outcome::Pass);
     assert_eq!(verdict(claim, &annotated(|_| bad)).outcome, Outcome::Fail);
+}
+
+/// A copy at an inspection service is where the packet was, but no other way of it.
+#[test]
+fn a_copy_is_no_stray_path() {
+    let mut evidence = biz_run(1_000, |_| Biz);
+    let mut point = evidence.points[0].clone();
+    (point.kind, point.name) = (PointKind::Inspection, "near".to_owned());
+    evidence.points.push(point);
+    let copy = u16::try_from(evidence.points.len() - 1).unwrap();
+    for journey in &mut evidence.journeys {
+        let first = journey.hops[0];
+        journey.hops.insert(
+            1,
+            Hop {
+                point: copy,
+                way: Way::Out,
+                ..first
+            },
+        );
+    }
+    for (claim, outcome) in [
+        ("all biz via tunnel/bizinternet only", Outcome::Pass),
+        ("all biz at inspection/near", Outcome::Pass),
+        ("no biz at inspection/*", Outcome::Fail),
+        ("all biz avoiding inspection/near", Outcome::Fail),
+    ] {
+        assert_eq!(verdict(claim, &evidence).outcome, outcome, "{claim}");
+    }
+}
+
+/// Two tunnel devices on one transport are two tunnels when they are of different service VPNs.
+#[test]
+fn tunnels_of_service_vpns_are_told_apart() {
+    let mut evidence = biz_run(1_000, |_| Biz);
+    let others = evidence.points.clone().into_iter();
+    let others = others.filter(|point| point.kind == PointKind::Tunnel);
+    let tunnels = evidence.points.iter_mut();
+    for point in tunnels.filter(|point| point.kind == PointKind::Tunnel) {
+        point.service_vpn = Some(10);
+    }
+    // Where nothing was.
+    evidence.points.extend(others.map(|point| CapturePoint {
+        service_vpn: Some(20),
+        ..point
+    }));
+    for (claim, outcome) in [
+        ("all biz via tunnel/bizinternet only", Outcome::Pass),
+        ("all biz via tunnel/bizinternet@10 only", Outcome::Pass),
+        ("all biz via tunnel/*@10 only", Outcome::Pass),
+        ("no biz at tunnel/*@20", Outcome::Pass),
+        ("all biz via tunnel/bizinternet@20 only", Outcome::Fail),
+        (
+            "all biz via tunnel/bizinternet@20|tunnel/default@10 only",
+            Outcome::Fail,
+        ),
+    ] {
+        assert_eq!(verdict(claim, &evidence).outcome, outcome, "{claim}");
+    }
 }
 
 #[rstest]
