@@ -2,7 +2,7 @@
 //!
 //! Owns the sessions, one for each pair of a local tunnel and a remote edge: [`Session`] is the pure state
 //! machine, [`Prober`] sends the hellos. It does not steer: what a change of state means for routing is up to
-//! the edge (see [`crate::fabric::Edge::set_tunnel_use`]). The protocol is that of BFD's echo function
+//! the edge (see [`crate::fabric::Edge::turn`]). The protocol is that of BFD's echo function
 //! (RFC 5880 section 6.4): the remote edge sends each hello back, so a session is down when either way fails.
 //!
 //! # Limits

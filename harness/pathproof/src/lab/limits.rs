@@ -102,7 +102,7 @@ mod tests {
             ("two-sites-impaired.yaml", None),
             ("two-tenants.yaml", None),
             ("dual-stack.yaml", None),
-            ("ipv6-underlay.yaml", None),
+            ("ipv6-underlay.yaml", Some("pods with IPv4 addresses")),
             ("partial-mesh.yaml", None),
             ("hub-and-spoke.yaml", None),
         ];
