@@ -344,28 +344,29 @@ fn lab_show(folder: Option<&Path>, json: bool, root: &Path) -> anyhow::Result<Ex
 }
 
 fn announce(lab: &Lab, folder: &Path) {
-    let access = &lab.access;
-    println!("the lab is up; Ctrl-C takes it down\n");
+    let (access, folder) = (&lab.access, folder.display());
+    let mut text = "the lab is up; Ctrl-C takes it down\n\n".to_owned();
     for cluster in &lab.clusters {
         let suffix = match lab.clusters.len() {
             1 => String::new(),
             _ => format!("-{}", cluster.name),
         };
-        println!(
-            "  kubectl --kubeconfig {}/kubeconfig{suffix} get svc,pods,endpointslices -A",
-            folder.display()
-        );
+        text +=
+            &format!("  kubectl --kubeconfig {folder}/kubeconfig{suffix} get svc,pods,endpointslices -A\n");
     }
-    println!(
-        "  Manager {} user {} password {}",
+    text += &format!(
+        "  Manager {} user {} password {}\n",
         access.url, access.username, access.password
     );
-    println!("  Manager certificate authority {}", access.ca.display());
-    println!(
-        "  pathproof lab show {0}    # sites, tunnels and policies as they are now",
-        folder.display()
-    );
-    println!("  logs {0}/operator.log {0}/events.jsonl", folder.display());
+    text += &format!("  Manager certificate authority {}\n", access.ca.display());
+    text += &format!("  pathproof lab show {folder}    # sites, tunnels and policies as they are now\n");
+    text += &format!("  logs {folder}/operator.log {folder}/events.jsonl\n");
+    // A reader that has read enough and gone takes no lab down.
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .ok();
 }
 
 /// Reads every file; prints all that is wrong and gives `None` if anything is.
