@@ -5,15 +5,15 @@
 
 mod channel;
 pub mod diff;
+mod encode;
 mod expression;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use netlink_bindings::nftables::{self, Chained, Nfgenmsg, PushSetelemListAttrs, SetElemFlags, SetFlags};
-use netlink_bindings::traits::Pusher;
+use netlink_bindings::nftables::{self, Chained, Nfgenmsg};
 use netlink_socket2::{NetlinkSocket, ReplyError};
 
 use crate::netns::{Netns, NetnsError};
@@ -22,12 +22,6 @@ use diff::{Change, SetChange};
 
 /// Subsystem id that a batch names, NFNL_SUBSYS_NFTABLES.
 const SUBSYSTEM: u16 = 10;
-/// Elements in one message: an attribute has at most 65,535 bytes, an element of a range two keys of 24.
-const ELEMENTS_PER_MESSAGE: usize = 2000;
-/// NF_INET_PRE_ROUTING.
-const HOOK_PREROUTING: u32 = 0;
-/// IFNAMSIZ: interface names are compared with their padding.
-const INTERFACE_NAME_LEN: usize = 16;
 
 /// An address family of nftables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +240,7 @@ impl Socket {
         };
         self.transact(first.name, |batch| {
             for table in tables {
-                encode(batch, table);
+                encode::table(batch, table);
             }
         })
     }
@@ -264,7 +258,7 @@ impl Socket {
         };
         self.transact(first.name, |batch| {
             for table in tables {
-                encode_rules_alone(batch, table);
+                encode::rules_alone(batch, table);
             }
         })
     }
@@ -288,8 +282,8 @@ impl Socket {
             for (table, change) in &changes {
                 match change {
                     Change::Nothing => {}
-                    Change::Elements(changes) => encode_changes(batch, (table.family, table.name), changes),
-                    Change::Replace => encode(batch, table),
+                    Change::Elements(changes) => encode::changes(batch, (table.family, table.name), changes),
+                    Change::Replace => encode::table(batch, table),
                 }
             }
         })
@@ -304,7 +298,7 @@ impl Socket {
         table: (Family, &'static str),
         changes: &[SetChange],
     ) -> Result<(), NftError> {
-        self.transact(table.1, |batch| encode_changes(batch, table, changes))
+        self.transact(table.1, |batch| encode::changes(batch, table, changes))
     }
 
     fn transact(
@@ -417,300 +411,4 @@ fn header(family: Family) -> Nfgenmsg {
 
 fn c_string(name: &str) -> CString {
     CString::new(name).expect("names made here hold no NUL")
-}
-
-fn encode(batch: &mut Chained<'_>, table: &Table) {
-    let family = table.family;
-    let name = c_string(table.name);
-    // Deleting a table that is not there would fail the batch, so it is made first.
-    batch
-        .request()
-        .set_create()
-        .op_newtable_do(&header(family))
-        .encode()
-        .push_name(&name);
-    batch
-        .request()
-        .op_deltable_do(&header(family))
-        .encode()
-        .push_name(&name);
-    batch
-        .request()
-        .set_create()
-        .op_newtable_do(&header(family))
-        .encode()
-        .push_name(&name);
-    for (id, set) in (1..).zip(&table.sets) {
-        encode_set(batch, (family, &name), id, set);
-    }
-    for chain in &table.chains {
-        encode_chain(batch, (family, &name), chain);
-    }
-    encode_rules(batch, &name, table);
-}
-
-fn encode_rules_alone(batch: &mut Chained<'_>, table: &Table) {
-    let family = table.family;
-    let name = c_string(table.name);
-    batch
-        .request()
-        .set_create()
-        .op_newtable_do(&header(family))
-        .encode()
-        .push_name(&name);
-    for chain in &table.chains {
-        encode_chain(batch, (family, &name), chain);
-        // Without the handle of a rule this deletes all that the chain has.
-        batch
-            .request()
-            .op_delrule_do(&header(family))
-            .encode()
-            .push_table(&name)
-            .push_chain(&c_string(&chain.name));
-    }
-    encode_rules(batch, &name, table);
-}
-
-fn encode_rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
-    let family = table.family;
-    for chain in &table.chains {
-        for rule in &chain.rules {
-            let mut request = batch
-                .request()
-                .set_create()
-                .set_append()
-                .op_newrule_do(&header(family));
-            let mut list = request
-                .encode()
-                .push_table(name)
-                .push_chain(&c_string(&chain.name))
-                .nested_expressions();
-            for expression in rule {
-                list = expression::encode(list, expression, family);
-            }
-        }
-    }
-}
-
-fn encode_chain(batch: &mut Chained<'_>, (family, table): (Family, &CStr), chain: &Chain) {
-    let mut request = batch.request().set_create().op_newchain_do(&header(family));
-    let attributes = request
-        .encode()
-        .push_table(table)
-        .push_name(&c_string(&chain.name));
-    if let Some(priority) = chain.prerouting {
-        attributes
-            .nested_hook()
-            .push_num(HOOK_PREROUTING)
-            .push_priority(priority)
-            .end_nested()
-            .push_type(c"filter");
-    }
-}
-
-fn encode_set(batch: &mut Chained<'_>, (family, table): (Family, &CStr), id: u32, set: &Set) {
-    let name = c_string(&set.name);
-    let interval = set.elements.has_ranges();
-    let (key_type, key_len) = set.elements.key(family);
-    let flags = if interval { SetFlags::Interval as u32 } else { 0 };
-    let mut request = batch.request().set_create().op_newset_do(&header(family));
-    let attributes = request
-        .encode()
-        .push_table(table)
-        .push_name(&name)
-        .push_flags(flags)
-        .push_key_type(key_type)
-        .push_key_len(key_len)
-        .push_id(id);
-    match set.elements {
-        Elements::Interfaces(_) => drop(attributes.push_userdata(&host_byte_order())),
-        _ => drop(attributes),
-    }
-    drop(request);
-    let target = ElementsOf {
-        family,
-        table,
-        set: &name,
-        id: Some(id),
-    };
-    encode_elements(batch, &target, set.elements.keys(family, interval), Verb::Add);
-}
-
-/// What libnftnl notes on a set of keys in host byte order, which the nft tool else shows as empty names: the type
-/// NFTNL_UDATA_SET_KEYBYTEORDER, the length and BYTEORDER_HOST_ENDIAN.
-fn host_byte_order() -> [u8; 6] {
-    let [a, b, c, d] = 1_u32.to_ne_bytes();
-    [0, 4, a, b, c, d]
-}
-
-fn encode_changes(batch: &mut Chained<'_>, (family, table): (Family, &str), changes: &[SetChange]) {
-    let table = c_string(table);
-    for change in changes {
-        let target = ElementsOf {
-            family,
-            table: &table,
-            set: &c_string(&change.set),
-            id: None,
-        };
-        let ranges = change.holds_ranges;
-        encode_elements(batch, &target, change.remove.keys(family, ranges), Verb::Remove);
-        encode_elements(batch, &target, change.add.keys(family, ranges), Verb::Add);
-    }
-}
-
-/// A set whose elements change.
-struct ElementsOf<'a> {
-    family: Family,
-    table: &'a CStr,
-    set: &'a CStr,
-    /// The number that the transaction gives a set it makes itself.
-    id: Option<u32>,
-}
-
-#[derive(Clone, Copy)]
-enum Verb {
-    Add,
-    Remove,
-}
-
-fn encode_elements(
-    batch: &mut Chained<'_>,
-    target: &ElementsOf<'_>,
-    keys: impl Iterator<Item = Key>,
-    verb: Verb,
-) {
-    let family = target.family;
-    let mut keys = keys.peekable();
-    while keys.peek().is_some() {
-        let chunk = keys.by_ref().take(ELEMENTS_PER_MESSAGE);
-        match verb {
-            Verb::Add => {
-                let mut request = batch.request().set_create().op_newsetelem_do(&header(family));
-                push_elements(request.encode(), target, chunk);
-            }
-            Verb::Remove => {
-                let mut request = batch.request().op_delsetelem_do(&header(family));
-                push_elements(request.encode(), target, chunk);
-            }
-        }
-    }
-}
-
-fn push_elements<P: Pusher>(
-    attributes: PushSetelemListAttrs<P>,
-    target: &ElementsOf<'_>,
-    keys: impl Iterator<Item = Key>,
-) {
-    let mut attributes = attributes.push_table(target.table).push_set(target.set);
-    if let Some(id) = target.id {
-        attributes = attributes.push_set_id(id);
-    }
-    let mut list = attributes.nested_elements();
-    for key in keys {
-        let mut element = list.nested_elem();
-        if key.ends_interval {
-            element = element.push_flags(&(SetElemFlags::IntervalEnd as u32).to_be_bytes());
-        }
-        list = element
-            .nested_key()
-            .push_value(&key.bytes[..key.len])
-            .end_nested()
-            .end_nested();
-    }
-}
-
-/// A key as the kernel takes it, in network byte order.
-struct Key {
-    bytes: [u8; INTERFACE_NAME_LEN],
-    len: usize,
-    ends_interval: bool,
-}
-
-impl Key {
-    fn new(value: &[u8]) -> Self {
-        let mut bytes = [0; INTERFACE_NAME_LEN];
-        bytes[..value.len()].copy_from_slice(value);
-        Self {
-            bytes,
-            len: value.len(),
-            ends_interval: false,
-        }
-    }
-
-    fn interface(name: &str) -> Self {
-        Self {
-            len: INTERFACE_NAME_LEN,
-            ..Self::new(name.as_bytes())
-        }
-    }
-}
-
-impl Elements {
-    fn has_ranges(&self) -> bool {
-        fn any<T: Eq>(ranges: &[RangeInclusive<T>]) -> bool {
-            ranges.iter().any(|range| range.start() != range.end())
-        }
-        match self {
-            Self::Addresses(ranges) => any(ranges),
-            Self::Addresses6(ranges) => any(ranges),
-            Self::Ports(ranges) => any(ranges),
-            Self::Interfaces(_) | Self::Dscp(_) => false,
-        }
-    }
-
-    /// The type of a key, by the number that the nft tool prints keys by, and its length.
-    fn key(&self, family: Family) -> (u32, u32) {
-        match self {
-            Self::Addresses(_) => (7, 4),
-            Self::Addresses6(_) => (8, 16),
-            Self::Ports(_) => (13, 2),
-            Self::Interfaces(_) => (41, 16),
-            Self::Dscp(_) => match family {
-                Family::Ipv4 => (33, 1),
-                Family::Ipv6 => (33, 2),
-            },
-        }
-    }
-
-    /// The elements as the kernel takes them: an interval is its first key and, flagged, the key after its last.
-    fn keys(&self, family: Family, interval: bool) -> Box<dyn Iterator<Item = Key> + '_> {
-        match self {
-            Self::Addresses(ranges) => range_keys(
-                ranges,
-                interval,
-                |address| Key::new(&address.to_be_bytes()),
-                |end| end.checked_add(1),
-            ),
-            Self::Addresses6(ranges) => range_keys(
-                ranges,
-                interval,
-                |address| Key::new(&address.to_be_bytes()),
-                |end| end.checked_add(1),
-            ),
-            Self::Ports(ranges) => range_keys(
-                ranges,
-                interval,
-                |port| Key::new(&port.to_be_bytes()),
-                |end| end.checked_add(1),
-            ),
-            Self::Interfaces(names) => Box::new(names.iter().map(|name| Key::interface(name))),
-            Self::Dscp(codes) => Box::new(codes.iter().map(move |code| expression::dscp_key(*code, family))),
-        }
-    }
-}
-
-fn range_keys<T: Copy>(
-    ranges: &[RangeInclusive<T>],
-    interval: bool,
-    key: impl Fn(T) -> Key + Copy + 'static,
-    after: impl Fn(T) -> Option<T> + 'static,
-) -> Box<dyn Iterator<Item = Key> + '_> {
-    Box::new(ranges.iter().flat_map(move |range| {
-        let after = after(*range.end()).filter(|_| interval);
-        let end = after.map(|after| Key {
-            ends_interval: true,
-            ..key(after)
-        });
-        std::iter::once(key(*range.start())).chain(end)
-    }))
 }

@@ -10,7 +10,8 @@ use netlink_bindings::nftables::{
 use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
 
-use super::{Expression, Family, Field, Key, Value, c_string};
+use super::encode::Key;
+use super::{Expression, Family, Field, Value, c_string};
 
 /// Attributes of linux/netfilter/nf_tables.h: an expression in a list, its name and data, the registers of a copy's
 /// destination, the source register of a set lookup.
