@@ -362,7 +362,8 @@ fn announce(lab: &Lab, folder: &Path) {
     );
     println!("  Manager certificate authority {}", access.ca.display());
     println!(
-        "  pathproof lab show {0}    # sites, tunnels and policies as they are now",
+        "  {} lab show {}    # sites, tunnels and policies as they are now",
+        quoted(&itself()),
         folder.display()
     );
     println!("  logs {0}/operator.log {0}/events.jsonl", folder.display());
@@ -376,6 +377,9 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
         match host::read(file) {
             Ok(scenario) => scenarios.push((file.clone(), scenario)),
             Err(diagnostics) => {
+                if broken {
+                    eprintln!();
+                }
                 broken = true;
                 eprintln!("{diagnostics}");
             }
