@@ -359,7 +359,10 @@ fn announce(lab: &Lab, folder: &Path) {
         access.url, access.username, access.password
     );
     text += &format!("  Manager certificate authority {}\n", access.ca.display());
-    text += &format!("  pathproof lab show {folder}    # sites, tunnels and policies as they are now\n");
+    text += &format!(
+        "  {} lab show {folder}    # sites, tunnels and policies as they are now\n",
+        quoted(&itself())
+    );
     text += &format!("  logs {folder}/operator.log {folder}/events.jsonl\n");
     // A reader that has read enough and gone takes no lab down.
     let mut stdout = std::io::stdout().lock();
@@ -377,6 +380,9 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
         match host::read(file) {
             Ok(scenario) => scenarios.push((file.clone(), scenario)),
             Err(diagnostics) => {
+                if broken {
+                    eprintln!();
+                }
                 broken = true;
                 eprintln!("{diagnostics}");
             }

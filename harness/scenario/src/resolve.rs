@@ -227,10 +227,16 @@ fn record<'f>(notes: &mut Notes<'_>, file: &'f File, kind: &str, keys: &[&str]) 
     // A file of another kind would only give a list of keys that this kind does not have.
     let other = root.at(&["kind"]).filter(|node| node.text() != Some(kind));
     if let Some(node) = other {
+        let hint = match (kind, node.text()) {
+            ("Scenario", Some("Topology")) => {
+                "give a scenario that names this file as its `topology`".to_owned()
+            }
+            _ => format!("write {example}"),
+        };
         notes.error(
             node.span,
             format!("expected the kind `{kind}`, found {}", node.describe()),
-            format!("write {example}"),
+            hint,
         );
         return None;
     }

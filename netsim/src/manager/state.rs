@@ -185,5 +185,6 @@ fn tunnel(report: &TunnelReport) -> TunnelState {
 }
 
 fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+    // Milliseconds with six decimals; seconds times a thousand would have more, of rounding.
+    duration.as_nanos() as f64 / 1e6
 }

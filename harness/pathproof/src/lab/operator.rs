@@ -141,6 +141,9 @@ impl Operator {
 
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
+    if text.is_empty() {
+        return "(none)".to_owned();
+    }
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }

@@ -230,11 +230,12 @@ async fn provision(
     let unusual: String = unusual
         .map(|(transport, how)| format!(" ({transport} by {how})"))
         .collect();
+    // A tunnel has a session at either end.
     let size = format!(
         "lab up: {} edges, {} nodes, {} tunnels{unusual}, {up} of {sessions} sessions up, operator {}",
         job.plan.edges.len(),
         job.plan.nodes.len(),
-        job.plan.transports.len(),
+        sessions / 2,
         if lab.operator.is_some() {
             "ready"
         } else {

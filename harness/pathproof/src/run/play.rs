@@ -396,7 +396,7 @@ fn backend(service: &Value, slices: &[Arc<Value>], stream: &StreamPlan) -> Optio
         let slice_port = slice["ports"]
             .as_array()?
             .iter()
-            .find(|candidate| candidate["name"] == port["name"] && candidate["protocol"] == protocol)
+            .find(|candidate| name_of(candidate) == name_of(port) && candidate["protocol"] == protocol)
             .and_then(|candidate| candidate["port"].as_u64())
             .and_then(|number| u16::try_from(number).ok());
         let ready = slice["endpoints"]
@@ -418,4 +418,9 @@ fn backend(service: &Value, slices: &[Arc<Value>], stream: &StreamPlan) -> Optio
         });
     }
     None
+}
+
+/// The name of a port. The only port of a Service may have none, and is then called "" in its slices.
+fn name_of(port: &Value) -> &str {
+    port["name"].as_str().unwrap_or_default()
 }
