@@ -19,8 +19,8 @@ pub(super) struct Line {
     count: usize,
     /// Position of the first of `waiting` among all arrivals of the line.
     first: u64,
-    /// Whether it ends once no packet waits in it.
-    pub(super) ends: bool,
+    /// From when on it ends once no packet waits in it.
+    ends_at: Option<u64>,
 }
 
 /// A packet, or a second copy of one, and when it goes.
@@ -76,19 +76,35 @@ impl Line {
             waiting: VecDeque::new(),
             count: 0,
             first: 0,
-            ends: false,
+            ends_at: None,
         }
     }
 
     /// Impairs packets that arrive from now on otherwise; a line that was to end does not.
     pub(super) fn set(&mut self, impairment: Impairment) {
-        self.ends = false;
+        self.ends_at = None;
         self.scheduler.set(impairment);
     }
 
-    /// Whether it is to end and no packet waits in it.
-    pub(super) fn is_over(&self) -> bool {
-        self.ends && self.count == 0
+    /// Lets it end, if it is not to already: not before `ends_at`, because packets that met the old rules may still be
+    /// on their way into its queue.
+    pub(super) fn end(&mut self, ends_at: u64) {
+        self.ends_at.get_or_insert(ends_at);
+    }
+
+    /// Whether no packet waits in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// When it may end, if it is to end.
+    pub(super) fn ends_at(&self) -> Option<u64> {
+        self.ends_at
+    }
+
+    /// Whether it is to end by now and no packet waits in it.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at <= now) && self.is_empty()
     }
 
     /// Takes in a packet of so many octets, of which `payload` is what was copied.

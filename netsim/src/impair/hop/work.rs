@@ -21,6 +21,9 @@ use crate::impair::queue::{News, QueueSocket, Verdict};
 
 /// News taken before packets that are due have their turn again.
 const NEWS_AT_ONCE: usize = 64;
+/// How long a line outlives the rules that feed it, in nanoseconds: a packet on another processor that met them is in
+/// the queue microseconds later, unless the machine stands still.
+const LINGER_NS: u64 = 200_000_000;
 /// How late a packet may become while news are taken: each costs a microsecond or two, so 64 of them would be felt.
 const LATE_MAX_NS: u64 = 20_000;
 /// Octets of verdicts that are told at once.
@@ -76,10 +79,13 @@ impl Work {
     /// Lets go what is due, waits for the next moment or news, and takes the news.
     fn turn(&mut self, woken: &OwnedFd) -> io::Result<()> {
         self.release()?;
-        self.end_lines()?;
         self.wait(woken);
+        let mut is_drained = false;
         for _ in 0..NEWS_AT_ONCE {
-            let Some(news) = self.socket.receive()? else { break };
+            let Some(news) = self.socket.receive()? else {
+                is_drained = true;
+                break;
+            };
             match news {
                 News::Packet { queue, id, octets } => {
                     let verdict = self.lines.get_mut(&queue).and_then(|line| {
@@ -106,7 +112,12 @@ impl Work {
                 break;
             }
         }
-        self.socket.flush()
+        self.socket.flush()?;
+        // A packet that nobody has read yet would be dropped with its queue.
+        if is_drained {
+            self.end_lines()?;
+        }
+        Ok(())
     }
 
     /// Waits for the next moment, for news or for a request; not at all when a packet is due.
@@ -114,8 +125,11 @@ impl Work {
         if self.is_due(0) {
             return;
         }
-        let timeout = self.due.peek().map(|Reverse(due)| {
-            let left = due.at_ns.saturating_sub(now_ns());
+        let packet = self.due.peek().map(|Reverse(due)| due.at_ns);
+        let idle = self.lines.values().filter(|line| line.is_empty());
+        let moments = packet.into_iter().chain(idle.filter_map(Line::ends_at));
+        let timeout = moments.min().map(|at_ns| {
+            let left = at_ns.saturating_sub(now_ns());
             TimeSpec::from_duration(Duration::from_nanos(left))
         });
         let mut fds = [
@@ -192,16 +206,19 @@ impl Work {
         self.nft.replace_rules(&tables).map_err(Refusal::Rules)?;
         self.tables = tables;
         for (queue, line) in &mut self.lines {
-            line.ends = !wanted.iter().any(|wanted| wanted.queue == *queue);
+            if !wanted.iter().any(|wanted| wanted.queue == *queue) {
+                line.end(now_ns() + LINGER_NS);
+            }
         }
         Ok(())
     }
 
     fn end_lines(&mut self) -> io::Result<()> {
+        let now = now_ns();
         let over: Vec<u16> = self
             .lines
             .iter()
-            .filter(|(_, line)| line.is_over())
+            .filter(|(_, line)| line.is_over(now))
             .map(|(queue, _)| *queue)
             .collect();
         for queue in over {
