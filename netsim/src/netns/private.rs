@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getgid, getpid, getppid, getuid, pipe2};
 
@@ -287,22 +287,22 @@ impl Signals {
             .expect("a mask that was in force can be restored");
     }
 
-    /// Has the process end with code 130 at the first signal, for work that needs no goodbye.
+    /// Has the process end with code 130 at the first signal, for work that needs no goodbye. The signals are no longer
+    /// blocked, so that programs which it starts get theirs.
     ///
     /// # Panics
-    /// When no thread can be started.
+    /// Never: these signals can have a handler.
     pub fn end_process_at_first(&self) {
-        let mut ending = self.set;
-        ending.remove(Signal::SIGCHLD);
-        // They stay blocked in every thread, so this one gets them.
-        let wait = move || {
-            ending.wait().ok();
-            std::process::exit(130);
-        };
-        std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(wait)
-            .expect("a thread can be started");
+        extern "C" fn end(_: libc::c_int) {
+            // SAFETY: _exit(2) is async-signal-safe.
+            unsafe { libc::_exit(130) }
+        }
+        for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+            // SAFETY: the handler does nothing but end the process.
+            unsafe { sigaction(ending, &action) }.expect("the signal can have a handler");
+        }
+        self.unblock();
     }
 
     /// Waits for `child`, passing signals on to it.
