@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::faults::Fault;
 pub use super::objects::ObjectKind;
 pub use super::store::Change;
 
@@ -114,6 +115,23 @@ pub enum Event {
         task: String,
         /// Why.
         reason: String,
+    },
+    /// Something goes wrong on purpose from now on.
+    FaultInjected {
+        /// Names it.
+        id: u64,
+        /// What.
+        fault: Fault,
+    },
+    /// A fault struck.
+    FaultFelt {
+        /// Which.
+        id: u64,
+    },
+    /// A fault is over: healed, or used up.
+    FaultHealed {
+        /// Which.
+        id: u64,
     },
 }
 

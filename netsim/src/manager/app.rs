@@ -14,6 +14,7 @@ use super::Device;
 use super::activity::{Event, Log};
 use super::caller::Caller;
 use super::compile::Place;
+use super::faults::Faults;
 use super::push;
 use super::session::{Session, SessionId, Sessions};
 use super::store::{Accepted, Store};
@@ -28,7 +29,8 @@ pub(super) struct App {
     pub(super) push_delay: Duration,
     pub(super) edges: Arc<dyn Edges>,
     pub(super) telemetry: Arc<dyn Telemetry>,
-    pub(super) activity: Log,
+    pub(super) activity: Arc<Log>,
+    pub(super) faults: Faults,
     /// When this Manager came up, in milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
     store: Mutex<Store>,
@@ -45,6 +47,7 @@ impl App {
         push_delay: Duration,
         edges: &Arc<E>,
     ) -> Self {
+        let activity = Arc::new(Log::default());
         Self {
             username,
             password,
@@ -52,7 +55,8 @@ impl App {
             push_delay,
             edges: edges.clone(),
             telemetry: edges.clone(),
-            activity: Log::default(),
+            faults: Faults::new(activity.clone()),
+            activity,
             started_ms: unix_ms(),
             store: Mutex::default(),
             sessions: Mutex::default(),

@@ -48,6 +48,7 @@ mod body;
 mod caller;
 mod compile;
 mod definition;
+pub mod faults;
 #[cfg(test)]
 mod fixture;
 mod list;
@@ -81,6 +82,7 @@ pub use tls::TlsError;
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 use app::App;
+use faults::Faults;
 
 /// What a Manager is started with.
 #[derive(Debug)]
@@ -95,6 +97,25 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// From the acceptance of an activation to the programming of the edges.
     pub push_delay: Duration,
+}
+
+impl Config {
+    /// One user, and edges that are programmed at once.
+    #[must_use]
+    pub fn new(
+        listeners: Vec<TcpListener>,
+        username: String,
+        password: SecretString,
+        devices: Vec<Device>,
+    ) -> Self {
+        Self {
+            listeners,
+            username,
+            password,
+            devices,
+            push_delay: Duration::ZERO,
+        }
+    }
 }
 
 /// A WAN edge that the Manager manages.
@@ -207,6 +228,11 @@ impl Manager {
     /// The certificate authority that clients have to trust; made for this run.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.app.faults
     }
 
     /// What happens from now on.

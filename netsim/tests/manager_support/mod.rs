@@ -195,13 +195,12 @@ pub async fn start(push_delay: Duration) -> (Manager, Arc<MemoryEdges>) {
 
 /// What [`start`] starts, without a push delay.
 pub fn config() -> Config {
-    Config {
-        listeners: vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()],
-        username: USERNAME.to_owned(),
-        password: SecretString::from(PASSWORD),
-        devices: vec![device(1), device(2)],
-        push_delay: Duration::ZERO,
-    }
+    Config::new(
+        vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()],
+        USERNAME.to_owned(),
+        SecretString::from(PASSWORD),
+        vec![device(1), device(2)],
+    )
 }
 
 /// The edge of a site.

@@ -330,13 +330,12 @@ async fn start_manager(
             .map(|tloc| plan.transports[tloc.transport].color.clone())
             .collect(),
     };
-    let config = netsim::manager::Config {
-        listeners: vec![host, inside],
-        username: MANAGER_USER.to_owned(),
-        password: SecretString::from(password),
-        devices: plan.edges.iter().map(device).collect(),
-        push_delay: Duration::ZERO,
-    };
+    let config = netsim::manager::Config::new(
+        vec![host, inside],
+        MANAGER_USER.to_owned(),
+        SecretString::from(password),
+        plan.edges.iter().map(device).collect(),
+    );
     Manager::start(config, Arc::new(edges))
         .await
         .map_err(LabError::Manager)

@@ -4,6 +4,7 @@
 //! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
 
 mod devices;
+mod faults;
 mod login;
 mod objects;
 mod policies;
@@ -20,7 +21,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -68,6 +69,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
     // What is ours stands beside the product, never within it.
     let own = Router::new()
         .route("/v1/state", get(tunnels::lab_state))
+        .route(
+            "/v1/faults",
+            get(faults::in_force)
+                .post(faults::inject)
+                .delete(faults::heal_all),
+        )
+        .route("/v1/faults/{id}", delete(faults::heal))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), authenticate));

@@ -49,6 +49,12 @@ pub(super) enum Refusal {
     /// The edge did not tell.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// A fault to inject.
+    #[error("no fault: {0}")]
+    Fault(serde_json::Error),
+    /// No such fault is in force.
+    #[error("no fault with the id `{0}` is in force")]
+    NoFault(String),
     /// A list.
     #[error(transparent)]
     List(#[from] ListError),
@@ -80,6 +86,8 @@ impl Refusal {
             Self::Unreadable(_) | Self::Malformed(_) | Self::Body(_) => {
                 (BAD, "Invalid JSON payload", "REST0004")
             }
+            Self::Fault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
+            Self::NoFault(_) => (StatusCode::NOT_FOUND, "Fault not found", "PATHPROOF0002"),
             Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),
             Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
                 (BAD, "Invalid policy", "POLICY0004")
