@@ -174,7 +174,7 @@ impl Faults {
     }
 
     /// Puts a fault in force; the answer names it.
-    pub(super) fn inject(&self, fault: Fault) -> u64 {
+    pub fn inject(&self, fault: Fault) -> u64 {
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -195,12 +195,12 @@ impl Faults {
     }
 
     /// Ends a fault; false if it is not in force.
-    pub(super) fn heal(&self, id: u64) -> bool {
+    pub fn heal(&self, id: u64) -> bool {
         self.end(|fault| fault.id == id) > 0
     }
 
     /// Ends all faults; the answer is how many there were.
-    pub(super) fn heal_all(&self) -> usize {
+    pub fn heal_all(&self) -> usize {
         self.end(|_| true)
     }
 
