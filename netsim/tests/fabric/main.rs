@@ -10,6 +10,7 @@ mod hubs;
 mod impair;
 mod matches;
 mod policies;
+mod polls;
 mod refusals;
 mod replacement;
 mod sla;
@@ -322,6 +323,14 @@ fn sla_trials() -> Vec<Trial> {
         trial(
             "the_best_of_delayed_colors_is_taken",
             sla::the_best_of_delayed_colors_is_taken,
+        ),
+        trial(
+            "a_poll_without_news_leaves_the_kernel_alone",
+            polls::a_poll_without_news_leaves_the_kernel_alone,
+        ),
+        trial(
+            "routes_that_failed_are_tried_again_at_the_next_poll",
+            polls::routes_that_failed_are_tried_again_at_the_next_poll,
         ),
         trial(
             "a_policy_that_is_refused_changes_nothing",
