@@ -8,6 +8,7 @@ mod capture;
 mod decisions;
 mod hubs;
 mod impair;
+mod links;
 mod matches;
 mod policies;
 mod polls;
@@ -118,6 +119,10 @@ fn trials(has_netem: bool) -> Vec<Trial> {
         trial(
             "a_ring_that_overflows_says_so",
             capture::a_ring_that_overflows_says_so,
+        ),
+        trial(
+            "addresses_outlast_a_link_that_was_down",
+            links::addresses_outlast_a_link_that_was_down,
         ),
         trial(
             "each_sequence_counts_what_it_matched",

@@ -24,6 +24,8 @@ pub(super) fn of(forwarding: Forwarding, families: Families) -> Vec<(&'static st
             ("net/ipv6/conf/default/accept_dad", "0"),
             ("net/ipv6/conf/default/accept_ra", "0"),
             ("net/ipv6/conf/default/router_solicitations", "0"),
+            // As those of IPv4, they are there again when a link that was cut is up.
+            ("net/ipv6/conf/default/keep_addr_on_down", "1"),
             ("net/ipv6/conf/all/disable_ipv6", "0"),
             ("net/ipv6/conf/default/disable_ipv6", "0"),
         ]);
