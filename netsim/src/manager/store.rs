@@ -210,13 +210,8 @@ impl Store {
         }
         // Lists may have changed since the policy was stored.
         self.objects.check_policy(policy)?;
-        let compile = |place: &Place<'_>| compile::compile(&policy.assembly, &self.objects, *place);
         compile::check_emulated(&policy.assembly, &self.objects).map_err(ObjectError::from)?;
-        let edges = places
-            .iter()
-            .map(compile)
-            .collect::<Result<_, _>>()
-            .map_err(ObjectError::from)?;
+        let edges = compile::compile(&policy.assembly, &self.objects, places).map_err(ObjectError::from)?;
         let (id, name) = (policy.id, policy.name.clone());
         Ok(self.accept(caller, id, name, Change::Activate, edges))
     }

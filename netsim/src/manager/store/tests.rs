@@ -91,7 +91,7 @@ fn an_edit_reaches_edges_with_the_next_activation_only() {
     let matching = &push.edges[0].data[0].sequences[0].matching;
     assert_eq!(
         matching.source_prefixes,
-        Some(vec!["10.1.0.6/32".parse().unwrap()])
+        Some(["10.1.0.6/32".parse().unwrap()].into())
     );
     assert!(push.edges[1].data.is_empty());
 }
