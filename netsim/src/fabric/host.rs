@@ -1,11 +1,12 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
-//! Owns the route netlink requests: links here, routes and rules in [`routes`], the waits for what the kernel does
-//! later in `readiness`. It does not know what a host is for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
+//! Owns the route netlink requests: links here, routes and rules in [`routes`], the counters
+//! in `counters`, the waits for what the kernel does later in `readiness`. It does not know what a host is for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
 //! RCU grace period, 15 to 30 ms); every neighbour is permanent and links that carry IPv6 are set to neither ARP
 //! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
 //! ends as a whole.
 
+mod counters;
 mod readiness;
 pub mod routes;
 
@@ -17,9 +18,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourFlags;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+
+pub use counters::PacketCount;
 
 use crate::netns::{Netns, NetnsError, offload, open_netlink};
 
@@ -121,35 +124,6 @@ pub struct VxlanPeer {
     pub mac: Mac,
     /// Inner addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
-}
-
-/// Packets that an interface received and sent, as the kernel counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PacketCount {
-    /// Received.
-    pub received: u64,
-    /// Sent.
-    pub sent: u64,
-    /// Octets of those received.
-    pub received_octets: u64,
-    /// Octets of those sent.
-    pub sent_octets: u64,
-    /// Taken for sending and then given up, such as over a link that is down: a tap sees these, too.
-    pub unsent: u64,
-}
-
-impl PacketCount {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            sent: self.sent + other.sent,
-            received_octets: self.received_octets + other.received_octets,
-            sent_octets: self.sent_octets + other.sent_octets,
-            unsent: self.unsent + other.unsent,
-        }
-    }
 }
 
 /// Why a host could not be set up as asked.
@@ -507,30 +481,6 @@ impl Host {
     pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         self.set_up(index, interface).await
-    }
-
-    /// The kernel's packet counters of an interface.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        let link = self.link_of(interface).await?;
-        let stats = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Stats64(stats) => Some(stats),
-            _ => None,
-        });
-        stats
-            .map(|stats| PacketCount {
-                received: stats.rx_packets,
-                sent: stats.tx_packets,
-                received_octets: stats.rx_bytes,
-                sent_octets: stats.tx_bytes,
-                unsent: stats.tx_errors + stats.tx_dropped,
-            })
-            .ok_or_else(|| HostError::NoInterface {
-                interface: interface.to_owned(),
-                host: self.name().to_owned(),
-            })
     }
 
     async fn link_of(&self, interface: &str) -> Result<LinkMessage, HostError> {

@@ -12,6 +12,7 @@ mod matches;
 mod policies;
 mod refusals;
 mod replacement;
+mod routes_told;
 mod sla;
 mod steering;
 mod two_sites;
@@ -109,6 +110,18 @@ fn trials(has_netem: bool) -> Vec<Trial> {
         trial(
             "ranges_changed_step_by_step_match_as_fresh_ones_do",
             replacement::changed_ranges_match_as_fresh_ones_do,
+        ),
+        trial(
+            "routes_told_are_those_of_the_kernel",
+            routes_told::routes_told_are_those_of_the_kernel,
+        ),
+        trial(
+            "what_the_kernel_lost_is_not_told_as_installed",
+            routes_told::what_the_kernel_lost_is_not_told_as_installed,
+        ),
+        trial(
+            "leaked_and_forwarded_prefixes_are_told_as_such",
+            routes_told::leaked_and_forwarded_prefixes_are_told_as_such,
         ),
         trial(
             "every_packet_of_an_interface_is_captured_and_counted",
