@@ -51,6 +51,7 @@ mod definition;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod list;
 mod match_field;
 mod objects;
@@ -60,6 +61,7 @@ mod rest;
 mod sequence;
 mod serve;
 mod session;
+mod sla_classes;
 pub mod state;
 mod store;
 mod task;
@@ -97,10 +99,15 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// From the acceptance of an activation to the programming of the edges.
     pub push_delay: Duration,
+    /// Between two rows of statistics of a tunnel, above zero; longer where that would be too many rows, see `history`.
+    /// The product has 10 min.
+    pub statistics_interval: Duration,
+    /// An edge that tells nothing for so long counts as one that does not answer.
+    pub edge_patience: Duration,
 }
 
 impl Config {
-    /// One user, and edges that are programmed at once.
+    /// One user, edges that are programmed at once, statistics every second.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -114,6 +121,8 @@ impl Config {
             password,
             devices,
             push_delay: Duration::ZERO,
+            statistics_interval: Duration::from_secs(1),
+            edge_patience: Duration::from_secs(10),
         }
     }
 }
@@ -163,7 +172,8 @@ pub struct Manager {
     app: Arc<App>,
     address: SocketAddr,
     ca_pem: String,
-    accept_loops: JoinSet<()>,
+    /// The recorder of statistics, and what accepts connections.
+    tasks: JoinSet<()>,
 }
 
 impl fmt::Debug for Manager {
@@ -200,13 +210,18 @@ impl Manager {
             password,
             devices,
             push_delay,
+            statistics_interval,
+            edge_patience,
             ..
         } = config;
-        let app = Arc::new(App::new(username, password, devices, push_delay, &edges));
+        let mut app = App::new(username, password, devices, push_delay, &edges);
+        app.edge_patience = edge_patience;
+        let app = Arc::new(app);
         let router = rest::router(app.clone());
-        let mut accept_loops = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(history::recorder::run(app.clone(), statistics_interval));
         for listener in listeners {
-            accept_loops.spawn(serve::serve(
+            tasks.spawn(serve::serve(
                 listener,
                 identity.server.clone().into(),
                 router.clone(),
@@ -216,7 +231,7 @@ impl Manager {
             app,
             address,
             ca_pem: identity.ca_pem,
-            accept_loops,
+            tasks,
         })
     }
 
@@ -242,7 +257,7 @@ impl Manager {
 
     /// Ends the Manager and waits until its connections are closed and its pushes have stopped.
     pub async fn shutdown(mut self) {
-        self.accept_loops.shutdown().await;
+        self.tasks.shutdown().await;
         self.app.stop_pushes().await;
     }
 }

@@ -4,10 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::login::VERSION;
 use super::tunnels;
 use super::{Answer, Shared};
+use crate::manager::Device;
+use crate::manager::app::App;
+use crate::manager::history::row::DEVICE_MODEL;
 use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
+use crate::telemetry::TunnelReport;
 
 /// What differs between rows.
 struct Row<'a> {
@@ -16,58 +21,124 @@ struct Row<'a> {
     site_id: u32,
     uuid: &'a str,
     personality: &'a str,
-    device_type: &'a str,
     device_model: &'a str,
 }
 
-/// `GET /dataservice/device`.
-pub(super) async fn inventory(State(app): Shared) -> Answer {
-    let mut rows = vec![
-        row(
-            app.started_ms,
-            &Row {
-                host_name: "vmanage",
-                system_ip: MANAGER_SYSTEM_IP,
-                site_id: 0,
-                uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
-                personality: "vmanage",
-                device_type: "vmanage",
-                device_model: "vmanage",
-            },
-        ),
-        row(
-            app.started_ms,
-            &Row {
-                host_name: CONTROLLER_HOST_NAME,
-                system_ip: CONTROLLER_SYSTEM_IP,
-                site_id: 0,
-                uuid: CONTROLLER_UUID,
-                personality: "vsmart",
-                device_type: "vsmart",
-                device_model: "vsmart",
-            },
-        ),
-    ];
+/// `GET /dataservice/device`; `deviceId=` and the name of any other column take the rows with that value.
+pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
+    let mut rows: Vec<Value> = CONTROLLERS
+        .iter()
+        .filter(|row| asked.takes_device(row.system_ip))
+        .map(|of| row(app.started_ms, of))
+        .collect();
     for device in &app.devices {
-        let mut edge = row(
-            app.started_ms,
-            &Row {
-                host_name: &device.host_name,
-                system_ip: &device.system_ip.to_string(),
-                site_id: device.site_id,
-                uuid: &format!("C8K-{}", device.system_ip),
-                personality: "vedge",
-                device_type: "vedge",
-                device_model: "vedge-C8000V",
-            },
-        );
-        edge["controlConnections"] = json!("2");
-        edge["colors"] = json!(device.colors);
-        let tunnels = app.telemetry.tunnels(device.site_id).await?;
-        edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
-        rows.push(edge);
+        if asked.takes_device(&device.system_ip.to_string()) {
+            rows.push(edge(&app, device).await);
+        }
     }
-    Ok(Json(json!({ "data": rows })))
+    asked.answer(&app, rows)
+}
+
+/// What is no WAN edge.
+const CONTROLLERS: [Row<'static>; 2] = [
+    Row {
+        host_name: "vmanage",
+        system_ip: MANAGER_SYSTEM_IP,
+        site_id: 0,
+        uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
+        personality: "vmanage",
+        device_model: "vmanage",
+    },
+    Row {
+        host_name: CONTROLLER_HOST_NAME,
+        system_ip: CONTROLLER_SYSTEM_IP,
+        site_id: 0,
+        uuid: CONTROLLER_UUID,
+        personality: "vsmart",
+        device_model: "vsmart",
+    },
+];
+
+/// An edge; one that does not answer is not reachable.
+async fn edge(app: &App, device: &Device) -> Value {
+    let mut edge = row(
+        app.started_ms,
+        &Row {
+            host_name: &device.host_name,
+            system_ip: &device.system_ip.to_string(),
+            site_id: device.site_id,
+            uuid: &format!("C8K-{}", device.system_ip),
+            personality: "vedge",
+            device_model: DEVICE_MODEL,
+        },
+    );
+    edge["controlConnections"] = json!("2");
+    edge["colors"] = json!(device.colors);
+    if let Some(tunnels) = answer(app, device).await {
+        edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
+    } else {
+        edge["reachability"] = json!("unreachable");
+        edge["status"] = json!("error");
+        edge["state"] = json!("red");
+        edge["controlConnections"] = json!("0");
+    }
+    edge
+}
+
+/// `GET /dataservice/device/monitor`.
+pub(super) async fn monitor(State(app): Shared, asked: Asked) -> Answer {
+    let Json(inventory) = inventory(State(app.clone()), asked).await?;
+    let rows = inventory["data"].as_array().into_iter().flatten();
+    let columns = [
+        "system-ip",
+        "host-name",
+        "site-id",
+        "personality",
+        "reachability",
+        "status",
+        "uuid",
+    ];
+    let rows = rows.map(|row| {
+        columns
+            .iter()
+            .map(|column| ((*column).to_owned(), row[column].clone()))
+            .collect()
+    });
+    Ok(super::asked::data(&app, rows.collect()))
+}
+
+/// `GET /dataservice/device/counters`: of WAN edges.
+pub(super) async fn counters(State(app): Shared, asked: Asked) -> Answer {
+    let mut rows = Vec::new();
+    for device in &app.devices {
+        if !asked.takes_device(&device.system_ip.to_string()) {
+            continue;
+        }
+        let tunnels = answer(&app, device).await;
+        let connected = u32::from(tunnels.is_some());
+        let tunnels = tunnels.unwrap_or_default();
+        let up = tunnels::up(&tunnels);
+        rows.push(json!({
+            "system-ip": device.system_ip,
+            "number-vsmart-control-connections": connected,
+            "expectedControlConnections": 1,
+            "ompPeersUp": connected,
+            "ompPeersDown": 1 - connected,
+            "bfdSessionsUp": up,
+            "bfdSessionsDown": tunnels.len() - up,
+            "isMTEdge": false,
+            "rebootCount": 0,
+            "crashCount": 0,
+        }));
+    }
+    asked.answer(&app, rows)
+}
+
+/// The tunnels of an edge, if it answers.
+async fn answer(app: &App, device: &Device) -> Option<Vec<TunnelReport>> {
+    let told = app.tunnels(device).await;
+    told.inspect_err(|error| tracing::debug!(%error, "an edge does not answer"))
+        .ok()
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.
@@ -90,7 +161,7 @@ fn row(started_ms: u64, row: &Row<'_>) -> Value {
         "site-id": row.site_id.to_string(),
         "uuid": row.uuid,
         "personality": row.personality,
-        "device-type": row.device_type,
+        "device-type": row.personality,
         "device-model": row.device_model,
         "reachability": "reachable",
         "status": "normal",
