@@ -3,6 +3,8 @@
 //! Owns the query `deviceId=SYSTEM-IP`, beside which `KEY=VALUE` takes only rows with that value; keys that rows do not
 //! have say nothing.
 
+use std::net::Ipv4Addr;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -40,8 +42,9 @@ impl Asked {
         let [device_id] = self.device_ids.as_slice() else {
             return Err(Refusal::NoDeviceId);
         };
-        let asked = |device: &&Device| device.system_ip.to_string() == *device_id;
-        let device = app.devices.iter().find(asked);
+        let asked: Option<Ipv4Addr> = device_id.parse().ok();
+        let mut devices = app.devices.iter();
+        let device = devices.find(|device| Some(device.system_ip) == asked);
         device.ok_or_else(|| Refusal::NoDevice(device_id.clone()))
     }
 
