@@ -188,6 +188,20 @@ impl Prober {
         views.collect()
     }
 
+    /// The sessions of the edge at a position, as they are now.
+    #[must_use]
+    pub fn sessions_of(&self, edge: usize) -> Vec<SessionView> {
+        let sessions = lock(&self.sessions);
+        // They were made edge by edge.
+        let first = sessions.partition_point(|(id, _)| id.edge < edge);
+        let of_edge = sessions[first..].iter().take_while(|(id, _)| id.edge == edge);
+        let views = of_edge.map(|(id, session)| SessionView {
+            id: *id,
+            session: session.clone(),
+        });
+        views.collect()
+    }
+
     /// Waits until every session is up or down; returns at once when all have been before.
     pub async fn settled(&self) {
         // The sender lives as long as the thread; without it nothing will be decided any more.

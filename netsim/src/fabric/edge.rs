@@ -8,6 +8,7 @@
 
 mod devices;
 mod spec;
+mod told;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::choices::{Choices, PRIORITY_OUTPUT, VPNS_MAX, vpn_rule};
 use super::host::routes::MarkRule;
-use super::host::{Families, Host, HostError, PacketCount};
+use super::host::{Families, Host, HostError};
 use super::nft::{Family, NftError, RuleCount, Socket, Table};
 use super::routing::{self, Destinations, NoGateway, Routes};
 use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
@@ -30,6 +31,7 @@ pub use spec::{
     DeviceSpec, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute,
     TunnelSpec, VpnSpec,
 };
+pub use told::{OriginatedRoute, ReceivedRoute, VpnRoutes};
 
 /// A WAN edge in operation.
 #[derive(Debug)]
@@ -216,11 +218,6 @@ impl Edge {
         (changes, routed)
     }
 
-    /// What is known of a tunnel.
-    pub async fn health(&self, tunnel: TunnelKey) -> Health {
-        self.state.lock().await.board.health(tunnel)
-    }
-
     /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
     ///
     /// # Errors
@@ -302,14 +299,6 @@ impl Edge {
                 "routes of a policy not in force stay"
             );
         }
-    }
-
-    /// The kernel's packet counters of an interface.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        self.host.packet_count(interface).await
     }
 
     /// Makes the kernel's routes and rules those of the choices and the health of the tunnels.

@@ -1,10 +1,11 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
 //! Owns the route netlink requests: addresses and neighbours here, links in `links` and `vxlan`, routes and rules in
-//! [`routes`], the waits for what the kernel does later in `readiness`. It does not know what a host is for. Invariants:
+//! [`routes`], the kernel's counters in `counters`, the waits for what it does later in `readiness`. It does not know what a host is for. Invariants:
 //! every neighbour is permanent and links that carry IPv6 are set to neither ARP nor multicast, so that no ARP,
 //! neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host ends as a whole.
 
+mod counters;
 mod links;
 mod readiness;
 pub mod routes;
@@ -21,7 +22,8 @@ use rtnetlink::{Handle, NeighbourAddRequest};
 
 use crate::netns::{Netns, NetnsError, open_netlink};
 
-pub use links::{LinkEnd, PacketCount};
+pub use counters::PacketCount;
+pub use links::LinkEnd;
 pub use vxlan::{VxlanPeer, VxlanSpec};
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).

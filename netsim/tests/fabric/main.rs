@@ -14,6 +14,7 @@ mod policies;
 mod polls;
 mod refusals;
 mod replacement;
+mod routes_told;
 mod sla;
 mod steering;
 mod two_sites;
@@ -129,6 +130,7 @@ fn trials(has_netem: bool) -> Vec<Trial> {
             steering::each_sequence_counts_what_it_matched,
         ),
     ];
+    trials.extend(route_trials());
     trials.extend(session_trials());
     trials.extend(impaired(has_netem));
     trials.extend(decisions::trials());
@@ -136,6 +138,23 @@ fn trials(has_netem: bool) -> Vec<Trial> {
     trials.extend(vpn_trials());
     trials.extend(sla_trials());
     trials
+}
+
+fn route_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "routes_told_are_those_of_the_kernel",
+            routes_told::routes_told_are_those_of_the_kernel,
+        ),
+        trial(
+            "what_the_kernel_lost_is_not_told_as_installed",
+            routes_told::what_the_kernel_lost_is_not_told_as_installed,
+        ),
+        trial(
+            "leaked_and_forwarded_prefixes_are_told_as_such",
+            routes_told::leaked_and_forwarded_prefixes_are_told_as_such,
+        ),
+    ]
 }
 
 fn session_trials() -> Vec<Trial> {

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{Families, Host, HostError, INTERFACE_NAME_MAX, Interface, Mac};
@@ -25,35 +25,6 @@ pub struct LinkEnd {
     pub mac: Mac,
     /// Its addresses, at most one of each family.
     pub addresses: Vec<IpNet>,
-}
-
-/// Packets that an interface received and sent, as the kernel counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PacketCount {
-    /// Received.
-    pub received: u64,
-    /// Sent.
-    pub sent: u64,
-    /// Octets of those received.
-    pub received_octets: u64,
-    /// Octets of those sent.
-    pub sent_octets: u64,
-    /// Taken for sending and then given up, such as over a link that is down: a tap sees these, too.
-    pub unsent: u64,
-}
-
-impl PacketCount {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            sent: self.sent + other.sent,
-            received_octets: self.received_octets + other.received_octets,
-            sent_octets: self.sent_octets + other.sent_octets,
-            unsent: self.unsent + other.unsent,
-        }
-    }
 }
 
 impl Host {
@@ -160,30 +131,6 @@ impl Host {
     pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
         let index = self.interface(interface)?.index;
         self.set_up(index, interface).await
-    }
-
-    /// The kernel's packet counters of an interface.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        let link = self.link_of(interface).await?;
-        let stats = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Stats64(stats) => Some(stats),
-            _ => None,
-        });
-        stats
-            .map(|stats| PacketCount {
-                received: stats.rx_packets,
-                sent: stats.tx_packets,
-                received_octets: stats.rx_bytes,
-                sent_octets: stats.tx_bytes,
-                unsent: stats.tx_errors + stats.tx_dropped,
-            })
-            .ok_or_else(|| HostError::NoInterface {
-                interface: interface.to_owned(),
-                host: self.name().to_owned(),
-            })
     }
 
     pub(super) async fn link_of(&self, interface: &str) -> Result<LinkMessage, HostError> {
