@@ -48,6 +48,7 @@ mod body;
 mod caller;
 mod compile;
 mod definition;
+pub mod dry;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
