@@ -1,12 +1,19 @@
 //! The inventory: WAN edges, the Controller, the Manager.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::Uri;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::login::VERSION;
+use super::refusal::Refusal;
 use super::tunnels;
 use super::{Answer, Shared};
+use crate::manager::app::App;
 use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
 
 /// What differs between rows.
@@ -22,6 +29,70 @@ struct Row<'a> {
 
 /// `GET /dataservice/device`.
 pub(super) async fn inventory(State(app): Shared) -> Answer {
+    Ok(Json(json!({ "data": rows(&app).await? })))
+}
+
+/// `GET /dataservice/device/system/info`: of the devices that the query names, in the order of the inventory; of all
+/// without a query.
+pub(super) async fn system_info(
+    State(app): Shared,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Answer {
+    let Query(query) = query.map_err(Refusal::Query)?;
+    let ids = query.iter().filter(|(key, _)| key == "deviceId");
+    let asked: BTreeSet<&str> = ids.map(|(_, id)| id.as_str()).collect();
+    let mut rows = rows(&app).await?;
+    let mut unknown = asked
+        .iter()
+        .filter(|id| !rows.iter().any(|row| row["deviceId"] == **id));
+    if let Some(unknown) = unknown.next() {
+        return Err(Refusal::NoDevice((*unknown).to_owned()));
+    }
+    rows.retain(|row| asked.is_empty() || row["deviceId"].as_str().is_some_and(|id| asked.contains(id)));
+    Ok(Json(json!({ "data": rows })))
+}
+
+/// Which devices are asked for.
+#[derive(Deserialize)]
+pub(super) struct OfPersonality {
+    personality: Option<String>,
+}
+
+/// `GET /dataservice/device/reachable`: all of them, or those of a personality.
+pub(super) async fn reachable(
+    State(app): Shared,
+    query: Result<Query<OfPersonality>, QueryRejection>,
+) -> Answer {
+    let Query(OfPersonality { personality }) = query.map_err(Refusal::Query)?;
+    let mut rows = rows(&app).await?;
+    rows.retain(|row| {
+        personality
+            .as_deref()
+            .is_none_or(|asked| row["personality"] == asked)
+    });
+    Ok(Json(json!({ "data": rows })))
+}
+
+/// `GET /dataservice/system/device/{category}`: WAN edges or controllers as they were entered.
+pub(super) async fn details(State(app): Shared, Path(category): Path<String>, uri: Uri) -> Answer {
+    let are_edges = match category.as_str() {
+        "vedges" => true,
+        "controllers" => false,
+        _ => return Err(Refusal::NoPath(uri.path().to_owned())),
+    };
+    let mut rows = rows(&app).await?;
+    rows.retain(|row| (row["personality"] == "vedge") == are_edges);
+    for row in &mut rows {
+        row["chasisNumber"] = row["uuid"].clone();
+        row["deviceModel"] = row["device-model"].clone();
+        row["deviceType"] = row["device-type"].clone();
+        row["configOperationMode"] = json!("vmanage");
+        row["deviceIP"] = row["system-ip"].clone();
+    }
+    Ok(Json(json!({ "data": rows })))
+}
+
+async fn rows(app: &App) -> Result<Vec<Value>, Refusal> {
     let mut rows = vec![
         row(
             app.started_ms,
@@ -67,7 +138,7 @@ pub(super) async fn inventory(State(app): Shared) -> Answer {
         edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
         rows.push(edge);
     }
-    Ok(Json(json!({ "data": rows })))
+    Ok(rows)
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.

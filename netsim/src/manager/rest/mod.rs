@@ -1,7 +1,8 @@
 //! The REST API: paths, authentication, bodies.
 //!
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
-//! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
+//! `/dataservice` or `/pathproof` but whether the server is ready is answered without a session, and nothing is written
+//! without its XSRF token.
 
 mod devices;
 mod faults;
@@ -43,9 +44,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/client/token", get(login::token))
         .route("/client/server", get(login::server))
-        .route("/client/server/ready", get(login::ready))
         .route("/client/about", get(login::about))
         .route("/device", get(devices::inventory))
+        .route("/device/reachable", get(devices::reachable))
+        .route("/device/system/info", get(devices::system_info))
+        .route("/system/device/{category}", get(devices::details))
         .route("/device/bfd/sessions", get(tunnels::sessions))
         .route("/device/bfd/summary", get(tunnels::summary))
         .route("/device/app-route/statistics", get(tunnels::app_route))
@@ -84,6 +87,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/logout", get(login::log_out).post(login::log_out))
         .route("/", get(login::page))
         .route("/welcome.html", get(login::page))
+        .route("/dataservice/client/server/ready", get(login::ready))
         .nest("/dataservice", api)
         .nest("/pathproof", own)
         .fallback(no_path)
