@@ -52,6 +52,8 @@ pub mod dry;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod fuzz;
 mod list;
 mod match_field;
 mod objects;
@@ -164,6 +166,8 @@ pub struct Manager {
     app: Arc<App>,
     address: SocketAddr,
     ca_pem: String,
+    #[cfg(test)]
+    router: axum::Router,
     accept_loops: JoinSet<()>,
 }
 
@@ -217,6 +221,8 @@ impl Manager {
             app,
             address,
             ca_pem: identity.ca_pem,
+            #[cfg(test)]
+            router,
             accept_loops,
         })
     }

@@ -1,6 +1,6 @@
 //! Logging in and out, and what the Manager says of itself.
 
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -67,10 +67,12 @@ pub(super) struct TokenFormat {
 /// `GET /dataservice/client/token`: text, unless `?json=true`.
 pub(super) async fn token(
     Extension(session): Extension<Session>,
-    Query(format): Query<TokenFormat>,
+    format: Result<Query<TokenFormat>, QueryRejection>,
 ) -> Response {
-    match format.json.as_deref() {
-        Some("true") => Json(json!({ "token": session.token })).into_response(),
+    match format {
+        Ok(Query(TokenFormat { json: Some(json) })) if json == "true" => {
+            Json(json!({ "token": session.token })).into_response()
+        }
         _ => session.token.into_response(),
     }
 }

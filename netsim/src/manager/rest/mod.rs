@@ -34,7 +34,7 @@ use refusal::Refusal;
 /// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
 const BODY_LIMIT: usize = 32 << 20;
 
-const XSRF_HEADER: &str = "x-xsrf-token";
+pub(super) const XSRF_HEADER: &str = "x-xsrf-token";
 
 type Shared = State<Arc<App>>;
 type Answer = Result<Json<Value>, Refusal>;
