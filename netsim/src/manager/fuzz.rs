@@ -359,7 +359,7 @@ fn check_written(sent: &Sent, found: &Value) {
     }
 }
 
-/// Requests of one client, one after the other.
+/// What became of requests.
 #[derive(Default)]
 struct Counts {
     read: u32,
@@ -368,6 +368,7 @@ struct Counts {
     pushed: u32,
 }
 
+/// Requests of one client, each of them checked.
 async fn one_after_the_other(cases: u32) -> Counts {
     let mut runner = TestRunner::deterministic();
     let strategy = case();

@@ -6,7 +6,8 @@
 //!
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
 //! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`.
+//! (references, names). An accepted activation has been through `compile`, and goes on in `push`. For clients that need
+//! no packets, [`dry`] has edges that only remember.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
