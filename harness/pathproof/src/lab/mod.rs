@@ -2,7 +2,7 @@
 //!
 //! [`network`] builds the wires of a plan; [`carriage`] has the encapsulations of its transports; [`clusters`] are its
 //! Kubernetes clusters, [`pods`] runs their pods as namespaces; [`edges`] is what the Manager programs; [`faults`]
-//! breaks the WAN as a scenario asks; [`operator`] runs the implementation under test; [`embedded`] puts them together;
+//! breaks the WAN as a scenario asks; [`wan`] puts these together; [`operator`] runs the implementation under test; [`embedded`] is the whole lab;
 //! [`limits`] refuses what it cannot carry.
 
 pub mod carriage;
@@ -17,5 +17,7 @@ pub mod operator;
 pub mod pods;
 pub mod sabotage;
 mod telemetry;
+pub mod wan;
 
 pub use embedded::{Lab, LabError, LabOptions, Listeners};
+pub use wan::{Wan, WanOptions};

@@ -8,6 +8,7 @@ mod inspection;
 mod kill;
 mod kubectl;
 mod limits;
+mod manager;
 mod show;
 mod support;
 mod tenants;
@@ -43,6 +44,7 @@ fn trials() -> Vec<Trial> {
         encapsulated(),
         impaired(),
         topologies(),
+        managers(),
         endings(),
         conditional(),
     ]
@@ -134,6 +136,23 @@ fn topologies() -> Vec<Trial> {
     ]
 }
 
+fn managers() -> Vec<Trial> {
+    vec![
+        trial("a_manager_of_edges_in_memory", manager::of_edges_in_memory),
+        trial("a_manager_of_a_topology", manager::of_a_topology),
+        trial(
+            "a_manager_of_the_topology_of_a_scenario",
+            manager::of_the_topology_of_a_scenario,
+        ),
+        trial("a_manager_with_a_password_file", manager::with_a_password_file),
+        trial(
+            "a_manager_refuses_what_it_cannot_serve",
+            manager::refuses_what_it_cannot_serve,
+        ),
+        trial("a_killed_manager_leaves_nothing", manager::killed_leaves_nothing),
+    ]
+}
+
 fn endings() -> Vec<Trial> {
     vec![
         trial(
@@ -191,13 +210,22 @@ fn conditional() -> Vec<Trial> {
         }
         trials.push(trial(name, test).with_ignored_flag(!support::is_root()));
     }
-    let without_kubectl = support::kubectl().is_none();
+    let without_kubectl = support::on_path("kubectl").is_none();
     if without_kubectl {
         eprintln!("skipped: kubectl_works_on_a_held_lab: there is no kubectl on the PATH");
     }
     trials.push(
         trial("kubectl_works_on_a_held_lab", kubectl::works_on_a_held_lab).with_ignored_flag(without_kubectl),
     );
+    let without_curl = support::on_path("curl").is_none();
+    if without_curl {
+        eprintln!("skipped: a_manager_prints_a_command_that_works: there is no curl on the PATH");
+    }
+    let printed = trial(
+        "a_manager_prints_a_command_that_works",
+        manager::prints_a_command_that_works,
+    );
+    trials.push(printed.with_ignored_flag(without_curl));
     trials
 }
 
