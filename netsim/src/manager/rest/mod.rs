@@ -3,7 +3,7 @@
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
 //! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
 
-mod bulk;
+mod definition_bulk;
 mod devices;
 mod faults;
 mod login;
@@ -112,8 +112,8 @@ fn templates() -> Router<Arc<App>> {
             "/{kind}",
             get(objects::definitions).post(objects::create_definition),
         )
-        .route("/{kind}/bulk", put(bulk::replace_all))
-        .route("/{kind}/multiple/{id}", put(bulk::replace_multiple))
+        .route("/{kind}/bulk", put(definition_bulk::replace_all))
+        .route("/{kind}/multiple/{id}", put(definition_bulk::replace_multiple))
         .route("/{kind}/preview", post(previews::unsaved_definition))
         .route("/{kind}/preview/{id}", get(previews::definition))
         .route(
