@@ -6,7 +6,8 @@
 //!
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
 //! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`.
+//! (references, names). An accepted activation has been through `compile`, and goes on in `push`, past the `controllers`
+//! to the edges; clients follow it by its `task`.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -32,7 +33,18 @@
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
-//! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
+//!   The lock outlives the session of its holder, and ends by itself when nobody goes on with the edit for 30 minutes, a
+//!   time that public sources do not give; what was stored stays stored, and goes with the next activation.
+//! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it. A
+//!   cancelled one ends the same way; cancelling a push that every edge has taken by then changes nothing.
+//! - A Controller that is lost is out of reach of everybody, the edges included, and has the newest policy as soon as it
+//!   is back. Edges keep their policy without any Controller for as long as it takes; the product's do for 12 hours.
+//!   What waited for a Controller comes without a task of its own; the one that scheduled it stays as it ended.
+//! - There is one device template, of all Controllers, which is attached again by `attachfeature`, or `attachcli` if it is
+//!   configured to be of commands; its own content cannot be changed. `masterTemplatesAffected` names it. `isEdited` and
+//!   `isMasterEdited` of an attach request make no difference: only what has been edited is pushed.
+//! - `PUT …/multiple/{id}` takes the body of `…/bulk`, which is a guess, as is that `{id}` is one of the definitions.
+//! - The newest 1,000 finished tasks are kept.
 //! - Of the resources of devices there are `bfd/sessions`, `bfd/summary`, `app-route/statistics` (one row for each tunnel,
 //!   over the last hellos, with the `sla-class-index` of all tunnels), `app-route/sla-class`, `tunnel/statistics`,
 //!   `policy/approutepolicyfilter` and `policy/datapolicyfilter`. They call every tunnel `ipsec`, the encapsulation of its TLOCs in
