@@ -5,8 +5,8 @@
 //! without its XSRF token.
 
 mod asked;
-mod bulk;
 mod bulk_data;
+mod definition_bulk;
 mod devices;
 mod faults;
 mod login;
@@ -169,8 +169,8 @@ fn templates() -> Router<Arc<App>> {
             "/{kind}",
             get(objects::definitions).post(objects::create_definition),
         )
-        .route("/{kind}/bulk", put(bulk::replace_all))
-        .route("/{kind}/multiple/{id}", put(bulk::replace_multiple))
+        .route("/{kind}/bulk", put(definition_bulk::replace_all))
+        .route("/{kind}/multiple/{id}", put(definition_bulk::replace_multiple))
         .route("/{kind}/preview", post(previews::unsaved_definition))
         .route("/{kind}/preview/{id}", get(previews::definition))
         .route(
