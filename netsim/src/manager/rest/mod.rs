@@ -133,21 +133,15 @@ fn realtime() -> Router<Arc<App>> {
 
 /// What tunnels were like.
 fn approute() -> Router<Arc<App>> {
-    use statistics::{
-        aggregation_by_get, aggregation_by_post, count_by_get, count_by_post, page_by_get, page_by_post,
-        rows_by_get, rows_by_post,
-    };
+    use statistics::{aggregation, count, page, rows};
     Router::new()
-        .route("/", get(rows_by_get).post(rows_by_post))
+        .route("/", get(rows).post(rows))
         .route("/fields", get(statistics::fields))
         .route("/query/fields", get(statistics::query_fields))
-        .route("/doccount", get(count_by_get).post(count_by_post))
-        .route("/aggregation", get(aggregation_by_get).post(aggregation_by_post))
-        .route(
-            "/fec/aggregation",
-            get(aggregation_by_get).post(aggregation_by_post),
-        )
-        .route("/page", get(page_by_get).post(page_by_post))
+        .route("/doccount", get(count).post(count))
+        .route("/aggregation", get(aggregation).post(aggregation))
+        .route("/fec/aggregation", get(aggregation).post(aggregation))
+        .route("/page", get(page).post(page))
         .route("/tunnels/health/{type}", get(statistics::health))
         .route("/tunnels/summary/{type}", get(statistics::summary))
 }
