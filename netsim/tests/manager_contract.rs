@@ -3,12 +3,15 @@
 
 mod manager_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use manager_support::{DEADLINE, PASSWORD, USERNAME, client, log_in, start, url};
-use netsim::manager::Manager;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use manager_support::{DEADLINE, MemoryEdges, PASSWORD, USERNAME, client, config, log_in, url};
+use netsim::manager::{Config, Manager, Tenant};
 use reqwest::{Client, Method};
 use rstest::rstest;
 use serde::Deserialize;
@@ -20,6 +23,8 @@ struct Exchange {
     name: String,
     about: String,
     sessions: Vec<String>,
+    #[serde(default)]
+    tenants: BTreeMap<String, BTreeSet<u16>>,
     steps: Vec<Step>,
 }
 
@@ -85,7 +90,13 @@ async fn the_emulation_answers_as(#[files("contract/manager/*.json")] file: Path
 }
 
 async fn play(exchange: &Exchange) -> Result<(), String> {
-    let (manager, _edges) = start(Duration::ZERO).await;
+    let config = Config {
+        tenants: tenants(exchange),
+        ..config()
+    };
+    let manager = Manager::start(config, Arc::new(MemoryEdges::default()))
+        .await
+        .map_err(|error| error.to_string())?;
     let mut clients = BTreeMap::from([(String::new(), (client(&manager), None))]);
     for session in &exchange.sessions {
         let client = client(&manager);
@@ -93,7 +104,8 @@ async fn play(exchange: &Exchange) -> Result<(), String> {
         clients.insert(session.clone(), (client, Some(token)));
     }
     let clients = Clients(clients);
-    let known = [("username", USERNAME), ("password", PASSWORD)];
+    let basic = STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
+    let known = [("username", USERNAME), ("password", PASSWORD), ("basic", &basic)];
     let mut captures = Captures(
         known
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -107,6 +119,15 @@ async fn play(exchange: &Exchange) -> Result<(), String> {
             .map_err(place)?;
     }
     Ok(())
+}
+
+fn tenants(exchange: &Exchange) -> Vec<Tenant> {
+    let tenant = |(id, service_vpns): (&String, &BTreeSet<u16>)| Tenant {
+        id: id.clone(),
+        name: id.clone(),
+        service_vpns: service_vpns.clone(),
+    };
+    exchange.tenants.iter().map(tenant).collect()
 }
 
 async fn play_step(

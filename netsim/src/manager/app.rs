@@ -1,36 +1,35 @@
-//! What all requests share.
+//! What all requests share that speak for one tenant, or for the provider.
 //!
-//! Owns the locks around the state and the wall clock; the rules are in `store` and `session`. Invariant: no lock is
-//! held across an await.
+//! Owns the locks around the state and the wall clock; the rules are in `store`. Invariant: no lock is held across an
+//! await.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::activity::{Event, Log};
-use super::caller::Caller;
 use super::compile::Place;
 use super::controllers::Controllers;
 use super::faults::Faults;
+use super::gateway::{Gateway, unix_ms};
 use super::history::History;
 use super::push;
 use super::push_delay::PushDelay;
-use super::session::{Session, SessionId, Sessions};
 use super::store::{Accepted, Store};
 use super::template::TemplateKind;
+use super::tenants::{self, Tenant};
 use super::{Config, Device};
 use crate::policy::Edges;
 use crate::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
-/// What all requests share.
+/// What all requests share that speak for one tenant, or for the provider.
 pub(super) struct App {
-    pub(super) username: String,
-    pub(super) password: SecretString,
+    pub(super) gateway: Arc<Gateway>,
+    /// None: the provider, or the only tenant.
+    pub(super) tenant: Option<Tenant>,
     pub(super) devices: Vec<Device>,
     pub(super) controllers: Controllers,
     pub(super) template: TemplateKind,
@@ -43,40 +42,43 @@ pub(super) struct App {
     telemetry: Arc<dyn Telemetry>,
     pub(super) activity: Arc<Log>,
     pub(super) faults: Faults,
-    pub(super) history: History,
+    pub(super) history: Arc<History>,
     /// For so long an edge is asked.
     pub(super) edge_patience: Duration,
     /// When this Manager came up, in milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
     store: Mutex<Store>,
-    sessions: Mutex<Sessions>,
     pushes: Mutex<JoinSet<()>>,
 }
 
 impl App {
-    /// A Manager without objects or sessions; it serves nothing.
-    pub(super) fn new<E: Edges + Telemetry>(config: Config, edges: &Arc<E>) -> Self {
-        let activity = Arc::new(Log::default());
-        let faults = Faults::new(activity.clone());
+    /// A Manager without objects: a tenant's, or the provider's; it serves nothing.
+    pub(super) fn new<E: Edges + Telemetry>(
+        gateway: &Arc<Gateway>,
+        tenant: Option<Tenant>,
+        config: &Config,
+        edges: &Arc<E>,
+        history: &Arc<History>,
+    ) -> Self {
+        let faults = gateway.faults.clone();
         let sites = config.devices.iter().map(|device| device.site_id);
         Self {
-            username: config.username,
-            password: config.password,
-            controllers: Controllers::new(config.controllers, faults.clone()),
+            devices: tenants::devices_of(tenant.as_ref(), &config.tenants, &config.devices),
+            tenant,
+            controllers: Controllers::new(config.controllers.clone(), faults.clone()),
             template: config.controller_template,
             push_delay: config.push_delay,
             edge_turns: sites.map(|site| (site, tokio::sync::Mutex::default())).collect(),
             push_ended: Notify::new(),
-            devices: config.devices,
             edges: edges.clone(),
             telemetry: edges.clone(),
+            activity: gateway.activity.clone(),
             store: Mutex::new(Store::new(faults.clone())),
             faults,
-            history: History::default(),
+            history: history.clone(),
             edge_patience: config.edge_patience,
-            activity,
+            gateway: gateway.clone(),
             started_ms: unix_ms(),
-            sessions: Mutex::default(),
             pushes: Mutex::default(),
         }
     }
@@ -135,38 +137,6 @@ impl App {
         Duration::from_millis(self.now_ms().saturating_sub(self.started_ms))
     }
 
-    /// Opens a session, if name and password are right.
-    pub(super) fn log_in(&self, user: &str, password: &str) -> Option<SessionId> {
-        if user != self.username || password != self.password.expose_secret() {
-            self.activity.record(Event::LoginRefused {
-                user: user.to_owned(),
-            });
-            return None;
-        }
-        let id = self.sessions().open(user, Instant::now());
-        self.activity.record(Event::LoggedIn {
-            user: user.to_owned(),
-        });
-        Some(id)
-    }
-
-    /// The session behind a cookie and its caller.
-    pub(super) fn resume(&self, id: SessionId, address: IpAddr) -> Option<(Session, Caller)> {
-        let session = self.sessions().resume(&id, Instant::now())?;
-        let caller = Caller {
-            session: id,
-            user: session.user.clone(),
-            address,
-            at_ms: self.now_ms(),
-        };
-        Some((session, caller))
-    }
-
-    /// Ends a session.
-    pub(super) fn log_out(&self, id: &SessionId) {
-        self.sessions().close(id);
-    }
-
     /// Where the edges are.
     pub(super) fn places(&self) -> Vec<Place<'_>> {
         let devices = self.devices.iter();
@@ -218,18 +188,7 @@ impl App {
         pushes.shutdown().await;
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pushes(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::activity::{Event, Log};
+use super::session::Sessions;
 
 /// A fault, as `/pathproof/v1/faults` has it: `{"fault": "failPushes", "count": 2}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,13 +30,14 @@ pub enum Fault {
         #[serde(default)]
         requests: Requests,
     },
-    /// Requests are done, and the connection ends in the middle of the reply.
+    /// Requests are done, and the connection ends in the middle of the reply's body; without a body, before the reply.
+    /// Over HTTP/2, the other requests of the connection end with it.
     CutReplies {
         /// Which.
         #[serde(default)]
         requests: Requests,
     },
-    /// Requests are done late.
+    /// Requests are done late; a client that does not wait so long takes its request along.
     DelayRequests {
         /// By how much, in milliseconds.
         by_ms: u64,
@@ -45,7 +47,7 @@ pub enum Fault {
     },
     /// Every session of now has expired; never in force, since it strikes once.
     ExpireSessions {
-        /// How their clients find out.
+        /// How clients with a cookie find out; those with a token get status 401.
         #[serde(default)]
         shape: ExpiryShape,
     },
@@ -120,7 +122,9 @@ pub enum GatewayAnswer {
     Html,
 }
 
-/// How a client finds out that its session has expired; releases and paths of the product differ.
+/// How a client with a cookie finds out that its session has expired; releases and paths of the product differ.
+///
+/// `GET /dataservice/client/token` answers the login page in any case, since that is how clients ask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExpiryShape {
@@ -159,6 +163,7 @@ struct Inner {
     state: Mutex<State>,
     log: Arc<Log>,
     healed: Notify,
+    sessions: Arc<Mutex<Sessions>>,
 }
 
 #[derive(Default)]
@@ -173,6 +178,7 @@ impl fmt::Debug for Faults {
     }
 }
 
+#[cfg(test)]
 impl Default for Faults {
     /// None in force, and nobody is told.
     fn default() -> Self {
@@ -181,17 +187,22 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// None in force; what happens to them is told to `log`.
-    pub(super) fn new(log: Arc<Log>) -> Self {
+    /// None in force; what happens to them is told to `log`, and they can end `sessions`.
+    pub(super) fn reaching(log: Arc<Log>, sessions: Arc<Mutex<Sessions>>) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
             log,
+            sessions,
             healed: Notify::new(),
         }))
     }
 
     /// Puts a fault in force; the answer names it.
     pub fn inject(&self, fault: Fault) -> u64 {
+        if let Fault::ExpireSessions { shape } = &fault {
+            let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.expire_all(*shape);
+        }
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -302,6 +313,14 @@ impl Fault {
             | Self::DelayRequests { requests, .. } => Some(requests),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+impl Faults {
+    /// None in force, and no session to end.
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        Self::reaching(log, Arc::default())
     }
 }
 

@@ -4,11 +4,11 @@
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
 //! and handed to [`Edges`]; what it says of tunnels it asks of [`Telemetry`]. Invariant: the edges follow what was activated last, never what was merely edited.
 //!
-//! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
-//! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`, past the `controllers`
-//! to the edges; clients follow it by its `task`. What tunnels were like is in `history`. For clients that need no
-//! packets, [`dry`] has edges that only remember.
+//! A request goes from `serve` (TLS, HTTP) past the `gateway` (faults of requests, limits, sessions, tenants) to `rest`
+//! (paths, JSON), which parses bodies with `list`, `definition` (its sequences with `sequence`) and `vsmart_policy`, and
+//! changes the `store` (rules of editing and activating) of `objects` (references, names). An accepted activation has
+//! been through `compile`, and goes on in `push`, past the `controllers` to the edges; clients follow it by its `task`.
+//! What tunnels were like is in `history`. For clients that need no packets, [`dry`] has edges that only remember.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -32,7 +32,18 @@
 //! - A sequence of `sequenceIpType all` takes conditions of neither address family.
 //! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
-//! - Classic sessions only; no rate limit, and no limit on the number of sessions.
+//! - All logins are there at once, though the product has that of the API gateway since 20.15 and that for tokens since
+//!   20.18.1. To the API gateway, a client's id and secret are the user's name and password; `mode` and the like are ignored.
+//! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
+//!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
+//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
+//!   is no limit here.
+//! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
+//!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
+//!   `sub`, `iss`, `exp` and `iat` are our own.
+//! - The one user is the provider of a Manager with tenants; tenants have no users. A tenant's service VPNs are its own on
+//!   all edges, and all tenants see all edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
+//! - A body that is said to be something else than JSON gets status 415, and `OPTIONS` gets 405.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //!   The lock outlives the session of its holder, and ends by itself when nobody goes on with the edit for 30 minutes, a
 //!   time that public sources do not give; what was stored stays stored, and goes with the next activation.
@@ -83,7 +94,9 @@ pub mod faults;
 mod fixture;
 #[cfg(test)]
 mod fuzz;
+mod gateway;
 mod history;
+pub mod limits;
 mod list;
 mod match_field;
 mod objects;
@@ -100,6 +113,7 @@ mod store;
 mod task;
 mod task_list;
 mod template;
+mod tenants;
 mod tls;
 mod value;
 mod vsmart_policy;
@@ -117,12 +131,17 @@ pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
 pub use template::TemplateKind;
+pub use tenants::{Tenant, TenantError};
 pub use tls::TlsError;
 
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 use app::App;
-use faults::Faults;
+use faults::{ExpiryShape, Faults};
+use gateway::Gateway;
+use history::History;
+use limits::Limits;
+use tenants::{Part, Shares};
 
 /// What a Manager is started with.
 #[derive(Debug)]
@@ -146,10 +165,19 @@ pub struct Config {
     pub statistics_interval: Duration,
     /// An edge that tells nothing for so long counts as one that does not answer.
     pub edge_patience: Duration,
+    /// What it takes before it refuses.
+    pub limits: Limits,
+    /// How clients with a cookie find out that their session has expired.
+    pub expiry: ExpiryShape,
+    /// From the start until `/client/server/ready` says so. Requests are answered all the same.
+    pub ready_after: Duration,
+    /// Who shares the edges; the Manager is of a single tenant if there are none.
+    pub tenants: Vec<Tenant>,
 }
 
 impl Config {
-    /// One user, one Controller, edges that are programmed at once, statistics every second.
+    /// One user and no tenants, one Controller, edges that are programmed at once, statistics every second, and the
+    /// product's limits.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -167,6 +195,10 @@ impl Config {
             push_delay: PushDelay::default(),
             statistics_interval: Duration::from_secs(1),
             edge_patience: Duration::from_secs(10),
+            limits: Limits::PRODUCT,
+            expiry: ExpiryShape::default(),
+            ready_after: Duration::ZERO,
+            tenants: Vec::new(),
         }
     }
 }
@@ -212,6 +244,9 @@ pub enum StartError {
     /// The delays of pushes.
     #[error(transparent)]
     PushDelay(#[from] PushDelayError),
+    /// Tenants cannot be told apart.
+    #[error(transparent)]
+    Tenants(#[from] TenantError),
     /// A listener cannot be used.
     #[error("use a listener of the Manager")]
     Listener(#[source] std::io::Error),
@@ -222,7 +257,9 @@ pub enum StartError {
 
 /// A running Manager; dropping it ends it, its connections and its pushes.
 pub struct Manager {
-    app: Arc<App>,
+    /// The provider's, and those of the tenants.
+    apps: Vec<Arc<App>>,
+    gateway: Arc<Gateway>,
     address: SocketAddr,
     ca_pem: String,
     #[cfg(test)]
@@ -244,13 +281,13 @@ impl Manager {
     ///
     /// # Errors
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
-    pub async fn start<E: Edges + Telemetry>(config: Config, edges: Arc<E>) -> Result<Self, StartError> {
+    pub async fn start<E: Edges + Telemetry>(mut config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
         check_controllers(&config.controllers)?;
         config.push_delay.check()?;
-        let mut config = config;
+        tenants::check(&config.tenants)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
-        for listener in config.listeners.drain(..) {
+        for listener in std::mem::take(&mut config.listeners) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
             listeners.push(tokio::net::TcpListener::from_std(listener).map_err(StartError::Listener)?);
         }
@@ -263,12 +300,13 @@ impl Manager {
         let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
         let identity = tls::identity(&addresses)?;
 
-        let statistics_interval = config.statistics_interval;
-        let app = Arc::new(App::new(config, &edges));
-        app.start_deliveries();
-        let router = rest::router(app.clone());
+        let gateway = Arc::new(Gateway::new(&config));
+        let apps = apps(&gateway, &config, &edges);
+        apps.iter().for_each(App::start_deliveries);
+        let router = rest::router(&apps[0], &apps[1..]);
         let mut tasks = JoinSet::new();
-        tasks.spawn(history::recorder::run(app.clone(), statistics_interval));
+        let recorder = history::recorder::run(apps[0].clone(), config.statistics_interval);
+        tasks.spawn(recorder);
         for listener in listeners {
             tasks.spawn(serve::serve(
                 listener,
@@ -277,7 +315,8 @@ impl Manager {
             ));
         }
         Ok(Self {
-            app,
+            apps,
+            gateway,
             address,
             ca_pem: identity.ca_pem,
             #[cfg(test)]
@@ -298,24 +337,28 @@ impl Manager {
 
     /// What goes wrong on purpose.
     pub fn faults(&self) -> &Faults {
-        &self.app.faults
+        &self.gateway.faults
     }
 
     /// What happens from now on.
     pub fn activity(&self) -> Activities {
-        self.app.activity.listen()
+        self.gateway.activity.listen()
     }
 
     /// Ends the Manager and waits until its connections are closed and its pushes have stopped.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
-        self.app.stop_pushes().await;
+        for app in &self.apps {
+            app.stop_pushes().await;
+        }
     }
 }
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        self.app.abort_pushes();
+        for app in &self.apps {
+            app.abort_pushes();
+        }
     }
 }
 
@@ -331,6 +374,25 @@ fn check_controllers(controllers: &[Controller]) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// The provider's Manager, and then one for each tenant.
+fn apps<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &Arc<E>) -> Vec<Arc<App>> {
+    let history = Arc::new(History::default());
+    if config.tenants.is_empty() {
+        return vec![Arc::new(App::new(gateway, None, config, edges, &history))];
+    }
+    let shares = Arc::new(Shares::new(&config.devices));
+    let whose = std::iter::once(None).chain(config.tenants.iter().cloned().map(Some));
+    let app = |tenant: Option<Tenant>| {
+        let part = Arc::new(Part {
+            edges: edges.clone(),
+            shares: shares.clone(),
+            tenant: tenant.clone(),
+        });
+        Arc::new(App::new(gateway, tenant, config, &part, &history))
+    };
+    whose.map(app).collect()
 }
 
 fn check(devices: &[Device]) -> Result<(), StartError> {

@@ -27,7 +27,7 @@ pub(super) use pushes::{Accepted, Push, PushEnd, Scheduled};
 use pushes::{Order, Running};
 
 /// The Manager's state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
     objects: Objects,
     active: Option<Uuid>,
@@ -93,12 +93,25 @@ pub(super) struct Release {
     pub(super) process_id: Option<String>,
 }
 
+#[cfg(test)]
+impl Default for Store {
+    fn default() -> Self {
+        Self::new(Faults::default())
+    }
+}
+
 impl Store {
     /// Without objects.
     pub(super) fn new(faults: Faults) -> Self {
         Self {
+            objects: Objects::default(),
+            active: None,
+            lock: EditLock::default(),
+            running: None,
+            pushes: 0,
+            scheduled: BTreeMap::new(),
+            tasks: TaskList::default(),
             faults,
-            ..Self::default()
         }
     }
 

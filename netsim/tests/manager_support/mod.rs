@@ -11,11 +11,13 @@ use netsim::bfd::{State as SessionState, Statistics, Timing, Totals};
 use netsim::fabric::edge::{Counted, OriginatedRoute, SequenceCount};
 use netsim::fabric::host::PacketCount;
 use netsim::fabric::nft::RuleCount;
+use netsim::manager::limits::Limits;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use netsim::telemetry::{
     PolicyReport, RouteReport, RoutingReport, Telemetry, TelemetryError, TlocReport, TunnelReport, VpnReport,
 };
+use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -304,14 +306,18 @@ pub async fn start(push_delay: Duration) -> (Manager, Arc<MemoryEdges>) {
     (Manager::start(config, edges.clone()).await.unwrap(), edges)
 }
 
-/// What [`start`] starts, without a push delay.
+/// What [`start`] starts, without a push delay, and without a limit of requests: tests ask as fast as they can.
 pub fn config() -> Config {
-    Config::new(
+    let config = Config::new(
         vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()],
         USERNAME.to_owned(),
         SecretString::from(PASSWORD),
         vec![device(1), device(2)],
-    )
+    );
+    Config {
+        limits: Limits::SESSIONS_ONLY,
+        ..config
+    }
 }
 
 /// The edge of a site.
@@ -371,6 +377,8 @@ pub struct Session<'a> {
     pub manager: &'a Manager,
     pub client: Client,
     pub token: String,
+    /// Sent with every request, besides the token.
+    pub headers: HeaderMap,
 }
 
 impl<'a> Session<'a> {
@@ -382,6 +390,7 @@ impl<'a> Session<'a> {
             manager,
             client,
             token,
+            headers: HeaderMap::new(),
         }
     }
 
@@ -391,7 +400,9 @@ impl<'a> Session<'a> {
         let mut request = self
             .client
             .request(method, url(self.manager, &format!("/dataservice{path}")));
-        request = request.header("X-XSRF-TOKEN", &self.token);
+        request = request
+            .headers(self.headers.clone())
+            .header("X-XSRF-TOKEN", &self.token);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -65,17 +65,18 @@ impl ManagerClient {
             ("j_username", self.credentials.username.as_str()),
             ("j_password", self.credentials.password.expose_secret()),
         ];
-        let request = self.http.post(self.url(&call)).form(&form);
+        let ask = || self.reply(&call, self.http.post(self.url(&call)).form(&form));
         let refused = || ManagerError::LoginRefused {
             username: self.credentials.username.clone(),
         };
-        match self.reply(&call, request).await? {
+        match self.patiently(&call, ask).await? {
             Reply::Done(_) => {}
             Reply::NoSession(_) => return Err(refused()),
             reply => return Err(reply.into_error(call)),
         }
         let call = Call::service(Method::GET, "client/token");
-        let token = match self.exchange(&call, None, None).await? {
+        let ask = || self.exchange(&call, None, None);
+        let token = match self.patiently(&call, ask).await? {
             Reply::Done(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
             Reply::NoSession(_) => return Err(refused()),
             // Managers before 19.2 have no tokens.

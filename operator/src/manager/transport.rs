@@ -1,7 +1,8 @@
 //! Requests.
 //!
 //! Owns the HTTP client, what an answer's status means, one renewal of an expired session per request, and waiting
-//! while the Manager is busy. Invariant: a request is repeated only if the Manager said that it did not do it.
+//! while the Manager is busy. Invariant: a request that changes something is repeated only if the Manager said that it did
+//! not do it.
 
 use std::time::Duration;
 
@@ -157,46 +158,47 @@ impl ManagerClient {
     }
 
     async fn send(&self, call: &Call, body: Option<&Value>) -> Result<Vec<u8>, ManagerError> {
-        let started = Instant::now();
-        let mut delay = BUSY_DELAY_MIN;
         let mut renewed = false;
         loop {
             let session = self.session().await?;
-            match self.exchange(call, body, Some(&session)).await? {
-                Reply::Done(bytes) => return Ok(bytes),
-                Reply::NoSession(status) if renewed => {
-                    return Err(ManagerError::SessionRefused {
-                        call: call.clone(),
-                        status,
-                    });
-                }
-                Reply::NoSession(status) => {
+            let exchange = || self.exchange(call, body, Some(&session));
+            match self.patiently(call, exchange).await? {
+                Reply::NoSession(status) if !renewed => {
                     info!(%call, %status, "session expired");
                     self.forget(session.generation).await;
                     renewed = true;
                 }
-                Reply::Refused { status, message } => {
-                    return Err(ManagerError::Refused {
-                        call: call.clone(),
-                        status,
-                        message,
-                    });
-                }
-                Reply::Busy { wait, reason } => {
-                    let pause = wait.unwrap_or(delay).max(BUSY_DELAY_MIN);
-                    let patience = self.patience.busy;
-                    if started.elapsed() + pause > patience {
-                        return Err(ManagerError::Busy {
-                            call: call.clone(),
-                            patience,
-                            reason,
-                        });
-                    }
-                    debug!(%call, reason, ?pause, "Manager is busy");
-                    sleep(pause).await;
-                    delay = (delay * 2).min(BUSY_DELAY_MAX);
-                }
+                Reply::Done(bytes) => return Ok(bytes),
+                reply => return Err(reply.into_error(call.clone())),
             }
+        }
+    }
+
+    /// Asks until the Manager is not busy any more; what it says then is never [`Reply::Busy`].
+    pub(super) async fn patiently<F: Future<Output = Result<Reply, ManagerError>>>(
+        &self,
+        call: &Call,
+        ask: impl Fn() -> F,
+    ) -> Result<Reply, ManagerError> {
+        let started = Instant::now();
+        let mut delay = BUSY_DELAY_MIN;
+        loop {
+            let (wait, reason) = match ask().await? {
+                Reply::Busy { wait, reason } => (wait, reason),
+                reply => return Ok(reply),
+            };
+            let pause = wait.unwrap_or(delay).max(BUSY_DELAY_MIN);
+            let patience = self.patience.busy;
+            if started.elapsed() + pause > patience {
+                return Err(ManagerError::Busy {
+                    call: call.clone(),
+                    patience,
+                    reason,
+                });
+            }
+            debug!(%call, reason, ?pause, "Manager is busy");
+            sleep(pause).await;
+            delay = (delay * 2).min(BUSY_DELAY_MAX);
         }
     }
 
@@ -233,7 +235,7 @@ impl ManagerClient {
         let headers = response.headers().clone();
         let body = response.bytes().await.map_err(transport)?;
         debug!(%call, %status, elapsed = ?started.elapsed(), "Manager answered");
-        Ok(classify(status, &headers, body.into()))
+        Ok(classify(&call.method, status, &headers, body.into()))
     }
 
     pub(super) fn url(&self, call: &Call) -> Url {
@@ -243,7 +245,7 @@ impl ManagerClient {
     }
 }
 
-fn classify(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Reply {
+fn classify(method: &Method, status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Reply {
     let no_session = status.is_redirection()
         || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         || (status.is_success() && is_html(headers, &body));
@@ -255,12 +257,13 @@ fn classify(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Reply {
     }
     let message = Refusal::read(&body).to_string();
     let locked = is_lock(&message);
-    if locked
-        || matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        )
-    {
+    let busy = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
+        // The gateway does not know what became of the request, which matters only if it was to change something.
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => method == Method::GET,
+        _ => locked,
+    };
+    if busy {
         let after = headers
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
@@ -303,18 +306,13 @@ pub(super) fn is_lock(message: &str) -> bool {
 impl Reply {
     pub(super) fn into_error(self, call: Call) -> ManagerError {
         match self {
-            Self::Busy { reason, .. } => ManagerError::Busy {
-                call,
-                patience: Duration::ZERO,
-                reason,
-            },
             Self::NoSession(status) => ManagerError::SessionRefused { call, status },
             Self::Refused { status, message } => ManagerError::Refused {
                 call,
                 status,
                 message,
             },
-            Self::Done(_) => unreachable!("only refusals become errors"),
+            Self::Done(_) | Self::Busy { .. } => unreachable!("only refusals become errors"),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -50,12 +50,14 @@ pub struct Shelf {
     issued: usize,
 }
 
-/// Answers the next matching request in place of the Manager.
+/// Answers the next matching request in place of the Manager, or cuts its answer.
 pub struct Fault {
     pub call: &'static str,
     pub status: u16,
     pub headers: Vec<(&'static str, &'static str)>,
     pub body: String,
+    /// The Manager does what is asked, and the connection ends in the middle of its own answer.
+    pub cut: bool,
 }
 
 impl Fault {
@@ -65,6 +67,14 @@ impl Fault {
             status,
             headers: Vec::new(),
             body: body.into(),
+            cut: false,
+        }
+    }
+
+    pub fn cut(call: &'static str) -> Self {
+        Self {
+            cut: true,
+            ..Self::new(call, 200, "")
         }
     }
 
@@ -164,10 +174,27 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-    state
-        .lock()
-        .unwrap()
-        .answer(&parts.method, &path, &parts.headers, &body)
+    let call = format!("{} {path}", parts.method);
+    let (answer, is_cut) = {
+        let mut shelf = state.lock().unwrap();
+        let is_struck = |fault: &Fault| fault.cut && call.starts_with(fault.call);
+        let cut = shelf.faults.iter().position(is_struck);
+        cut.map(|at| shelf.faults.remove(at));
+        let answer = shelf.answer(&parts.method, &path, &parts.headers, &body);
+        (answer, cut.is_some())
+    };
+    if is_cut { half(answer).await } else { answer }
+}
+
+/// The first half of an answer, after which the connection ends.
+async fn half(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let all = to_bytes(body, usize::MAX).await.unwrap();
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, all.len().max(2).into());
+    let halves = [Ok(all.slice(..all.len() / 2)), Err(std::io::Error::other("cut"))];
+    Response::from_parts(parts, Body::from_stream(futures::stream::iter(halves)))
 }
 
 fn login_page() -> Response {
@@ -193,9 +220,6 @@ impl Shelf {
     }
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
-        if path == "/j_security_check" {
-            return self.log_in(body);
-        }
         let cookie = headers
             .get(header::COOKIE)
             .and_then(|value| value.to_str().ok())
@@ -205,7 +229,7 @@ impl Shelf {
             .as_ref()
             .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
         let call = format!("{method} {path}");
-        if path != "/dataservice/client/token" {
+        if !["/j_security_check", "/dataservice/client/token"].contains(&path) {
             self.calls.push(call.clone());
         }
         if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
@@ -215,6 +239,9 @@ impl Shelf {
                 response.headers_mut().insert(name, value.parse().unwrap());
             }
             return response;
+        }
+        if path == "/j_security_check" {
+            return self.log_in(body);
         }
         if !known {
             return login_page();
@@ -281,10 +308,10 @@ impl Shelf {
                 self.route_definitions(method, rest, body)
             }
             (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
-            ("DELETE", ["template", "lock", id]) => {
-                assert_eq!(self.lock.take().as_deref(), Some(*id));
-                reply(json!({}))
-            }
+            ("DELETE", ["template", "lock", id]) => match self.lock.take_if(|lock| lock == id) {
+                Some(_) => reply(json!({})),
+                None => refuse(400, "Template edit request has expired"),
+            },
             _ => refuse(404, &format!("no {path:?}")),
         }
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::manager::caller::Caller;
 use crate::manager::fixture::{self, parse_list, put_definition, put_list, sequence, set_tlocs};
+use crate::manager::gateway::Gateway;
 use crate::manager::list::List;
 use crate::manager::store::{Accepted, Release, StoreError};
 use crate::manager::{Config, Controller, Device, Distribution, PushDelay, SecretString};
@@ -242,7 +243,7 @@ impl Real {
             system_ip: [172, 16, 255, 6].into(),
         });
         let edges = Arc::new(Memory::default());
-        let app = Arc::new(App::new(config, &edges));
+        let app = Arc::clone(&super::super::apps(&Arc::new(Gateway::new(&config)), &config, &edges)[0]);
         app.start_deliveries();
         let (mut lists, mut policies) = (Vec::new(), Vec::new());
         let mut store = app.store();

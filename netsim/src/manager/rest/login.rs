@@ -1,4 +1,4 @@
-//! Logging in and out, and what the Manager says of itself.
+//! The classic login, logging out, and what the Manager says of itself.
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Extension, Query, State};
@@ -9,25 +9,37 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, session_cookie};
+use super::refusal::Refusal;
+use super::{Shared, SharedGateway, authenticate};
+use crate::manager::gateway::LoginError;
 use crate::manager::session::Session;
 
 /// The release whose API is emulated.
 pub(super) const VERSION: &str = "20.12.4";
 
+/// Takes a client's cookie away, by one that has expired.
+pub(super) const NO_COOKIE: &str = "JSESSIONID=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+
+/// Where clients without a session are sent.
+pub(super) const WELCOME: &str = "/welcome.html";
+
 const LOGIN_PAGE: &str = include_str!("login.html");
 
 /// `POST /j_security_check`. Success and failure differ in the body alone: empty, or the login page.
-pub(super) async fn log_in(State(app): Shared, form: Result<Form<Credentials>, FormRejection>) -> Response {
+pub(super) async fn log_in(
+    State(gateway): SharedGateway,
+    form: Result<Form<Credentials>, FormRejection>,
+) -> Response {
     let Ok(Form(credentials)) = form else {
-        return page().await.into_response();
+        return page().into_response();
     };
-    match app.log_in(&credentials.j_username, &credentials.j_password) {
-        Some(id) => {
+    match gateway.log_in(&credentials.j_username, &credentials.j_password) {
+        Ok(id) => {
             let cookie = format!("JSESSIONID={}; Path=/; Secure; HttpOnly", id.as_str());
             ([(header::SET_COOKIE, cookie)], ()).into_response()
         }
-        None => page().await.into_response(),
+        Err(LoginError::Credentials) => page().into_response(),
+        Err(full) => Refusal::Login(full).into_response(),
     }
 }
 
@@ -38,23 +50,22 @@ pub(super) struct Credentials {
     j_password: String,
 }
 
-/// `POST /logout`, and `GET` as older releases have it.
-pub(super) async fn log_out(State(app): Shared, headers: HeaderMap) -> Response {
-    if let Some(id) = session_cookie(&headers) {
-        app.log_out(&id);
+/// `POST /logout`, and `GET` as older releases have it: ends the session of a cookie and that of a token.
+pub(super) async fn log_out(State(gateway): SharedGateway, headers: HeaderMap) -> Response {
+    for proof in authenticate::proofs(&headers) {
+        gateway.log_out(proof);
     }
-    let headers = [
-        (header::LOCATION, "/welcome.html"),
-        (
-            header::SET_COOKIE,
-            "JSESSIONID=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-        ),
-    ];
+    let headers = [(header::LOCATION, WELCOME), (header::SET_COOKIE, NO_COOKIE)];
     (StatusCode::FOUND, headers).into_response()
 }
 
+/// `GET /` and `GET /welcome.html`.
+pub(super) async fn welcome() -> Html<&'static str> {
+    page()
+}
+
 /// The login page.
-pub(super) async fn page() -> Html<&'static str> {
+pub(super) fn page() -> Html<&'static str> {
     Html(LOGIN_PAGE)
 }
 
@@ -78,22 +89,33 @@ pub(super) async fn token(
 }
 
 /// `GET /dataservice/client/server`.
-pub(super) async fn server(Extension(session): Extension<Session>) -> Json<Value> {
-    Json(json!({ "data": {
+pub(super) async fn server(State(app): Shared, Extension(session): Extension<Session>) -> Json<Value> {
+    let gateway = &app.gateway;
+    let (tenancy, user_mode) = match gateway.tenants.as_slice() {
+        [] => ("SingleTenant", "tenant"),
+        _ => ("MultiTenant", "provider"),
+    };
+    let view_mode = if app.tenant.is_some() { "tenant" } else { user_mode };
+    let mut row = json!({
         "server": "vmanage",
-        "tenancyMode": "SingleTenant",
-        "userMode": "tenant",
-        "viewMode": "tenant",
+        "tenancyMode": tenancy,
+        "userMode": user_mode,
+        "viewMode": view_mode,
         "platformVersion": VERSION,
         "CSRFToken": session.token,
         "user": session.user,
         "isSaml": false,
-    }}))
+    });
+    if let Some(tenant) = &app.tenant {
+        row["tenantId"] = json!(tenant.id);
+        row["tenantName"] = json!(tenant.name);
+    }
+    Json(json!({ "data": row }))
 }
 
 /// `GET /dataservice/client/server/ready`: clients ask before they log in.
-pub(super) async fn ready() -> Json<Value> {
-    Json(json!({ "isServerReady": true }))
+pub(super) async fn ready(State(gateway): SharedGateway) -> Json<Value> {
+    Json(json!({ "isServerReady": gateway.is_ready() }))
 }
 
 /// `GET /dataservice/client/about`.
