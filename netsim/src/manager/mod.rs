@@ -63,6 +63,7 @@ mod app;
 mod body;
 mod caller;
 mod compile;
+mod controllers;
 mod definition;
 pub mod faults;
 #[cfg(test)]
@@ -73,6 +74,7 @@ mod match_field;
 mod objects;
 mod preview;
 mod push;
+mod push_delay;
 mod rest;
 mod sequence;
 mod serve;
@@ -81,6 +83,8 @@ mod sla_classes;
 pub mod state;
 mod store;
 mod task;
+mod task_list;
+mod template;
 mod tls;
 mod value;
 mod vsmart_policy;
@@ -94,7 +98,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
+pub use controllers::Controller;
+pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
+pub use template::TemplateKind;
 pub use tls::TlsError;
 
 use crate::policy::Edges;
@@ -113,8 +120,12 @@ pub struct Config {
     pub password: SecretString,
     /// The WAN edges, one for each site.
     pub devices: Vec<Device>,
-    /// From the acceptance of an activation to the programming of the edges.
-    pub push_delay: Duration,
+    /// The Controllers, at least one.
+    pub controllers: Vec<Controller>,
+    /// How they are configured.
+    pub controller_template: TemplateKind,
+    /// From the acceptance of an activation to the programming of each edge.
+    pub push_delay: PushDelay,
     /// Between two rows of statistics of a tunnel, above zero; longer where that would be too many rows, see `history`.
     /// The product has 10 min.
     pub statistics_interval: Duration,
@@ -123,7 +134,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// One user, edges that are programmed at once, statistics every second.
+    /// One user, one Controller, edges that are programmed at once, statistics every second.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -136,7 +147,9 @@ impl Config {
             username,
             password,
             devices,
-            push_delay: Duration::ZERO,
+            controllers: vec![Controller::default()],
+            controller_template: TemplateKind::default(),
+            push_delay: PushDelay::default(),
             statistics_interval: Duration::from_secs(1),
             edge_patience: Duration::from_secs(10),
         }
@@ -175,6 +188,15 @@ pub enum StartError {
         /// The color.
         color: String,
     },
+    /// There is no Controller.
+    #[error("manage WAN edges without a Controller")]
+    NoController,
+    /// Two Controllers have one name, or one system IP.
+    #[error("manage two Controllers that are both `{0}`")]
+    ControllerTwice(String),
+    /// The delays of pushes.
+    #[error(transparent)]
+    PushDelay(#[from] PushDelayError),
     /// A listener cannot be used.
     #[error("use a listener of the Manager")]
     Listener(#[source] std::io::Error),
@@ -207,8 +229,11 @@ impl Manager {
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
     pub async fn start<E: Edges + Telemetry>(config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
+        check_controllers(&config.controllers)?;
+        config.push_delay.check()?;
+        let mut config = config;
         let mut listeners = Vec::with_capacity(config.listeners.len());
-        for listener in config.listeners {
+        for listener in config.listeners.drain(..) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
             listeners.push(tokio::net::TcpListener::from_std(listener).map_err(StartError::Listener)?);
         }
@@ -221,18 +246,9 @@ impl Manager {
         let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
         let identity = tls::identity(&addresses)?;
 
-        let Config {
-            username,
-            password,
-            devices,
-            push_delay,
-            statistics_interval,
-            edge_patience,
-            ..
-        } = config;
-        let mut app = App::new(username, password, devices, push_delay, &edges);
-        app.edge_patience = edge_patience;
-        let app = Arc::new(app);
+        let statistics_interval = config.statistics_interval;
+        let app = Arc::new(App::new(config, &edges));
+        app.start_deliveries();
         let router = rest::router(app.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(history::recorder::run(app.clone(), statistics_interval));
@@ -282,6 +298,20 @@ impl Drop for Manager {
     fn drop(&mut self) {
         self.app.abort_pushes();
     }
+}
+
+fn check_controllers(controllers: &[Controller]) -> Result<(), StartError> {
+    if controllers.is_empty() {
+        return Err(StartError::NoController);
+    }
+    let mut known = BTreeSet::new();
+    for controller in controllers {
+        let identity = [controller.host_name.clone(), controller.system_ip.to_string()];
+        if let Some(twice) = identity.into_iter().find(|word| !known.insert(word.clone())) {
+            return Err(StartError::ControllerTwice(twice));
+        }
+    }
+    Ok(())
 }
 
 fn check(devices: &[Device]) -> Result<(), StartError> {

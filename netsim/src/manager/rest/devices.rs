@@ -8,10 +8,10 @@ use super::asked::Asked;
 use super::login::VERSION;
 use super::tunnels;
 use super::{Answer, Shared};
-use crate::manager::Device;
 use crate::manager::app::App;
 use crate::manager::history::row::DEVICE_MODEL;
-use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
+use crate::manager::task::MANAGER_SYSTEM_IP;
+use crate::manager::{Controller, Device};
 use crate::telemetry::TunnelReport;
 
 /// What differs between rows.
@@ -26,11 +26,19 @@ struct Row<'a> {
 
 /// `GET /dataservice/device`; `deviceId=` and the name of any other column take the rows with that value.
 pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
-    let mut rows: Vec<Value> = CONTROLLERS
-        .iter()
-        .filter(|row| asked.takes_device(row.system_ip))
-        .map(|of| row(app.started_ms, of))
-        .collect();
+    let mut rows = vec![row(
+        app.started_ms,
+        &Row {
+            host_name: "vmanage",
+            system_ip: MANAGER_SYSTEM_IP,
+            site_id: 0,
+            uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
+            personality: "vmanage",
+            device_model: "vmanage",
+        },
+    )];
+    rows.extend(app.controllers.all().iter().map(|it| controller(&app, it)));
+    rows.retain(|row| row["system-ip"].as_str().is_some_and(|ip| asked.takes_device(ip)));
     for device in &app.devices {
         if asked.takes_device(&device.system_ip.to_string()) {
             rows.push(edge(&app, device).await);
@@ -39,25 +47,31 @@ pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
     asked.answer(&app, rows)
 }
 
-/// What is no WAN edge.
-const CONTROLLERS: [Row<'static>; 2] = [
-    Row {
-        host_name: "vmanage",
-        system_ip: MANAGER_SYSTEM_IP,
-        site_id: 0,
-        uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
-        personality: "vmanage",
-        device_model: "vmanage",
-    },
-    Row {
-        host_name: CONTROLLER_HOST_NAME,
-        system_ip: CONTROLLER_SYSTEM_IP,
-        site_id: 0,
-        uuid: CONTROLLER_UUID,
-        personality: "vsmart",
-        device_model: "vsmart",
-    },
-];
+fn controller(app: &App, controller: &Controller) -> Value {
+    let row = row(
+        app.started_ms,
+        &Row {
+            host_name: &controller.host_name,
+            system_ip: &controller.system_ip.to_string(),
+            site_id: 0,
+            uuid: &controller.uuid().to_string(),
+            personality: "vsmart",
+            device_model: "vsmart",
+        },
+    );
+    if app.controllers.is_online(controller) {
+        row
+    } else {
+        unreachable(row)
+    }
+}
+
+fn unreachable(mut row: Value) -> Value {
+    row["reachability"] = json!("unreachable");
+    row["status"] = json!("error");
+    row["state"] = json!("red");
+    row
+}
 
 /// An edge; one that does not answer is not reachable.
 async fn edge(app: &App, device: &Device) -> Value {
@@ -72,16 +86,14 @@ async fn edge(app: &App, device: &Device) -> Value {
             device_model: DEVICE_MODEL,
         },
     );
-    edge["controlConnections"] = json!("2");
     edge["colors"] = json!(device.colors);
-    if let Some(tunnels) = answer(app, device).await {
-        edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
-    } else {
-        edge["reachability"] = json!("unreachable");
-        edge["status"] = json!("error");
-        edge["state"] = json!("red");
+    let Some(tunnels) = answer(app, device).await else {
         edge["controlConnections"] = json!("0");
-    }
+        return unreachable(edge);
+    };
+    edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
+    // One to the Manager, one to each Controller.
+    edge["controlConnections"] = json!((1 + app.controllers.online()).to_string());
     edge
 }
 
@@ -115,15 +127,16 @@ pub(super) async fn counters(State(app): Shared, asked: Asked) -> Answer {
             continue;
         }
         let tunnels = answer(&app, device).await;
-        let connected = u32::from(tunnels.is_some());
+        let expected = app.controllers.all().len();
+        let connected = tunnels.as_ref().map_or(0, |_| app.controllers.online());
         let tunnels = tunnels.unwrap_or_default();
         let up = tunnels::up(&tunnels);
         rows.push(json!({
             "system-ip": device.system_ip,
             "number-vsmart-control-connections": connected,
-            "expectedControlConnections": 1,
+            "expectedControlConnections": expected,
             "ompPeersUp": connected,
-            "ompPeersDown": 1 - connected,
+            "ompPeersDown": expected - connected,
             "bfdSessionsUp": up,
             "bfdSessionsDown": tunnels.len() - up,
             "isMTEdge": false,
@@ -142,14 +155,17 @@ async fn answer(app: &App, device: &Device) -> Option<Vec<TunnelReport>> {
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.
-pub(super) async fn controllers() -> Json<Value> {
-    Json(json!({ "data": [{
-        "deviceUUID": CONTROLLER_UUID,
-        "operationMode": "vmanage",
-        "deviceIp": CONTROLLER_SYSTEM_IP,
-        "local-system-ip": CONTROLLER_SYSTEM_IP,
-        "isOnline": true,
-    }]}))
+pub(super) async fn controllers(State(app): Shared) -> Json<Value> {
+    let rows = app.controllers.all().iter().map(|controller| {
+        json!({
+            "deviceUUID": controller.uuid(),
+            "operationMode": "vmanage",
+            "deviceIp": controller.system_ip,
+            "local-system-ip": controller.system_ip,
+            "isOnline": app.controllers.is_online(controller),
+        })
+    });
+    Json(json!({ "data": rows.collect::<Vec<_>>() }))
 }
 
 fn row(started_ms: u64, row: &Row<'_>) -> Value {

@@ -5,17 +5,20 @@
 
 mod asked;
 mod bulk;
+mod bulk_data;
 mod devices;
 mod faults;
 mod login;
 mod objects;
 mod omp;
 mod policies;
+mod previews;
 mod refusal;
 mod rows;
 mod statistics;
 mod steering;
 mod tasks;
+mod templates;
 mod tunnels;
 
 use std::sync::Arc;
@@ -51,14 +54,15 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/client/about", get(login::about))
         .merge(realtime())
         .nest("/statistics/approute", approute())
-        .route("/data/device/statistics/{type}", get(bulk::statistics))
-        .route("/data/device/state/{type}", get(bulk::state))
+        .route("/data/device/statistics/{type}", get(bulk_data::statistics))
+        .route("/data/device/state/{type}", get(bulk_data::state))
         .route("/device/action/status/tasks", get(tasks::running))
         .route(
             "/device/action/status/tasks/activeCount",
             get(tasks::active_count),
         )
         .route("/device/action/status/{id}", get(tasks::status))
+        .route("/device/action/status/cancel/{id}", post(tasks::cancel))
         .nest("/template", templates())
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
@@ -142,6 +146,8 @@ fn templates() -> Router<Arc<App>> {
     let lists = Router::new()
         .route("/", get(objects::all_lists))
         .route("/{kind}", get(objects::lists).post(objects::create_list))
+        .route("/{kind}/preview", post(previews::unsaved_list))
+        .route("/{kind}/preview/{id}", get(previews::list))
         .route(
             "/{kind}/{id}",
             get(objects::list)
@@ -153,6 +159,10 @@ fn templates() -> Router<Arc<App>> {
             "/{kind}",
             get(objects::definitions).post(objects::create_definition),
         )
+        .route("/{kind}/bulk", put(bulk::replace_all))
+        .route("/{kind}/multiple/{id}", put(bulk::replace_multiple))
+        .route("/{kind}/preview", post(previews::unsaved_definition))
+        .route("/{kind}/preview/{id}", get(previews::definition))
         .route(
             "/{kind}/{id}",
             get(objects::definition)
@@ -171,7 +181,17 @@ fn templates() -> Router<Arc<App>> {
             "/{id}",
             get(policies::one).put(policies::replace).delete(policies::delete),
         );
+    let attachments = Router::new()
+        .route("/attached/{id}", get(templates::attached))
+        .route("/input", post(templates::input))
+        // As the Terraform provider writes it.
+        .route("/input/", post(templates::input))
+        .route("/attachfeature", post(templates::attach_feature))
+        .route("/attachcli", post(templates::attach_cli))
+        .route("/attachment", post(templates::attach_either));
     Router::new()
+        .route("/device", get(templates::all))
+        .nest("/device/config", attachments)
         .nest("/policy/list", lists)
         .nest("/policy/definition", definitions)
         .nest("/policy/vsmart", policies)

@@ -1,7 +1,8 @@
 //! Real-time resources of one device about OMP: what its edge advertises and what it received.
 //!
-//! Routes are those that the edge's kernel has, and those that it could have; there is no OMP on the wire. The one peer
-//! of an edge is the Controller, which passes on to every edge what the edges have.
+//! Routes are those that the edge's kernel has, and those that it could have; there is no OMP on the wire. The peers of an
+//! edge are the Controllers, which pass on to every edge what the edges have; one that the Manager does not reach is
+//! down to the edges too, and what it told them stays (graceful restart).
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -10,9 +11,9 @@ use super::asked::{Asked, stamp};
 use super::tunnels::{is_up, uptime};
 use super::{Answer, Shared};
 use crate::fabric::edge::OriginatedRoute;
-use crate::manager::Device;
 use crate::manager::app::App;
-use crate::manager::task::{CONTROLLER_SYSTEM_IP, MANAGER_SYSTEM_IP};
+use crate::manager::task::MANAGER_SYSTEM_IP;
+use crate::manager::{Controller, Device};
 use crate::telemetry::{RouteReport, TlocReport};
 
 /// The encapsulation of all TLOCs, as policies know them.
@@ -21,17 +22,24 @@ const ENCAP: &str = "ipsec";
 /// `GET /dataservice/device/omp/peers?deviceId=`.
 pub(super) async fn peers(State(app): Shared, asked: Asked) -> Answer {
     let device = asked.device(&app)?;
-    asked.answer(&app, [peer(&app, device)])
+    asked.answer(&app, edge_peers(&app, device))
 }
 
-/// The peer of an edge.
-pub(super) fn peer(app: &App, device: &Device) -> Value {
-    let mut row = stamp(app, device, CONTROLLER_SYSTEM_IP);
-    row["peer"] = json!(CONTROLLER_SYSTEM_IP);
+/// The peers of an edge.
+pub(super) fn edge_peers(app: &App, device: &Device) -> Vec<Value> {
+    let controllers = app.controllers.all().iter();
+    controllers
+        .map(|controller| peer(app, device, controller))
+        .collect()
+}
+
+fn peer(app: &App, device: &Device, controller: &Controller) -> Value {
+    let mut row = stamp(app, device, &controller.system_ip.to_string());
+    row["peer"] = json!(controller.system_ip);
     row["type"] = json!("vsmart");
     row["site-id"] = json!("0");
     row["domain-id"] = json!("1");
-    row["state"] = json!("up");
+    row["state"] = json!(state(app, controller));
     row["legit"] = json!("yes");
     row["refresh"] = json!("supported");
     row["up-time"] = json!(uptime(app.age()));
@@ -39,7 +47,22 @@ pub(super) fn peer(app: &App, device: &Device) -> Value {
     row
 }
 
-/// `GET /dataservice/device/control/connections?deviceId=`: to the Controller and the Manager.
+fn state(app: &App, controller: &Controller) -> &'static str {
+    if app.controllers.is_online(controller) {
+        "up"
+    } else {
+        "down"
+    }
+}
+
+/// Whom an edge has its routes from.
+fn from_peer(app: &App) -> Value {
+    let controllers = app.controllers.all();
+    let online = controllers.iter().find(|it| app.controllers.is_online(it));
+    json!(online.or(controllers.first()).map(|it| it.system_ip))
+}
+
+/// `GET /dataservice/device/control/connections?deviceId=`: to the Controllers and the Manager.
 pub(super) async fn control_connections(State(app): Shared, asked: Asked) -> Answer {
     let device = asked.device(&app)?;
     asked.answer(&app, connections(&app, device))
@@ -48,8 +71,10 @@ pub(super) async fn control_connections(State(app): Shared, asked: Asked) -> Ans
 /// The control connections of an edge.
 pub(super) fn connections(app: &App, device: &Device) -> Vec<Value> {
     let color = device.colors.first().map_or("default", String::as_str);
-    let peers = [("vsmart", CONTROLLER_SYSTEM_IP), ("vmanage", MANAGER_SYSTEM_IP)];
-    let rows = peers.into_iter().map(|(peer_type, system_ip)| {
+    let controllers = app.controllers.all().iter();
+    let controllers = controllers.map(|it| ("vsmart", it.system_ip.to_string(), state(app, it)));
+    let manager = ("vmanage", MANAGER_SYSTEM_IP.to_owned(), "up");
+    let rows = controllers.chain([manager]).map(|(peer_type, system_ip, state)| {
         let mut row = stamp(app, device, &format!("{color}-{system_ip}-{color}"));
         row["instance"] = json!(0);
         row["peer-type"] = json!(peer_type);
@@ -59,7 +84,7 @@ pub(super) fn connections(app: &App, device: &Device) -> Vec<Value> {
         row["domain-id"] = json!(1);
         row["local-color"] = json!(color);
         row["remote-color"] = json!("default");
-        row["state"] = json!("up");
+        row["state"] = json!(state);
         row["uptime"] = json!(uptime(app.age()));
         row["uptime-date"] = json!(app.started_ms);
         row
@@ -90,7 +115,7 @@ pub(super) async fn summary(State(app): Shared, asked: Asked) -> Answer {
         ("services-received", 0),
         ("services-installed", 0),
         ("services-sent", 0),
-        ("vsmart-peers", 1),
+        ("vsmart-peers", app.controllers.online()),
     ];
     let mut row = stamp(&app, device, "summary");
     row["operstate"] = json!("UP");
@@ -125,7 +150,7 @@ fn received(app: &App, device: &Device, service_vpn: u16, route: &RouteReport, p
     row["overlay-id"] = json!("1");
     row["vpn-id"] = json!(service_vpn.to_string());
     row["prefix"] = json!(prefix);
-    row["from-peer"] = json!(CONTROLLER_SYSTEM_IP);
+    row["from-peer"] = from_peer(app);
     row["path-id"] = json!(path_id.to_string());
     // What tells the VPN on the wire: the VXLAN network identifier or the GRE key.
     row["label"] = json!(service_vpn.to_string());
@@ -188,7 +213,7 @@ fn advertised(
     row["overlay-id"] = json!("1");
     row["vpn-id"] = json!(service_vpn.to_string());
     row["prefix"] = json!(prefix);
-    row["to-peer"] = json!(CONTROLLER_SYSTEM_IP);
+    row["to-peer"] = from_peer(app);
     row["path-id"] = json!(path_id.to_string());
     row["label"] = json!(service_vpn.to_string());
     row["originator"] = json!(device.system_ip);
@@ -211,7 +236,7 @@ pub(super) async fn tlocs_received(State(app): Shared, asked: Asked) -> Answer {
     let rows = tunnels.iter().map(|tunnel| {
         let system_ip = app.system_ip(tunnel.remote_site_id).unwrap_or_default();
         let mut row = tloc(&app, device, (&system_ip, tunnel.remote_site_id, &tunnel.color));
-        row["from-peer"] = json!(CONTROLLER_SYSTEM_IP);
+        row["from-peer"] = from_peer(&app);
         row["status"] = json!("C I R");
         row["bfd-status"] = json!(if is_up(tunnel) { "up" } else { "down" });
         place(&mut row, &tunnel.underlay.1, tunnel.port);
@@ -227,7 +252,7 @@ pub(super) async fn tlocs_advertised(State(app): Shared, asked: Asked) -> Answer
     let system_ip = device.system_ip.to_string();
     let rows = routing.tlocs.iter().map(|own| {
         let mut row = tloc(&app, device, (&system_ip, device.site_id, &own.color));
-        row["to-peer"] = json!(CONTROLLER_SYSTEM_IP);
+        row["to-peer"] = from_peer(&app);
         place(&mut row, &own.address, own.port);
         row
     });
