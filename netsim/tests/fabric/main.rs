@@ -114,6 +114,24 @@ fn trials(has_netem: bool) -> Vec<Trial> {
             replacement::changed_ranges_match_as_fresh_ones_do,
         ),
         trial(
+            "each_sequence_counts_what_it_matched",
+            steering::each_sequence_counts_what_it_matched,
+        ),
+    ];
+    trials.extend(capture_trials());
+    trials.extend(route_trials());
+    trials.extend(session_trials());
+    trials.extend(impaired(has_netem));
+    trials.extend(decisions::trials());
+    trials.extend(policy_trials());
+    trials.extend(vpn_trials());
+    trials.extend(sla_trials());
+    trials
+}
+
+fn capture_trials() -> Vec<Trial> {
+    vec![
+        trial(
             "every_packet_of_an_interface_is_captured_and_counted",
             capture::every_packet_is_captured,
         ),
@@ -125,19 +143,7 @@ fn trials(has_netem: bool) -> Vec<Trial> {
             "addresses_outlast_a_link_that_was_down",
             links::addresses_outlast_a_link_that_was_down,
         ),
-        trial(
-            "each_sequence_counts_what_it_matched",
-            steering::each_sequence_counts_what_it_matched,
-        ),
-    ];
-    trials.extend(route_trials());
-    trials.extend(session_trials());
-    trials.extend(impaired(has_netem));
-    trials.extend(decisions::trials());
-    trials.extend(policy_trials());
-    trials.extend(vpn_trials());
-    trials.extend(sla_trials());
-    trials
+    ]
 }
 
 fn route_trials() -> Vec<Trial> {

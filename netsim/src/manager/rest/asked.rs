@@ -68,7 +68,7 @@ impl Asked {
         self.filters.iter().all(|(key, wanted)| match row.get(key) {
             None => true,
             Some(Value::String(found)) => found == wanted,
-            Some(found) => found.to_string() == *wanted,
+            Some(found) => wanted.parse::<Value>().is_ok_and(|wanted| wanted == *found),
         })
     }
 }
