@@ -8,8 +8,10 @@ mod capture;
 mod decisions;
 mod hubs;
 mod impair;
+mod links;
 mod matches;
 mod policies;
+mod polls;
 mod refusals;
 mod replacement;
 mod sla;
@@ -117,6 +119,10 @@ fn trials(has_netem: bool) -> Vec<Trial> {
         trial(
             "a_ring_that_overflows_says_so",
             capture::a_ring_that_overflows_says_so,
+        ),
+        trial(
+            "addresses_outlast_a_link_that_was_down",
+            links::addresses_outlast_a_link_that_was_down,
         ),
         trial(
             "each_sequence_counts_what_it_matched",
@@ -322,6 +328,14 @@ fn sla_trials() -> Vec<Trial> {
         trial(
             "the_best_of_delayed_colors_is_taken",
             sla::the_best_of_delayed_colors_is_taken,
+        ),
+        trial(
+            "a_poll_without_news_leaves_the_kernel_alone",
+            polls::a_poll_without_news_leaves_the_kernel_alone,
+        ),
+        trial(
+            "routes_that_failed_are_tried_again_at_the_next_poll",
+            polls::routes_that_failed_are_tried_again_at_the_next_poll,
         ),
         trial(
             "a_policy_that_is_refused_changes_nothing",
