@@ -32,8 +32,14 @@ enum Body {
     None,
     /// That of the object in the path, or one to add to the collection.
     Object,
+    /// Several objects at once: the one in the path, or of its collection.
+    Bulk,
     /// That of an activation.
     Release,
+    /// What a template needs before it is attached.
+    Input,
+    /// A template to attach again.
+    Attach,
     /// A fault to inject.
     Fault,
 }
@@ -42,7 +48,7 @@ enum Body {
 type Route = (&'static str, &'static str, Body);
 
 /// Every route; a new one of the API is a new line here.
-const ROUTES: [Route; 47] = [
+const ROUTES: [Route; 60] = [
     ("GET", "/dataservice/client/token?json=true", Body::None),
     ("GET", "/dataservice/client/server", Body::None),
     ("GET", "/dataservice/client/server/ready", Body::None),
@@ -187,6 +193,63 @@ const ROUTES: [Route; 47] = [
     ),
     ("PUT", "/dataservice/template/lock/{process}", Body::None),
     ("DELETE", "/dataservice/template/lock/{process}", Body::None),
+    (
+        "POST",
+        "/dataservice/device/action/status/cancel/{task}",
+        Body::None,
+    ),
+    (
+        "GET",
+        "/dataservice/template/policy/list/{list-preview}",
+        Body::None,
+    ),
+    (
+        "POST",
+        "/dataservice/template/policy/list/{lists}/preview",
+        Body::Object,
+    ),
+    (
+        "GET",
+        "/dataservice/template/policy/definition/{definition-preview}",
+        Body::None,
+    ),
+    (
+        "POST",
+        "/dataservice/template/policy/definition/{definitions}/preview",
+        Body::Object,
+    ),
+    (
+        "PUT",
+        "/dataservice/template/policy/definition/{definitions}/bulk",
+        Body::Bulk,
+    ),
+    (
+        "PUT",
+        "/dataservice/template/policy/definition/{definition-multiple}",
+        Body::Bulk,
+    ),
+    ("GET", "/dataservice/template/device?feature=all", Body::None),
+    (
+        "GET",
+        "/dataservice/template/device/config/attached/{template}",
+        Body::None,
+    ),
+    ("POST", "/dataservice/template/device/config/input", Body::Input),
+    (
+        "POST",
+        "/dataservice/template/device/config/attachfeature",
+        Body::Attach,
+    ),
+    (
+        "POST",
+        "/dataservice/template/device/config/attachment",
+        Body::Attach,
+    ),
+    (
+        "POST",
+        "/dataservice/template/device/config/attachcli",
+        Body::Attach,
+    ),
     ("GET", "/pathproof/v1/state", Body::None),
     ("GET", "/pathproof/v1/faults", Body::None),
     ("POST", "/pathproof/v1/faults", Body::Fault),
@@ -288,27 +351,18 @@ fn request(world: &World, case: &Case, number: u32) -> (Sent, Option<Object>) {
         .replace("{policy}", &or_stranger(&place))
         .replace("{task}", &or_stranger(&world.task))
         .replace("{process}", &or_stranger(&world.process))
+        .replace("{template}", &or_stranger(&world.template))
         .replace("{device}", &or_stranger("10.255.0.1"));
+    let path = ["preview", "multiple"].into_iter().fold(path, |path, verb| {
+        let whole = or_stranger(&place.replacen('/', &format!("/{verb}/"), 1));
+        path.replace(&format!("{{list-{verb}}}"), &whole)
+            .replace(&format!("{{definition-{verb}}}"), &whole)
+    });
     let path = match case.query {
         Some(query) => format!("{}?{query}", path.split('?').next().unwrap_or_default()),
         None => path,
     };
-    let right = match (body, &object) {
-        (Body::None, _) | (Body::Object, None) => Value::Null,
-        (Body::Object, Some(object)) => {
-            let mut body = object.body.clone();
-            if method == "POST" {
-                body[object.kind.name()] = json!(format!("new-{number}"));
-            }
-            body
-        }
-        (Body::Release, _) => match case.object.index(3) {
-            0 => json!({}),
-            1 => json!({"isEdited": true}),
-            _ => json!({"isEdited": true, "processId": world.process}),
-        },
-        (Body::Fault, _) => json!({"fault": "failPushes", "count": 1, "sites": [100]}),
-    };
+    let right = right(world, case, (method, body), object.as_ref(), number);
     let nearly = (case.changes.iter()).fold(right, |body, (place, change)| changed(&body, place, change));
     let mut bytes = if body == Body::None {
         Vec::new()
@@ -329,6 +383,45 @@ fn request(world: &World, case: &Case, number: u32) -> (Sent, Option<Object>) {
     (sent, object)
 }
 
+/// The body that a request has unless it is changed.
+fn right(
+    world: &World,
+    case: &Case,
+    (method, body): (&str, Body),
+    object: Option<&Object>,
+    number: u32,
+) -> Value {
+    match (body, object) {
+        (Body::None, _) | (Body::Object | Body::Bulk, None) => Value::Null,
+        (Body::Object, Some(object)) => {
+            let mut body = object.body.clone();
+            if method == "POST" {
+                body[object.kind.name()] = json!(format!("new-{number}"));
+            }
+            body
+        }
+        (Body::Bulk, Some(object)) => {
+            let mut body = object.body.clone();
+            body["id"] = json!(object.id);
+            json!({"definitions": [body]})
+        }
+        (Body::Release, _) => match case.object.index(3) {
+            0 => json!({}),
+            1 => json!({"isEdited": true}),
+            _ => json!({"isEdited": true, "processId": world.process}),
+        },
+        (Body::Input, _) => {
+            json!({"templateId": world.template, "deviceIds": [world.controller], "isEdited": true, "isMasterEdited": false})
+        }
+        (Body::Attach, _) => {
+            let device = json!({"csv-deviceId": world.controller, "csv-templateId": world.template});
+            let template = json!({"templateId": world.template, "device": [device], "isEdited": true});
+            json!({"deviceTemplateList": [template]})
+        }
+        (Body::Fault, _) => json!({"fault": "failPushes", "count": 1, "sites": [100]}),
+    }
+}
+
 /// Whether an answer is one that the API may give; whether it did what was asked.
 fn accepted(sent: &Sent, status: u16, answer: &Value) -> bool {
     let refused = (400..500).contains(&status) && answer["error"]["type"] == "error";
@@ -346,16 +439,25 @@ fn shown(sent: &Sent) -> String {
 }
 
 /// What was sent reads back.
-fn check_written(sent: &Sent, found: &Value) {
-    let body: Value = serde_json::from_slice(&sent.body).unwrap();
-    for (key, value) in super::body::ObjectBody::new(body).unwrap().as_written() {
+fn check_written(body: &Value, found: &Value) {
+    for (key, value) in super::body::ObjectBody::new(body.clone()).unwrap().as_written() {
         // A description that is not given is empty.
         let is_default = value.is_null() && found[key] == "";
-        assert!(
-            is_default || found[key] == *value,
-            "{key} of {}: {found}",
-            shown(sent)
-        );
+        assert!(is_default || found[key] == *value, "{key} of {body}: {found}");
+    }
+}
+
+/// What was sent of one definition that was there before reads back.
+async fn check_bulk(world: &World, sent: &Sent, object: &Object) {
+    let body = sent.body();
+    let [definition] = body["definitions"].as_array().unwrap().as_slice() else {
+        return;
+    };
+    if definition["id"] == object.id.as_str() && definition["isCreate"] != true {
+        let mut definition = definition.clone();
+        let fields = definition.as_object_mut().unwrap();
+        fields.retain(|key, _| !["id", "isCreate"].contains(&key.as_str()));
+        check_written(&definition, &world.ok("GET", &object.read(), None).await);
     }
 }
 
@@ -392,7 +494,8 @@ async fn one_after_the_other(cases: u32) -> Counts {
                 );
                 continue;
             }
-            if sent.method == "GET" || sent.path.contains("/assembly/") || sent.path.contains("/lock/") {
+            let keeps = ["/assembly/", "/lock/", "/preview", "/cancel/", "/config/input"];
+            if sent.method == "GET" || keeps.iter().any(|part| sent.path.contains(part)) {
                 counts.read += 1;
                 assert_eq!(world.state().await, state, "{}", shown(&sent));
                 continue;
@@ -441,12 +544,15 @@ async fn settle(world: &mut World, sent: &Sent, answer: &Value, object: Option<O
         }
         "POST" => {
             let id = world::id_of(answer).unwrap_or_else(|| panic!("{}: {answer}", shown(sent)));
-            let body = serde_json::from_slice(&sent.body).unwrap();
+            let body = sent.body();
             let new = Object { id, body, ..object };
-            check_written(sent, &world.ok("GET", &new.read(), None).await);
+            check_written(&new.body, &world.ok("GET", &new.read(), None).await);
             world.objects.push(new);
         }
-        _ => check_written(sent, &world.ok("GET", &object.read(), None).await),
+        _ if sent.path.contains("/bulk") || sent.path.contains("/multiple/") => {
+            check_bulk(world, sent, &object).await;
+        }
+        _ => check_written(&sent.body(), &world.ok("GET", &object.read(), None).await),
     }
 }
 

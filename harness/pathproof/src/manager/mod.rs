@@ -11,12 +11,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use netsim::manager::dry::{self, DryEdges};
-use netsim::manager::{Config, Device, Manager, SecretString};
+use netsim::manager::{Config, Device, Distribution, Manager, PushDelay, SecretString};
 use scenario::quantity::parse_duration;
 use verdict::ExitCode;
 
@@ -52,9 +51,10 @@ pub struct ManagerArgs {
     /// The first line of this file is the password; made for this run unless given.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// From the acceptance of an activation to the programming of the edges, such as 2s.
-    #[arg(long, default_value = "0ms", value_name = "DURATION", value_parser = duration)]
-    push_delay: Duration,
+    /// From the acceptance of an activation to the programming of each edge: 2s, or anything from 1s..3s, for each edge
+    /// another.
+    #[arg(long, default_value = "0ms", value_name = "DURATION[..DURATION]", value_parser = push_delay)]
+    push_delay: Distribution,
     /// Prints one line of JSON when it is up, for scripts.
     #[arg(long)]
     json: bool,
@@ -151,7 +151,10 @@ impl ManagerArgs {
     fn config(&self, listeners: Vec<TcpListener>, password: &str, devices: Vec<Device>) -> Config {
         let username = self.username.clone();
         Config {
-            push_delay: self.push_delay.into(),
+            push_delay: PushDelay {
+                distribution: self.push_delay,
+                ..PushDelay::default()
+            },
             ..Config::new(listeners, username, SecretString::from(password), devices)
         }
     }
@@ -208,8 +211,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
+fn push_delay(text: &str) -> Result<Distribution, String> {
+    let duration = |text: &str| parse_duration(text).map_err(|error| error.to_string());
+    Ok(match text.split_once("..") {
+        None => Distribution::Fixed(duration(text)?),
+        Some((min, max)) => Distribution::Uniform {
+            min: duration(min)?,
+            max: duration(max)?,
+        },
+    })
 }
 
 /// A path for people, as short as it is from here.

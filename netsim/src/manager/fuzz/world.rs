@@ -77,6 +77,13 @@ pub(super) struct Sent {
     pub(super) has_token: bool,
 }
 
+impl Sent {
+    /// Its body, which is JSON.
+    pub(super) fn body(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
 /// A Manager and its one client.
 pub(super) struct World {
     pub(super) manager: Manager,
@@ -85,6 +92,9 @@ pub(super) struct World {
     /// The last task and the last edit, if there were any.
     pub(super) task: String,
     pub(super) process: String,
+    /// The template of the Controllers, and the first of them.
+    pub(super) template: String,
+    pub(super) controller: String,
     cookie: String,
     token: String,
 }
@@ -104,11 +114,24 @@ impl World {
             objects: Vec::new(),
             task: "vsmart_policy_config-1".to_owned(),
             process: "none".to_owned(),
+            template: String::new(),
+            controller: String::new(),
             cookie: String::new(),
             token: String::new(),
         };
         world.log_in().await;
         world.fill().await;
+        let first = async |path| world.ok("GET", path, None).await["data"][0].clone();
+        let template = first("/dataservice/template/device?feature=all").await;
+        let controller = first("/dataservice/template/policy/vsmart/connectivity/status").await;
+        template["templateId"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut world.template);
+        controller["deviceUUID"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut world.controller);
         world
     }
 
