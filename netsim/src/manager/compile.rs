@@ -98,9 +98,7 @@ impl<'a> Compiled<'a> {
                 }
             }
         }
-        edge.data
-            .sort_by_key(|policy| (policy.service_vpn, policy.direction));
-        edge.app_route.sort_by_key(|policy| policy.service_vpn);
+        sort(&mut edge);
         Ok(edge)
     }
 
@@ -131,6 +129,13 @@ impl<'a> Compiled<'a> {
         }
         Ok(())
     }
+}
+
+/// Brings the policies of an edge into their order.
+pub(super) fn sort(edge: &mut EdgePolicy) {
+    edge.data
+        .sort_by_key(|policy| (policy.service_vpn, policy.direction));
+    edge.app_route.sort_by_key(|policy| policy.service_vpn);
 }
 
 fn data_policy(
@@ -259,7 +264,8 @@ fn applications(assembly: &[Assembly]) -> impl Iterator<Item = (&Assembly, &Appl
     })
 }
 
-fn same_traffic(left: PolicyDirection, right: PolicyDirection) -> bool {
+/// Whether data policies of these directions meet some packet both.
+pub(super) fn same_traffic(left: PolicyDirection, right: PolicyDirection) -> bool {
     left == right || left == PolicyDirection::All || right == PolicyDirection::All
 }
 

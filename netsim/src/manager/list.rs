@@ -36,6 +36,13 @@ impl fmt::Debug for ListKind {
     }
 }
 
+impl ListKind {
+    /// What these entries mean.
+    pub(super) fn content(&self, entries: &[Value]) -> Result<ListContent, EntryError> {
+        (self.parse)(entries)
+    }
+}
+
 impl PartialEq for ListKind {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path
@@ -258,7 +265,7 @@ pub(super) fn parse(
     if raw.entries.is_empty() {
         return Err(EntryError::None.into());
     }
-    let content = (kind.parse)(&raw.entries)?;
+    let content = kind.content(&raw.entries)?;
     Ok(List {
         id,
         kind,

@@ -1,4 +1,5 @@
-//! An emulation of the Catalyst SD-WAN Manager's REST API, as far as classic centralized policy needs it.
+//! An emulation of the Catalyst SD-WAN Manager's REST API, as far as centralized policy needs it: classic, and as traffic
+//! policies of policy groups ("UX 2.0").
 //!
 //! Owns sessions, policy objects, activation and tasks, and serves them over HTTPS; the exchanges in
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
@@ -9,6 +10,9 @@
 //! changes the `store` (rules of editing and activating) of `objects` (references, names). An accepted activation has
 //! been through `compile`, and goes on in `push`, past the `controllers` to the edges; clients follow it by its `task`.
 //! What tunnels were like is in `history`. For clients that need no packets, [`dry`] has edges that only remember.
+//!
+//! Feature profiles go their own way as far as storing (`feature_profile`, `policy_group`); to deploy a group is to
+//! translate it, for each device, into classic objects, and from there on everything is the same.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -76,6 +80,24 @@
 //! - Bulk data has `approutestatsstatistics`, and the states `BFDSessions`, `OMPPeer` and `ControlConnection`. Scrolls end
 //!   after 5 min, and when 16 others are open.
 //! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `query/fields`: their columns are in part guesses.
+//! - Of feature profiles there are `application-priority` with `traffic-policy`, and `policy-object` with `data-prefix`,
+//!   `data-ipv6-prefix`, `sla-class`, `color`, `tloc`, `preferred-color-group`, `app-probe`, `class` and `policer`; the rest
+//!   does not exist, application lists among it. There may be several policy-object profiles; names of policy objects of one
+//!   kind differ in all of them.
+//! - A traffic policy is one list: the first sequence that matches decides, whether by SLA or otherwise. On the edges it is an
+//!   app-route policy (from the service), a data policy, or both with every sequence in each; public sources do not say how
+//!   the product splits it. `dataDefaultAction` is `accept` unless given. Sequences have numbers up to 65534, not 65536.
+//! - The service VPN 10 is named `VPN10`, and so on; nothing else is the name of a VPN. `vpnRule` is refused.
+//! - Policy objects take no variables. In traffic policies every option may be one but numbers and references; its value has
+//!   the type of the option, and is checked when it is deployed. There is no `device/variables/schema`.
+//! - Stored, and refused with `POLICY0004` when deployed: of `set` the fields `dscp`, `policer`, `forwardingClass`,
+//!   `preferredRemoteColor`, `serviceChain`, `nextHop…` and `vpn`; every action but `slaClass`, `backupSlaPreferredColor`,
+//!   `set`, `count` and `log`; match fields that classic definitions do not have; and what is refused of those.
+//! - An edge follows the active vSmart policy and the policy group of its device side by side. An activation or deployment
+//!   that brings both to one service VPN, kind of policy and direction of a site is refused; neither takes the other away.
+//! - A device that leaves its group keeps the policy until that group is deployed to it once more, which takes it away. A
+//!   deployment has a row for each edge and none for the Controller. Nothing of it takes the edit lock, and one push runs at
+//!   a time, of whichever kind.
 //! - `/pathproof/v1/state` is no resource of the product (see [`state`]).
 //! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.
 
@@ -90,6 +112,7 @@ mod controllers;
 mod definition;
 pub mod dry;
 pub mod faults;
+mod feature_profile;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -100,6 +123,7 @@ pub mod limits;
 mod list;
 mod match_field;
 mod objects;
+mod policy_group;
 mod preview;
 mod push;
 mod push_delay;
@@ -141,6 +165,7 @@ use faults::{ExpiryShape, Faults};
 use gateway::Gateway;
 use history::History;
 use limits::Limits;
+use task::Target;
 use tenants::{Part, Shares};
 
 /// What a Manager is started with.
@@ -216,6 +241,24 @@ pub struct Device {
     pub service_vpns: Vec<u16>,
     /// The colors of its TLOCs.
     pub colors: Vec<String>,
+}
+
+impl Device {
+    /// Its UUID in the inventory.
+    fn uuid(&self) -> String {
+        format!("C8K-{}", self.system_ip)
+    }
+
+    /// As a task tells of it.
+    fn target(&self) -> Target {
+        Target {
+            host_name: self.host_name.clone(),
+            system_ip: self.system_ip,
+            site_id: self.site_id,
+            uuid: self.uuid(),
+            device_type: "vedge",
+        }
+    }
 }
 
 /// Why a Manager did not start.

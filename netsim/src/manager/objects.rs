@@ -50,6 +50,12 @@ pub enum ObjectKind {
     Definition,
     /// A vSmart policy.
     VsmartPolicy,
+    /// A feature profile.
+    FeatureProfile,
+    /// A parcel of a feature profile.
+    Parcel,
+    /// A policy group.
+    PolicyGroup,
 }
 
 impl fmt::Display for ObjectKind {
@@ -58,6 +64,9 @@ impl fmt::Display for ObjectKind {
             Self::List => "list",
             Self::Definition => "definition",
             Self::VsmartPolicy => "vSmart policy",
+            Self::FeatureProfile => "feature profile",
+            Self::Parcel => "parcel",
+            Self::PolicyGroup => "policy group",
         })
     }
 }

@@ -13,10 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Device;
 use super::activity::Event;
 use super::app::App;
+use super::controllers::Controller;
 use super::faults::Fault;
-use super::store::{Push, PushEnd, Scheduled};
+use super::store::{Push, PushEnd, Pushed, Scheduled, Side};
+use super::task::Target;
 use crate::policy::EdgePolicy;
 
 /// An edge that has not answered by then has failed.
@@ -30,7 +33,7 @@ enum Outcome {
     Taken(u32),
     /// No Controller was online.
     Deferred(EdgePolicy),
-    Refused(String),
+    Refused(u32, String),
     Cancelled(u32),
 }
 
@@ -38,6 +41,7 @@ enum Outcome {
 struct Round {
     task: String,
     number: u64,
+    side: Side,
     cancel: CancellationToken,
     /// What `FailPushes` strikes.
     refusing: Refusing,
@@ -48,7 +52,7 @@ struct Refusing(Option<Vec<u32>>);
 
 /// Waits for the turn of a push, programs every edge after its delay, and ends it.
 pub(super) async fn run(app: Arc<App>, mut push: Push) {
-    app.store().queue_push(&push, app.controllers.all());
+    app.store().queue_push(&push, targets(&app, &push).into_iter());
     let late = app.faults.feel(|fault| match fault {
         Fault::DelayTasks { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
         _ => None,
@@ -79,10 +83,22 @@ pub(super) async fn run(app: Arc<App>, mut push: Push) {
     app.push_ended.notify_one();
 }
 
+/// The devices that the task of a push tells of.
+fn targets(app: &App, push: &Push) -> Vec<Target> {
+    let of_site = |site_id| app.devices.iter().find(|device| device.site_id == site_id);
+    match push.change.side() {
+        Side::Vsmart => app.controllers.all().iter().map(Controller::target).collect(),
+        Side::Groups => (push.edges.iter())
+            .filter_map(|edge| of_site(edge.site_id).map(Device::target))
+            .collect(),
+    }
+}
+
 async fn program(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> Vec<Outcome> {
     let round = Arc::new(Round {
         task: push.task.clone(),
         number: push.number,
+        side: push.change.side(),
         cancel: push.cancel.clone(),
         refusing: Refusing::feel(app, edges.iter().map(|policy| policy.site_id)),
     });
@@ -102,12 +118,18 @@ async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> O
     if app.controllers.online() == 0 {
         return Outcome::Deferred(policy);
     }
-    match apply(&app, &round.task, &round.refusing, &policy).await {
+    let whole = app.store().whole(round.side, &policy);
+    match apply(&app, &round.task, &round.refusing, &whole).await {
         Ok(()) => {
-            app.store().note_pushed(&round.task, site_id, app.now_ms());
+            let pushed = Pushed {
+                task: &round.task,
+                number: round.number,
+                side: round.side,
+            };
+            app.store().note_pushed(&pushed, &policy, app.now_ms());
             Outcome::Taken(site_id)
         }
-        Err(reason) => Outcome::Refused(format!("site {site_id}: {reason}")),
+        Err(reason) => Outcome::Refused(site_id, reason),
     }
 }
 
@@ -151,8 +173,14 @@ fn sum_up(outcomes: Vec<Outcome>) -> PushEnd {
         match outcome {
             Outcome::Taken(site) => end.taken.push(site),
             Outcome::Deferred(policy) => end.deferred.push(policy),
-            Outcome::Refused(reason) => refused.push(reason),
-            Outcome::Cancelled(site) => cancelled.push(site),
+            Outcome::Refused(site, reason) => {
+                refused.push(format!("site {site}: {reason}"));
+                end.failed.insert(site, reason);
+            }
+            Outcome::Cancelled(site) => {
+                cancelled.push(site);
+                end.failed.insert(site, "cancelled".to_owned());
+            }
         }
     }
     refused.sort();
@@ -236,7 +264,8 @@ async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refu
     if !app.store().is_due(&scheduled) || app.controllers.online() == 0 {
         return true;
     }
-    let taken = apply(&app, &scheduled.task, &refusing, policy).await.is_ok();
+    let whole = app.store().whole(scheduled.side, policy);
+    let taken = apply(&app, &scheduled.task, &refusing, &whole).await.is_ok();
     if taken {
         app.store().note_delivered(&scheduled);
     }

@@ -4,6 +4,7 @@
 //! `pushes`. Parsing is done before, pushing to edges after. Everything here is synchronous and takes the time from its
 //! caller. Invariant: the edges get what was stored when an activation was accepted, and at most one policy is active.
 
+mod deploy;
 mod lock;
 mod pushes;
 
@@ -16,14 +17,18 @@ use super::caller::Caller;
 use super::compile::{self, Place};
 use super::definition::{Definition, DefinitionKind};
 use super::faults::{Fault, Faults};
+use super::feature_profile::catalog::{Catalog, CatalogError};
 use super::list::ListKind;
 use super::objects::{ObjectError, Objects};
+use super::policy_group::in_force::{Clash, InForce};
+use super::policy_group::translate::TranslateError;
+use super::policy_group::{GroupError, PolicyGroups};
 use super::task::{Task, Work};
 use super::task_list::TaskList;
 use super::template;
 use lock::EditLock;
 pub use pushes::Change;
-pub(super) use pushes::{Accepted, Push, PushEnd, Scheduled};
+pub(super) use pushes::{Accepted, Push, PushEnd, Pushed, Scheduled, Side};
 use pushes::{Order, Running};
 
 /// The Manager's state.
@@ -35,10 +40,13 @@ pub(super) struct Store {
     running: Option<Running>,
     /// How many pushes were accepted.
     pushes: u64,
-    /// What edges wait for until a Controller is back, by site.
-    scheduled: BTreeMap<u32, Scheduled>,
+    /// What edges wait for until a Controller is back, by site and side.
+    scheduled: BTreeMap<(u32, Side), Scheduled>,
     tasks: TaskList,
     faults: Faults,
+    catalog: Catalog,
+    groups: PolicyGroups,
+    in_force: InForce,
 }
 
 /// Why an edit or activation was refused.
@@ -71,6 +79,18 @@ pub(super) enum StoreError {
     /// Only what runs can be cancelled.
     #[error("task {0} is not running")]
     NotRunning(String),
+    /// About a feature profile or parcel.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// About a policy group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A policy group cannot be what a device follows.
+    #[error(transparent)]
+    Translate(#[from] TranslateError),
+    /// A vSmart policy and a policy group want the same.
+    #[error(transparent)]
+    Clash(#[from] Clash),
 }
 
 /// The answer to an edit.
@@ -112,6 +132,9 @@ impl Store {
             scheduled: BTreeMap::new(),
             tasks: TaskList::default(),
             faults,
+            catalog: Catalog::default(),
+            groups: PolicyGroups::default(),
+            in_force: InForce::default(),
         }
     }
 
@@ -231,6 +254,7 @@ impl Store {
         self.check_not_held()?;
         self.lock.may_push(caller, release)?;
         let order = self.activation(Work::PushVsmartPolicy, policy_id, places)?;
+        self.check_clashes(&order)?;
         Ok(self.accept(caller, order))
     }
 
@@ -246,6 +270,7 @@ impl Store {
         let edited = self.lock.process_id(caller.at_ms);
         let active = self.active.filter(|_| edited.is_some());
         let order = self.activation(work, active.ok_or(StoreError::NothingEdited)?, places)?;
+        self.check_clashes(&order)?;
         Ok(self.accept(caller, order))
     }
 

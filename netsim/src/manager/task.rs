@@ -23,6 +23,8 @@ pub(super) enum Work {
     FeatureTemplate,
     /// It attaches the Controllers' CLI template again.
     CliTemplate,
+    /// It deploys a policy group; its rows are those of the edges.
+    DeployPolicyGroup,
 }
 
 impl Work {
@@ -32,6 +34,7 @@ impl Work {
             Self::PushVsmartPolicy => "vsmart_policy_config",
             Self::FeatureTemplate => "push_feature_template_configuration",
             Self::CliTemplate => "push_file_template_configuration",
+            Self::DeployPolicyGroup => "policy_group_deploy",
         }
     }
 
@@ -40,6 +43,7 @@ impl Work {
             Self::PushVsmartPolicy => "Push vSmart Policy",
             Self::FeatureTemplate => "Push Feature Template Configuration",
             Self::CliTemplate => "Push CLI Template Configuration",
+            Self::DeployPolicyGroup => "Deploy Policy Group",
         }
     }
 }
@@ -168,7 +172,22 @@ impl Task {
         for row in &mut self.rows {
             row.status = RowStatus::InProgress;
         }
-        self.note(at_ms, "Started processing of vSmart policy");
+        let started = match self.work {
+            Work::DeployPolicyGroup => "Started deployment of policy group",
+            _ => "Started processing of vSmart policy",
+        };
+        self.note(at_ms, started);
+    }
+
+    /// Notes that the edge of a site took its policy.
+    pub(super) fn note_edge(&mut self, at_ms: u64, site_id: u32) {
+        // A row of the edge's own says so when the task ends.
+        if self.work != Work::DeployPolicyGroup {
+            self.note(
+                at_ms,
+                &format!("Policy applied by the WAN edge of site {site_id}"),
+            );
+        }
     }
 
     /// Adds a line to its activity.

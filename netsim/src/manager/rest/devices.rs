@@ -129,7 +129,7 @@ async fn edge(app: &App, device: &Device) -> Value {
             host_name: &device.host_name,
             system_ip: &device.system_ip.to_string(),
             site_id: device.site_id,
-            uuid: &format!("C8K-{}", device.system_ip),
+            uuid: &device.uuid(),
             personality: "vedge",
             device_model: DEVICE_MODEL,
         },

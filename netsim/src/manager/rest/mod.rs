@@ -10,12 +10,14 @@ mod bulk_data;
 mod definition_bulk;
 mod devices;
 mod faults;
+mod feature_profiles;
 mod front;
 mod jwt;
 mod login;
 mod objects;
 mod omp;
 mod policies;
+mod policy_groups;
 mod previews;
 mod refusal;
 mod rows;
@@ -32,7 +34,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -128,6 +130,8 @@ fn resources(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
         .route("/device/action/status/{id}", get(tasks::status))
         .route("/device/action/status/cancel/{id}", post(tasks::cancel))
         .nest("/template", templates())
+        .nest("/v1/feature-profile/sdwan", feature_profiles::routes())
+        .merge(policy_groups::routes())
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(app)
@@ -245,6 +249,15 @@ fn templates() -> Router<Arc<App>> {
             "/lock/{process_id}",
             put(tasks::extend_lock).delete(tasks::release_lock),
         )
+}
+
+/// Routes that are served with a slash at their end, too: clients of the product's newer resources write some with it.
+fn with_slashes<const N: usize>(routes: [(&str, MethodRouter<Arc<App>>); N]) -> Router<Arc<App>> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+        router
+            .route(path, methods.clone())
+            .route(&format!("{path}/"), methods)
+    })
 }
 
 async fn no_path(uri: Uri) -> Refusal {

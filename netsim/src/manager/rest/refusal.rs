@@ -12,10 +12,13 @@ use serde_json::json;
 
 use crate::manager::body::BodyError;
 use crate::manager::definition::DefinitionError;
+use crate::manager::feature_profile::at::PlaceError;
+use crate::manager::feature_profile::catalog::CatalogError;
 use crate::manager::gateway::LoginError;
 use crate::manager::history::query::QueryError;
 use crate::manager::list::ListError;
 use crate::manager::objects::ObjectError;
+use crate::manager::policy_group::GroupError;
 use crate::manager::session::TokenError;
 use crate::manager::store::StoreError;
 use crate::manager::template::TemplateError;
@@ -116,6 +119,9 @@ pub(super) enum Refusal {
     /// The template of the Controllers.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A body of feature profiles and policy groups.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The state forbids it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -124,6 +130,18 @@ pub(super) enum Refusal {
 impl From<ObjectError> for Refusal {
     fn from(error: ObjectError) -> Self {
         Self::Store(StoreError::Object(error))
+    }
+}
+
+impl From<CatalogError> for Refusal {
+    fn from(error: CatalogError) -> Self {
+        Self::Store(StoreError::Catalog(error))
+    }
+}
+
+impl From<GroupError> for Refusal {
+    fn from(error: GroupError) -> Self {
+        Self::Store(StoreError::Group(error))
     }
 }
 
@@ -162,6 +180,7 @@ impl Refusal {
             }
             Self::Query(_) | Self::NoDeviceId => (BAD, "Invalid query", "DEVICE0001"),
             Self::Statistics(_) | Self::Parameter { .. } => (BAD, "Invalid query", "STATS0001"),
+            Self::Place(_) => INVALID_PAYLOAD,
             Self::NoDevice(_) => (StatusCode::NOT_FOUND, "Device not found", "DEVICE0002"),
             Self::Telemetry(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -201,6 +220,40 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
             (BAD, "Template edit request has expired", "TEMPLATE0002")
         }
         StoreError::NotActive(_) => (BAD, "Policy is not activated", "POLICY0006"),
+        StoreError::Catalog(error) => of_catalog(error),
+        StoreError::Group(error) => of_group(error),
+        StoreError::Translate(_) | StoreError::Clash(_) => (BAD, "Invalid policy", "POLICY0004"),
+    }
+}
+
+const INVALID_PAYLOAD: (StatusCode, &str, &str) = (StatusCode::BAD_REQUEST, "Invalid payload", "CFGRP0001");
+
+fn of_catalog(error: &CatalogError) -> (StatusCode, &'static str, &'static str) {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        CatalogError::NoProfile { .. } | CatalogError::NoParcel { .. } => (
+            StatusCode::NOT_FOUND,
+            "Failed to find specified resource",
+            "CFGRP0002",
+        ),
+        CatalogError::NameTaken { .. } => (BAD, "Duplicate name", "CFGRP0003"),
+        CatalogError::Dangling { .. } => INVALID_PAYLOAD,
+        CatalogError::InUse { .. } => (BAD, "Delete failed", "CFGRP0004"),
+    }
+}
+
+fn of_group(error: &GroupError) -> (StatusCode, &'static str, &'static str) {
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    match error {
+        GroupError::Place(_) | GroupError::Dangling { .. } => INVALID_PAYLOAD,
+        // Clients of the product know a group that is gone by this message.
+        GroupError::NotFound(_) => (BAD, "Invalid policy group passed", "CFGRP0005"),
+        GroupError::NameTaken(_) => (BAD, "Duplicate name", "CFGRP0003"),
+        GroupError::NoDevice { .. } | GroupError::NotAssociated { .. } => {
+            (BAD, "Invalid device passed", "CFGRP0006")
+        }
+        GroupError::Associated { .. } => (BAD, "Device is associated to another group", "CFGRP0018"),
+        GroupError::Attached { .. } | GroupError::ProfileInUse { .. } => (BAD, "Delete failed", "CFGRP0004"),
     }
 }
 

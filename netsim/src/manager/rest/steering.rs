@@ -1,7 +1,7 @@
 //! Real-time resources of one device about its policy: counters and SLA classes.
 //!
-//! What they say of packets is measured; the names of policies and VPN lists come from the active vSmart policy, since an
-//! edge knows none.
+//! What they say of packets is measured; the names of policies and VPN lists come from the active vSmart policy and from
+//! policy groups, since an edge knows none.
 
 use std::time::Duration;
 
@@ -148,8 +148,8 @@ fn in_force(
     row
 }
 
-/// What the product calls the policy in a service VPN of a site, and the list that names that VPN; empty while the
-/// active policy, as it is stored, has nothing there.
+/// What the product calls the policy in a service VPN of a site, and the list that names that VPN; empty while neither the
+/// active policy, as it is stored, nor a policy group has anything there.
 fn names(
     app: &App,
     kind: DefinitionKind,
@@ -166,6 +166,8 @@ fn names(
     let active = (objects.policies()).find(|policy| store.active() == Some(policy.id));
     let applied =
         active.and_then(|policy| compile::applied(&policy.assembly, objects, kind, direction, place));
+    let part = store.in_force().group(site_id);
+    let applied = applied.or_else(|| part?.translated.applied(kind, direction, place));
     match applied {
         Some((definition, vpn_list)) => (
             preview::policy_name(&vpn_list.name, definition),

@@ -4,6 +4,7 @@
 //! Controller is back or a later push has brought that edge something newer: nothing is lost, nothing is applied twice,
 //! and the newest wins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::manager::caller::Caller;
 use crate::manager::controllers::Controller;
+use crate::manager::policy_group::in_force::{self, Clash};
 use crate::manager::task::{RowStatus, Target, Task, Work};
 use crate::policy::EdgePolicy;
 
@@ -24,6 +26,27 @@ pub enum Change {
     Activate,
     /// No policy is active any more.
     Deactivate,
+    /// Which one is active stays: a policy group is deployed to devices.
+    Deploy,
+}
+
+/// Whose part of an edge's policy is pushed; the other side's part stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::manager) enum Side {
+    /// That of the active vSmart policy.
+    Vsmart,
+    /// That of policy groups.
+    Groups,
+}
+
+impl Change {
+    /// Whose part it changes.
+    pub(in crate::manager) fn side(self) -> Side {
+        match self {
+            Self::Activate | Self::Deactivate => Side::Vsmart,
+            Self::Deploy => Side::Groups,
+        }
+    }
 }
 
 /// What is pushed, and why.
@@ -68,6 +91,8 @@ pub(in crate::manager) struct PushEnd {
     pub(in crate::manager) deferred: Vec<EdgePolicy>,
     /// The Controllers that were offline.
     pub(in crate::manager) away: Vec<Controller>,
+    /// The sites whose edges took nothing, each with the reason.
+    pub(in crate::manager) failed: BTreeMap<u32, String>,
     /// Why it failed.
     pub(in crate::manager) failure: Option<String>,
 }
@@ -87,17 +112,31 @@ pub(in crate::manager) struct Scheduled {
     pub(in crate::manager) task: String,
     /// The number of that push.
     pub(in crate::manager) number: u64,
+    pub(in crate::manager) side: Side,
     pub(in crate::manager) policy: Arc<EdgePolicy>,
+}
+
+/// A push, as far as an edge that took it tells of it.
+pub(in crate::manager) struct Pushed<'a> {
+    pub(in crate::manager) task: &'a str,
+    pub(in crate::manager) number: u64,
+    pub(in crate::manager) side: Side,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Vsmart => Self::Groups,
+            Self::Groups => Self::Vsmart,
+        }
+    }
 }
 
 impl Store {
     pub(super) fn accept(&mut self, caller: &Caller, order: Order) -> Accepted {
         if self.running.is_some() {
             let reason = "A vSmart policy operation is already in progress";
-            return Accepted {
-                task: self.tasks.refuse(order.work, caller, reason),
-                push: Err(reason.to_owned()),
-            };
+            return self.refuse(caller, order.work, reason);
         }
         let task = self.tasks.accept(order.work, caller);
         let cancel = CancellationToken::new();
@@ -119,10 +158,33 @@ impl Store {
         Accepted { task, push: Ok(push) }
     }
 
-    /// Notes that a push waits for its turn.
-    pub(in crate::manager) fn queue_push(&mut self, push: &Push, controllers: &[Controller]) {
-        let targets = controllers.iter().map(Controller::target);
+    /// A task that fails its validation.
+    pub(super) fn refuse(&mut self, caller: &Caller, work: Work, reason: &str) -> Accepted {
+        Accepted {
+            task: self.tasks.refuse(work, caller, reason),
+            push: Err(reason.to_owned()),
+        }
+    }
+
+    /// Checks that what is ordered can stand beside what edges follow, or wait for, from the other side.
+    pub(super) fn check_clashes(&self, order: &Order) -> Result<(), Clash> {
+        let side = order.change.side();
+        for own in &order.edges {
+            self.in_force.check(side, own)?;
+            let waiting = self.scheduled.get(&(own.site_id, side.other()));
+            waiting.map_or(Ok(()), |other| in_force::check(side, own, &other.policy))?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a push waits for its turn, which is told of these devices.
+    pub(in crate::manager) fn queue_push(&mut self, push: &Push, targets: impl Iterator<Item = Target>) {
         self.on_task(&push.task, |task| task.queue(targets));
+    }
+
+    /// Everything that an edge is to follow when `own` replaces the part of this side.
+    pub(in crate::manager) fn whole(&self, side: Side, own: &EdgePolicy) -> EdgePolicy {
+        self.in_force.whole(side, own)
     }
 
     /// Notes that the turn of a push has come.
@@ -131,43 +193,49 @@ impl Store {
     }
 
     /// Notes that an edge took its policy.
-    pub(in crate::manager) fn note_pushed(&mut self, task: &str, site_id: u32, at_ms: u64) {
-        let text = format!("Policy applied by the WAN edge of site {site_id}");
-        self.on_task(task, |task| task.note(at_ms, &text));
+    pub(in crate::manager) fn note_pushed(&mut self, push: &Pushed<'_>, own: &EdgePolicy, at_ms: u64) {
+        self.in_force.took(push.side, push.number, own);
+        self.on_task(push.task, |task| task.note_edge(at_ms, own.site_id));
     }
 
     /// Ends a push. After a failure the lock stays, since its edits are not on all edges.
     pub(in crate::manager) fn end_push(&mut self, push: &Push, end: PushEnd, at_ms: u64) {
         self.running = None;
+        let side = push.change.side();
         for site in &end.taken {
-            self.scheduled.remove(site);
+            self.scheduled.remove(&(*site, side));
         }
-        if end.failure.is_none() {
+        self.on_task(&push.task, |task| match side {
+            Side::Vsmart => task.end(at_ms, |target| vsmart_row(&end, target)),
+            Side::Groups => task.end(at_ms, |target| group_row(&end, target)),
+        });
+        if end.failure.is_none() && side == Side::Vsmart {
             self.active = (push.change == Change::Activate).then_some(push.policy_id);
             self.lock.release();
-            self.scheduled.clear();
-            self.scheduled.extend(end.deferred.into_iter().map(|policy| {
-                let scheduled = Scheduled {
-                    task: push.task.clone(),
-                    number: push.number,
-                    policy: Arc::new(policy),
-                };
-                (scheduled.policy.site_id, scheduled)
-            }));
+            self.scheduled.retain(|(_, other), _| *other != side);
         }
-        let is_away = |target: &Target| end.away.iter().any(|away| away.system_ip == target.system_ip);
-        let row_end = |target: &Target| match &end.failure {
-            Some(reason) => (
-                RowStatus::Failure,
-                format!("Failed to push vSmart policy: {reason}"),
-            ),
-            None if is_away(target) => {
-                let text = "Controller is offline; the policy is scheduled until it is back";
-                (RowStatus::SuccessScheduled, text.to_owned())
-            }
-            None => (RowStatus::Success, "Done - Push vSmart Policy".to_owned()),
+        if end.failure.is_none() || side == Side::Groups {
+            self.schedule(push, end.deferred);
+        }
+        let scheduled = &self.scheduled;
+        let waits = |number, site| {
+            scheduled
+                .get(&(site, Side::Groups))
+                .is_some_and(|known| known.number == number)
         };
-        self.on_task(&push.task, |task| task.end(at_ms, row_end));
+        self.in_force.forget_deployments(waits);
+    }
+
+    fn schedule(&mut self, push: &Push, deferred: Vec<EdgePolicy>) {
+        for policy in deferred {
+            let scheduled = Scheduled {
+                task: push.task.clone(),
+                number: push.number,
+                side: push.change.side(),
+                policy: Arc::new(policy),
+            };
+            (self.scheduled).insert((scheduled.policy.site_id, scheduled.side), scheduled);
+        }
     }
 
     /// Wants a push to end: what edges have taken stays with them, and those that come later get nothing.
@@ -201,13 +269,14 @@ impl Store {
 
     /// Notes that an edge took what waited for it.
     pub(in crate::manager) fn note_delivered(&mut self, scheduled: &Scheduled) {
+        (self.in_force).took(scheduled.side, scheduled.number, &scheduled.policy);
         if self.is_scheduled(scheduled) {
-            self.scheduled.remove(&scheduled.policy.site_id);
+            self.scheduled.remove(&(scheduled.policy.site_id, scheduled.side));
         }
     }
 
     fn is_scheduled(&self, scheduled: &Scheduled) -> bool {
-        let known = self.scheduled.get(&scheduled.policy.site_id);
+        let known = self.scheduled.get(&(scheduled.policy.site_id, scheduled.side));
         known.is_some_and(|known| known.number == scheduled.number)
     }
 
@@ -215,5 +284,37 @@ impl Store {
         if let Some(task) = self.tasks.get_mut(id) {
             change(task);
         }
+    }
+}
+
+/// How a Controller's row ends: as the whole does.
+fn vsmart_row(end: &PushEnd, target: &Target) -> (RowStatus, String) {
+    let away = || (end.away.iter()).any(|controller| controller.system_ip == target.system_ip);
+    match &end.failure {
+        Some(reason) => (
+            RowStatus::Failure,
+            format!("Failed to push vSmart policy: {reason}"),
+        ),
+        None if away() => {
+            let text = "Controller is offline; the policy is scheduled until it is back";
+            (RowStatus::SuccessScheduled, text.to_owned())
+        }
+        None => (RowStatus::Success, "Done - Push vSmart Policy".to_owned()),
+    }
+}
+
+/// How an edge's row ends: as the edge did.
+fn group_row(end: &PushEnd, target: &Target) -> (RowStatus, String) {
+    let site_id = target.site_id;
+    match end.failed.get(&site_id) {
+        Some(reason) => (
+            RowStatus::Failure,
+            format!("Failed to deploy policy group: {reason}"),
+        ),
+        None if end.deferred.iter().any(|policy| policy.site_id == site_id) => {
+            let text = "No Controller is online; the policy is scheduled until one is back";
+            (RowStatus::SuccessScheduled, text.to_owned())
+        }
+        None => (RowStatus::Success, "Done - Deploy Policy Group".to_owned()),
     }
 }

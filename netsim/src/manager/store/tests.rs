@@ -178,7 +178,7 @@ fn a_first_activation_that_fails_activates_nothing() {
     let ids = fixture::policy(&mut store);
     let accepted = activate(&mut store, &Caller::test("a"), ids.policy, &Release::default()).unwrap();
     let push = accepted.push.unwrap();
-    store.queue_push(&push, &[Controller::default()]);
+    store.queue_push(&push, [Controller::default().target()].into_iter());
     store.end_push(&push, failed("site 2: no"), 0);
     assert_eq!(store.active(), None);
     let row = &store.task(&accepted.task).unwrap().status()["data"][0];
