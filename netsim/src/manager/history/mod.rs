@@ -4,8 +4,8 @@
 //! the [`scroll`]s through long answers. Invariants: rows are in the order of their times, and there are at most
 //! [`ROWS_MAX`], none of them older than [`AGE_MAX`] when another comes; what a reader was given does not change.
 //!
-//! A row has 64 octets; a lab that fills the history has 77 MB of them. The recorder makes at most
-//! [`recorder::ROWS_PER_SECOND`], so a full history reaches back ten minutes or more.
+//! A row has 64 octets; a lab that fills the history has 77 MB of them, and below 1 kB of names for each tunnel. The
+//! recorder makes at most [`recorder::ROWS_PER_SECOND`], so a full history reaches back ten minutes or more.
 
 pub(super) mod aggregation;
 pub(super) mod field;
