@@ -272,9 +272,13 @@ struct Case {
     has_token: bool,
 }
 
-/// A route, those that change something more often than those that do not.
+/// A route, those that change something more often than those that do not, and those that push the most often.
 fn route() -> impl Strategy<Value = Route> {
-    let weight = |route: &Route| if route.0 == "GET" { 1 } else { 4 };
+    let weight = |(method, _, body): &Route| match (*method, *body) {
+        ("GET", _) => 1,
+        (_, Body::Release | Body::Attach) => 8,
+        _ => 4,
+    };
     let weighted = ROUTES.iter().flat_map(|route| vec![*route; weight(route)]);
     prop::sample::select(weighted.collect::<Vec<_>>())
 }
@@ -572,7 +576,7 @@ async fn nearly_right_requests_are_done_whole_or_not_at_all() {
     } = one_after_the_other(cases).await;
     println!("{cases} requests: {read} read, {written} written, {pushed} pushed, {refused} refused");
     // Most of it would prove little if it were all refused at the door.
-    let least = cases / 60;
+    let least = cases / 100;
     assert!(
         read > least && written > least && pushed > least && refused > least,
         "{read} read, {written} written, {pushed} pushed, {refused} refused"
@@ -594,6 +598,8 @@ async fn requests_at_the_same_time_leave_nothing_half_done() {
                     let number = round * 100 + u32::try_from(client * 3 + turn).unwrap();
                     request(&world, &case, number).0
                 })
+                // A push that is cancelled or made to fail leaves edges as they are by then.
+                .filter(|sent| !sent.path.contains("/cancel/") && !sent.path.contains("/faults"))
                 .collect();
             let world = world.clone();
             clients.spawn(async move {
