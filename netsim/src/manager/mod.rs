@@ -96,8 +96,8 @@
 //! - An edge follows the active vSmart policy and the policy group of its device side by side. An activation or deployment
 //!   that brings both to one service VPN, kind of policy and direction of a site is refused; neither takes the other away.
 //! - A device that leaves its group keeps the policy until that group is deployed to it once more, which takes it away. A
-//!   deployment has a row for each edge and none for the Controller. Nothing of it takes the edit lock, and one push runs at
-//!   a time, of whichever kind.
+//!   deployment has a row for each edge and none for Controllers, but waits for one as activations do. Nothing of it takes
+//!   the edit lock, and one push runs at a time, of whichever kind.
 //! - `/pathproof/v1/state` is no resource of the product (see [`state`]).
 //! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.
 
