@@ -26,6 +26,7 @@ use super::carriage::{Carriage, CarriageError};
 use super::clusters::{self, Cluster, twin};
 use super::edges::LabEdges;
 use super::faults::{FaultError, Faults};
+use super::manager_faults::ManagerFaults;
 use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::sabotage::Sabotage;
@@ -165,6 +166,8 @@ pub struct Lab {
     pub edges: Vec<Arc<Edge>>,
     /// What is wrong with the transports.
     pub faults: Faults,
+    /// What is wrong with the Manager.
+    pub manager_faults: ManagerFaults,
     /// Kubernetes clusters, in the order of the plan.
     pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
@@ -250,6 +253,7 @@ impl Lab {
         Ok(Self {
             edges,
             faults,
+            manager_faults: ManagerFaults::new(&manager, plan, options),
             clusters,
             operator,
             prober,
