@@ -335,7 +335,7 @@ async fn a_busy_manager_is_asked_again(#[case] status: u16) {
 }
 
 #[rstest]
-#[case::login_page(200, "<html>welcome</html>")]
+#[case::login_page(200, "<html><form action=\"/j_security_check\"></form></html>")]
 #[case::redirect(302, "")]
 #[case::unauthorized(401, "")]
 #[case::token_mismatch(403, "SessionTokenFilter")]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -43,6 +43,8 @@ pub struct Shelf {
     pub lock: Option<String>,
     pub sites: Vec<&'static str>,
     pub faults: VecDeque<Fault>,
+    /// The next requests that begin like these are done, and their replies torn.
+    pub torn: VecDeque<&'static str>,
     /// The next tasks look like this; after that, like success.
     pub task_results: VecDeque<Value>,
     tasks: BTreeMap<String, Value>,
@@ -164,14 +166,22 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-    state
-        .lock()
-        .unwrap()
-        .answer(&parts.method, &path, &parts.headers, &body)
+    let call = format!("{} {path}", parts.method);
+    let mut shelf = state.lock().unwrap();
+    let response = shelf.answer(&parts.method, &path, &parts.headers, &body);
+    match shelf.torn.iter().position(|start| call.starts_with(start)) {
+        Some(at) => {
+            shelf.torn.remove(at);
+            // The server closes a connection on which it cannot finish a body.
+            let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
+            response.map(|_| Body::from_stream(torn))
+        }
+        None => response,
+    }
 }
 
 fn login_page() -> Response {
-    Html("<html><body>log in</body></html>").into_response()
+    Html("<html><form action=\"/j_security_check\"></form></html>").into_response()
 }
 
 fn refuse(status: u16, message: &str) -> Response {
@@ -193,6 +203,18 @@ impl Shelf {
     }
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
+        let call = format!("{method} {path}");
+        if !["/j_security_check", "/dataservice/client/token"].contains(&path) {
+            self.calls.push(call.clone());
+        }
+        if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
+            let fault = self.faults.remove(at).unwrap();
+            let mut response = (StatusCode::from_u16(fault.status).unwrap(), fault.body).into_response();
+            for (name, value) in fault.headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            return response;
+        }
         if path == "/j_security_check" {
             return self.log_in(body);
         }
@@ -204,18 +226,6 @@ impl Shelf {
             .session
             .as_ref()
             .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
-        let call = format!("{method} {path}");
-        if path != "/dataservice/client/token" {
-            self.calls.push(call.clone());
-        }
-        if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
-            let fault = self.faults.remove(at).unwrap();
-            let mut response = (StatusCode::from_u16(fault.status).unwrap(), fault.body).into_response();
-            for (name, value) in fault.headers {
-                response.headers_mut().insert(name, value.parse().unwrap());
-            }
-            return response;
-        }
         if !known {
             return login_page();
         }
@@ -282,7 +292,9 @@ impl Shelf {
             }
             (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
             ("DELETE", ["template", "lock", id]) => {
-                assert_eq!(self.lock.take().as_deref(), Some(*id));
+                if self.lock.take_if(|lock| lock == id).is_none() {
+                    return refuse(400, "Template edit request has expired");
+                }
                 reply(json!({}))
             }
             _ => refuse(404, &format!("no {path:?}")),
