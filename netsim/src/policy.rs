@@ -10,6 +10,7 @@
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -224,10 +225,11 @@ pub struct Sequence {
 /// Match conditions; an empty list matches anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Match {
-    /// Any of these. `Some(empty)` matches nothing, `None` matches everything of either address family.
-    pub source_prefixes: Option<Vec<IpNet>>,
+    /// Any of these. `Some(empty)` matches nothing, `None` matches everything of either address family. Sequences and
+    /// edges that match by one list share it.
+    pub source_prefixes: Option<Arc<[IpNet]>>,
     /// As `source_prefixes`.
-    pub destination_prefixes: Option<Vec<IpNet>>,
+    pub destination_prefixes: Option<Arc<[IpNet]>>,
     /// Any of these ranges.
     pub source_ports: Vec<RangeInclusive<u16>>,
     /// Any of these ranges.

@@ -326,7 +326,7 @@ fn pin(id: u16, endpoints: Vec<IpNet>, colors: &[&str]) -> Sequence {
     Sequence {
         id,
         matching: Match {
-            destination_prefixes: Some(endpoints),
+            destination_prefixes: Some(endpoints.into()),
             destination_ports: vec![PORT..=PORT],
             protocols: vec![17],
             ..Match::default()

@@ -18,6 +18,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -349,7 +350,7 @@ impl Compiler<'_> {
     fn conditions(&mut self, chain: &str, id: u16, matching: &Match) -> Vec<Expression> {
         let family = self.table.family;
         let ports = |ranges: &[RangeInclusive<u16>]| Elements::Ports(merge(ranges.to_vec()));
-        let prefixes = |prefixes: &Option<Vec<IpNet>>| {
+        let prefixes = |prefixes: &Option<Arc<[IpNet]>>| {
             prefixes.as_ref().map(|prefixes| address_ranges(prefixes, family))
         };
         let unless_empty = |ranges: &[RangeInclusive<u16>]| (!ranges.is_empty()).then(|| ports(ranges));

@@ -109,6 +109,11 @@ pub enum Event {
         /// The task.
         task: String,
     },
+    /// A push waits: edges take their policy when a Controller is back.
+    TaskScheduled {
+        /// The task.
+        task: String,
+    },
     /// A task did not reach its end.
     TaskFailed {
         /// The task.

@@ -3,21 +3,26 @@
 //! Owns the locks around the state and the wall clock; the rules are in `store` and `session`. Invariant: no lock is
 //! held across an await.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::Device;
 use super::activity::{Event, Log};
 use super::caller::Caller;
 use super::compile::Place;
+use super::controllers::Controllers;
 use super::faults::Faults;
 use super::push;
+use super::push_delay::PushDelay;
 use super::session::{Session, SessionId, Sessions};
 use super::store::{Accepted, Store};
+use super::template::TemplateKind;
+use super::{Config, Device};
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 
@@ -26,7 +31,13 @@ pub(super) struct App {
     pub(super) username: String,
     pub(super) password: SecretString,
     pub(super) devices: Vec<Device>,
-    pub(super) push_delay: Duration,
+    pub(super) controllers: Controllers,
+    pub(super) template: TemplateKind,
+    pub(super) push_delay: PushDelay,
+    /// Held by whoever programs the edge of a site.
+    pub(super) edge_turns: BTreeMap<u32, tokio::sync::Mutex<()>>,
+    /// Notified when a push has ended.
+    pub(super) push_ended: Notify,
     pub(super) edges: Arc<dyn Edges>,
     pub(super) telemetry: Arc<dyn Telemetry>,
     pub(super) activity: Arc<Log>,
@@ -39,26 +50,26 @@ pub(super) struct App {
 }
 
 impl App {
-    /// A Manager without objects or sessions.
-    pub(super) fn new<E: Edges + Telemetry>(
-        username: String,
-        password: SecretString,
-        devices: Vec<Device>,
-        push_delay: Duration,
-        edges: &Arc<E>,
-    ) -> Self {
+    /// A Manager without objects or sessions; it serves nothing.
+    pub(super) fn new<E: Edges + Telemetry>(config: Config, edges: &Arc<E>) -> Self {
         let activity = Arc::new(Log::default());
+        let faults = Faults::new(activity.clone());
+        let sites = config.devices.iter().map(|device| device.site_id);
         Self {
-            username,
-            password,
-            devices,
-            push_delay,
+            username: config.username,
+            password: config.password,
+            controllers: Controllers::new(config.controllers, faults.clone()),
+            template: config.controller_template,
+            push_delay: config.push_delay,
+            edge_turns: sites.map(|site| (site, tokio::sync::Mutex::default())).collect(),
+            push_ended: Notify::new(),
+            devices: config.devices,
             edges: edges.clone(),
             telemetry: edges.clone(),
-            faults: Faults::new(activity.clone()),
+            store: Mutex::new(Store::new(faults.clone())),
+            faults,
             activity,
             started_ms: unix_ms(),
-            store: Mutex::default(),
             sessions: Mutex::default(),
             pushes: Mutex::default(),
         }
@@ -138,6 +149,11 @@ impl App {
         while pushes.try_join_next().is_some() {}
         pushes.spawn(push::run(self.clone(), push));
         task
+    }
+
+    /// Starts bringing edges what has waited for a Controller.
+    pub(super) fn start_deliveries(self: &Arc<Self>) {
+        self.pushes().spawn(push::deliver_scheduled(self.clone()));
     }
 
     /// Stops every push under way.

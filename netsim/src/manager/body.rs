@@ -62,6 +62,8 @@ impl ObjectBody {
         };
         let process_id = match object.get("processId") {
             None | Some(Value::Null) => None,
+            // Some clients send an empty one with their first edit.
+            Some(Value::String(id)) if id.is_empty() => None,
             Some(Value::String(id)) => Some(id.clone()),
             Some(_) => return Err(BodyError::ProcessId),
         };

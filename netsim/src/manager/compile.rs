@@ -8,6 +8,8 @@ mod app_route;
 mod data;
 mod matching;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::RangeInclusive;
 
 use uuid::Uuid;
@@ -50,38 +52,85 @@ pub(super) struct Place<'a> {
     pub(super) service_vpns: &'a [u16],
 }
 
-/// What the edge at `place` does under these assemblies, which must not collide.
+/// What each edge does under these assemblies, which must not collide. A definition is compiled once for each service
+/// VPN, however many edges apply it there.
 pub(super) fn compile(
     assembly: &[Assembly],
     objects: &Objects,
-    place: Place<'_>,
-) -> Result<EdgePolicy, CompileError> {
-    let mut edge = no_policy(place);
-    for (assembly, application) in applications(assembly) {
-        let Some(definition) = objects.definition_of(assembly.definition) else {
-            continue;
-        };
-        if !sites(application, objects).any(|range| range.contains(&place.site_id)) {
-            continue;
-        }
-        for &service_vpn in place.service_vpns {
-            if !service_vpns(application, objects).any(|range| range.contains(&service_vpn)) {
-                continue;
-            }
-            match &definition.body {
-                DefinitionBody::Data(data) => {
-                    (edge.data).push(data_policy(data, application.direction, service_vpn, objects)?);
-                }
-                DefinitionBody::AppRoute(app_route) => {
-                    (edge.app_route).push(app_route_policy(app_route, service_vpn, objects)?);
-                }
-            }
+    places: &[Place<'_>],
+) -> Result<Vec<EdgePolicy>, CompileError> {
+    let mut compiled = Compiled::new(objects);
+    places
+        .iter()
+        .map(|place| compiled.edge(assembly, *place))
+        .collect()
+}
+
+/// What has been compiled so far, by definition and service VPN.
+struct Compiled<'a> {
+    objects: &'a Objects,
+    data: BTreeMap<(Uuid, PolicyDirection, u16), DataPolicy>,
+    app_route: BTreeMap<(Uuid, u16), AppRoutePolicy>,
+}
+
+impl<'a> Compiled<'a> {
+    fn new(objects: &'a Objects) -> Self {
+        Self {
+            objects,
+            data: BTreeMap::new(),
+            app_route: BTreeMap::new(),
         }
     }
-    edge.data
-        .sort_by_key(|policy| (policy.service_vpn, policy.direction));
-    edge.app_route.sort_by_key(|policy| policy.service_vpn);
-    Ok(edge)
+
+    fn edge(&mut self, assembly: &[Assembly], place: Place<'_>) -> Result<EdgePolicy, CompileError> {
+        let objects = self.objects;
+        let mut edge = no_policy(place);
+        for (assembly, application) in applications(assembly) {
+            let Some(definition) = objects.definition_of(assembly.definition) else {
+                continue;
+            };
+            if !sites(application, objects).any(|range| range.contains(&place.site_id)) {
+                continue;
+            }
+            for &service_vpn in place.service_vpns {
+                if service_vpns(application, objects).any(|range| range.contains(&service_vpn)) {
+                    self.add(&mut edge, definition, application.direction, service_vpn)?;
+                }
+            }
+        }
+        edge.data
+            .sort_by_key(|policy| (policy.service_vpn, policy.direction));
+        edge.app_route.sort_by_key(|policy| policy.service_vpn);
+        Ok(edge)
+    }
+
+    fn add(
+        &mut self,
+        edge: &mut EdgePolicy,
+        definition: &Definition,
+        direction: PolicyDirection,
+        service_vpn: u16,
+    ) -> Result<(), CompileError> {
+        match &definition.body {
+            DefinitionBody::Data(data) => {
+                let policy = match self.data.entry((definition.id, direction, service_vpn)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        new.insert(data_policy(data, direction, service_vpn, self.objects)?)
+                    }
+                };
+                edge.data.push(policy.clone());
+            }
+            DefinitionBody::AppRoute(app_route) => {
+                let policy = match self.app_route.entry((definition.id, service_vpn)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(app_route_policy(app_route, service_vpn, self.objects)?),
+                };
+                edge.app_route.push(policy.clone());
+            }
+        }
+        Ok(())
+    }
 }
 
 fn data_policy(

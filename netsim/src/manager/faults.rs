@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::activity::{Event, Log};
 
@@ -58,7 +59,7 @@ pub enum Fault {
         sites: Vec<u32>,
     },
     /// Another user holds the edit lock until healed.
-    HoldLock,
+    HoldLock {},
     /// Tasks take longer.
     DelayTasks {
         /// By how much, in milliseconds.
@@ -67,8 +68,13 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u32>,
     },
-    /// The Controller is out of the Manager's reach until healed: pushes wait for it, edges keep what they have.
-    LoseController,
+    /// Controllers are out of the Manager's reach until healed: pushes are scheduled for them, and edges keep what they have
+    /// while none is left.
+    LoseController {
+        /// Their host names; all Controllers unless given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        controllers: Vec<String>,
+    },
 }
 
 /// Which requests a fault strikes: those that all given words fit, never those to `/pathproof`.
@@ -152,6 +158,7 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     log: Arc<Log>,
+    healed: Notify,
 }
 
 #[derive(Default)]
@@ -166,11 +173,21 @@ impl fmt::Debug for Faults {
     }
 }
 
+impl Default for Faults {
+    /// None in force, and nobody is told.
+    fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
 impl Faults {
     /// None in force; what happens to them is told to `log`.
     pub(super) fn new(log: Arc<Log>) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Inner { state, log }))
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            log,
+            healed: Notify::new(),
+        }))
     }
 
     /// Puts a fault in force; the answer names it.
@@ -247,6 +264,11 @@ impl Faults {
         self.state().in_force.iter().any(|fault| is_it(&fault.fault))
     }
 
+    /// Notified when a fault is healed.
+    pub(super) fn healed(&self) -> &Notify {
+        &self.0.healed
+    }
+
     fn end(&self, ends: impl Fn(&FaultInForce) -> bool) -> usize {
         let mut state = self.state();
         let ended = state.in_force.extract_if(.., |fault| ends(fault));
@@ -254,6 +276,7 @@ impl Faults {
         for id in &ids {
             self.0.log.record(Event::FaultHealed { id: *id });
         }
+        self.0.healed.notify_one();
         ids.len()
     }
 
@@ -267,7 +290,7 @@ impl Fault {
         match self {
             Self::FailPushes { count, .. } | Self::DelayTasks { count, .. } => *count,
             Self::ExpireSessions { .. } => Some(0),
-            Self::HoldLock | Self::LoseController => None,
+            Self::HoldLock {} | Self::LoseController { .. } => None,
             _ => self.requests().and_then(|requests| requests.count),
         }
     }

@@ -8,6 +8,7 @@ mod entries;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -116,8 +117,8 @@ pub(super) struct List {
 /// What the entries of a list mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListContent {
-    /// `dataprefix` and `dataipv6prefix`.
-    Prefixes(Vec<IpNet>),
+    /// `dataprefix` and `dataipv6prefix`: sorted, each once; whatever matches by the list shares them.
+    Prefixes(Arc<[IpNet]>),
     /// `site`.
     Sites(Vec<RangeInclusive<u32>>),
     /// `vpn`.

@@ -47,6 +47,7 @@ mod app;
 mod body;
 mod caller;
 mod compile;
+mod controllers;
 mod definition;
 pub mod faults;
 #[cfg(test)]
@@ -56,6 +57,7 @@ mod match_field;
 mod objects;
 mod preview;
 mod push;
+mod push_delay;
 mod rest;
 mod sequence;
 mod serve;
@@ -63,6 +65,8 @@ mod session;
 pub mod state;
 mod store;
 mod task;
+mod task_list;
+mod template;
 mod tls;
 mod value;
 mod vsmart_policy;
@@ -71,12 +75,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
+pub use controllers::Controller;
+pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
+pub use template::TemplateKind;
 pub use tls::TlsError;
 
 use crate::policy::Edges;
@@ -95,12 +101,16 @@ pub struct Config {
     pub password: SecretString,
     /// The WAN edges, one for each site.
     pub devices: Vec<Device>,
-    /// From the acceptance of an activation to the programming of the edges.
-    pub push_delay: Duration,
+    /// The Controllers, at least one.
+    pub controllers: Vec<Controller>,
+    /// How they are configured.
+    pub controller_template: TemplateKind,
+    /// From the acceptance of an activation to the programming of each edge.
+    pub push_delay: PushDelay,
 }
 
 impl Config {
-    /// One user, and edges that are programmed at once.
+    /// One user, one Controller, and edges that are programmed at once.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -113,7 +123,9 @@ impl Config {
             username,
             password,
             devices,
-            push_delay: Duration::ZERO,
+            controllers: vec![Controller::default()],
+            controller_template: TemplateKind::default(),
+            push_delay: PushDelay::default(),
         }
     }
 }
@@ -150,6 +162,15 @@ pub enum StartError {
         /// The color.
         color: String,
     },
+    /// There is no Controller.
+    #[error("manage WAN edges without a Controller")]
+    NoController,
+    /// Two Controllers have one name, or one system IP.
+    #[error("manage two Controllers that are both `{0}`")]
+    ControllerTwice(String),
+    /// The delays of pushes.
+    #[error(transparent)]
+    PushDelay(#[from] PushDelayError),
     /// A listener cannot be used.
     #[error("use a listener of the Manager")]
     Listener(#[source] std::io::Error),
@@ -181,8 +202,11 @@ impl Manager {
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
     pub async fn start<E: Edges + Telemetry>(config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
+        check_controllers(&config.controllers)?;
+        config.push_delay.check()?;
+        let mut config = config;
         let mut listeners = Vec::with_capacity(config.listeners.len());
-        for listener in config.listeners {
+        for listener in config.listeners.drain(..) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
             listeners.push(tokio::net::TcpListener::from_std(listener).map_err(StartError::Listener)?);
         }
@@ -195,14 +219,8 @@ impl Manager {
         let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
         let identity = tls::identity(&addresses)?;
 
-        let Config {
-            username,
-            password,
-            devices,
-            push_delay,
-            ..
-        } = config;
-        let app = Arc::new(App::new(username, password, devices, push_delay, &edges));
+        let app = Arc::new(App::new(config, &edges));
+        app.start_deliveries();
         let router = rest::router(app.clone());
         let mut accept_loops = JoinSet::new();
         for listener in listeners {
@@ -251,6 +269,20 @@ impl Drop for Manager {
     fn drop(&mut self) {
         self.app.abort_pushes();
     }
+}
+
+fn check_controllers(controllers: &[Controller]) -> Result<(), StartError> {
+    if controllers.is_empty() {
+        return Err(StartError::NoController);
+    }
+    let mut known = BTreeSet::new();
+    for controller in controllers {
+        let identity = [controller.host_name.clone(), controller.system_ip.to_string()];
+        if let Some(twice) = identity.into_iter().find(|word| !known.insert(word.clone())) {
+            return Err(StartError::ControllerTwice(twice));
+        }
+    }
+    Ok(())
 }
 
 fn check(devices: &[Device]) -> Result<(), StartError> {

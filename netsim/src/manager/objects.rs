@@ -1,9 +1,11 @@
 //! Everything that clients create: lists, definitions, vSmart policies, and the references between them.
 //!
-//! Owns storage, unique names and reference integrity. Activation and locks are `store`. Invariant: every reference
+//! Owns storage, unique names and reference integrity; who refers to whom is in `references`. Activation and locks are `store`. Invariant: every reference
 //! leads to an object of the right kind, so nothing that is referred to can be deleted.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod references;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -14,6 +16,7 @@ use super::compile::{self, CompileError};
 use super::definition::{Definition, DefinitionKind};
 use super::list::{List, ListContent, ListKind};
 use super::vsmart_policy::VsmartPolicy;
+pub(super) use references::References;
 
 /// Who made an object and who changed it last.
 #[derive(Debug, Clone)]
@@ -59,15 +62,6 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// Somewhere that an object is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reference {
-    /// The object that names it.
-    pub(super) from: Uuid,
-    /// Under which key.
-    pub(super) property: &'static str,
-}
-
 /// A list that a definition or another list names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListUse {
@@ -78,9 +72,6 @@ pub(super) struct ListUse {
     /// The field that names it.
     pub(super) field: &'static str,
 }
-
-/// Which objects are named where.
-pub(super) type References = BTreeMap<Uuid, Vec<Reference>>;
 
 /// Why an object was not stored or not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +180,11 @@ impl Objects {
         find(&self.policies, id, ObjectKind::VsmartPolicy)
     }
 
+    /// A vSmart policy that is known to exist: the active one, or one that was just looked up.
+    pub(super) fn policy_of(&self, id: Uuid) -> &VsmartPolicy {
+        &self.policies[&id]
+    }
+
     /// A definition that an assembly names.
     pub(super) fn definition_of(&self, id: Uuid) -> Option<&Definition> {
         self.definitions.get(&id)
@@ -208,11 +204,17 @@ impl Objects {
                 name: list.name,
             });
         }
-        if let Some(ListUse { id, field, .. }) = list.uses().filter(|list| !self.leads_to_kind(list)) {
-            return Err(ObjectError::DanglingInList { field, id });
-        }
+        self.check_list(&list)?;
         self.lists.insert(list.id, list);
         Ok(())
+    }
+
+    /// Checks what a list refers to.
+    pub(super) fn check_list(&self, list: &List) -> Result<(), ObjectError> {
+        match list.uses().filter(|list| !self.leads_to_kind(list)) {
+            Some(ListUse { id, field, .. }) => Err(ObjectError::DanglingInList { field, id }),
+            None => Ok(()),
+        }
     }
 
     fn leads_to_kind(&self, list: &ListUse) -> bool {
@@ -231,14 +233,40 @@ impl Objects {
                 name: definition.name,
             });
         }
-        let dangling = definition.uses().find(|(_, list)| !self.leads_to_kind(list));
-        if let Some((sequence, ListUse { id, field, .. })) = dangling {
-            return Err(match sequence {
-                Some(sequence) => ObjectError::DanglingInSequence { sequence, field, id },
-                None => ObjectError::DanglingInDefaultAction { id },
-            });
-        }
+        self.check_definition(&definition)?;
         self.definitions.insert(definition.id, definition);
+        Ok(())
+    }
+
+    /// Checks what a definition refers to.
+    pub(super) fn check_definition(&self, definition: &Definition) -> Result<(), ObjectError> {
+        let dangling = definition.uses().find(|(_, list)| !self.leads_to_kind(list));
+        match dangling {
+            Some((Some(sequence), ListUse { id, field, .. })) => {
+                Err(ObjectError::DanglingInSequence { sequence, field, id })
+            }
+            Some((None, ListUse { id, .. })) => Err(ObjectError::DanglingInDefaultAction { id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores definitions, all or none; those later in order may not yet be there when one is checked.
+    pub(super) fn put_definitions(&mut self, definitions: Vec<Definition>) -> Result<(), ObjectError> {
+        let mut replaced = Vec::with_capacity(definitions.len());
+        for definition in definitions {
+            let id = definition.id;
+            let old = self.definitions.get(&id).cloned();
+            if let Err(problem) = self.put_definition(definition) {
+                for (id, old) in replaced.into_iter().rev() {
+                    match old {
+                        Some(old) => self.definitions.insert(id, old),
+                        None => self.definitions.remove(&id),
+                    };
+                }
+                return Err(problem);
+            }
+            replaced.push((id, old));
+        }
         Ok(())
     }
 
@@ -317,84 +345,6 @@ impl Objects {
     pub(super) fn delete_policy(&mut self, id: &str) -> Result<VsmartPolicy, ObjectError> {
         let id = self.policy(id)?.id;
         Ok(self.policies.remove(&id).expect("the policy was found above"))
-    }
-
-    fn check_unused(&self, id: Uuid, kind: ObjectKind, name: &str) -> Result<(), ObjectError> {
-        let references = self.references();
-        let Some(reference) = references.get(&id).and_then(|references| references.first()) else {
-            return Ok(());
-        };
-        let by = match (self.definition_of(reference.from), self.list_of(reference.from)) {
-            (Some(definition), _) => format!("definition {}", definition.name),
-            (None, Some(list)) => format!("list {}", list.name),
-            (None, None) => format!("vSmart policy {}", self.policies[&reference.from].name),
-        };
-        Err(ObjectError::InUse {
-            kind,
-            name: name.to_owned(),
-            by,
-        })
-    }
-
-    /// Who refers to whom, of all objects.
-    pub(super) fn references(&self) -> References {
-        let mut references = References::new();
-        let mut refer = |to: Uuid, from: Uuid, property: &'static str| {
-            let reference = Reference { from, property };
-            let known = references.entry(to).or_default();
-            if !known.contains(&reference) {
-                known.push(reference);
-            }
-        };
-        for list in self.lists.values() {
-            if let Some(named) = list.uses() {
-                refer(named.id, list.id, named.field);
-            }
-        }
-        for definition in self.definitions.values() {
-            for (_, list) in definition.uses() {
-                refer(list.id, definition.id, list.field);
-            }
-        }
-        for policy in self.policies.values() {
-            for assembly in &policy.assembly {
-                refer(assembly.definition, policy.id, "definitionId");
-                for application in &assembly.applications {
-                    application
-                        .site_lists
-                        .iter()
-                        .for_each(|&list| refer(list, policy.id, "siteLists"));
-                    application
-                        .vpn_lists
-                        .iter()
-                        .for_each(|&list| refer(list, policy.id, "vpnLists"));
-                }
-            }
-        }
-        references
-    }
-
-    /// A policy and everything that it is made of.
-    pub(super) fn parts_of(&self, policy: Uuid) -> BTreeSet<Uuid> {
-        let mut parts = BTreeSet::from([policy]);
-        for assembly in self
-            .policies
-            .get(&policy)
-            .iter()
-            .flat_map(|policy| &policy.assembly)
-        {
-            parts.insert(assembly.definition);
-            let definition = self.definition_of(assembly.definition);
-            for (_, list) in definition.into_iter().flat_map(Definition::uses) {
-                let inner = self.list_of(list.id).and_then(List::uses);
-                parts.extend(inner.map(|inner| inner.id));
-                parts.insert(list.id);
-            }
-            for application in &assembly.applications {
-                parts.extend(application.site_lists.iter().chain(&application.vpn_lists));
-            }
-        }
-        parts
     }
 }
 

@@ -28,17 +28,28 @@ pub(super) fn preview(policy: &VsmartPolicy, objects: &Objects) -> String {
     text
 }
 
+/// The text of a definition whose references all lead somewhere, wherever it applies.
+pub(super) fn of_definition(definition: &Definition, objects: &Objects) -> String {
+    let mut text = Text::new(objects);
+    let written = text.write_definition(definition, &format!("_{}", definition.name), None);
+    written.expect("writing to a string does not fail");
+    text.finish()
+}
+
+/// The text of a list whose references all lead somewhere.
+pub(super) fn of_list(list: &List, objects: &Objects) -> String {
+    let mut text = Text::new(objects);
+    text.name_list(list);
+    text.finish()
+}
+
 /// What the text calls a definition in the service VPNs of a list.
 pub(super) fn policy_name(vpn_list: &str, definition: &Definition) -> String {
     format!("_{vpn_list}_{}", definition.name)
 }
 
 fn write(out: &mut String, policy: &VsmartPolicy, objects: &Objects) -> fmt::Result {
-    let mut text = Text {
-        objects,
-        lists: Named::new(),
-        policies: String::new(),
-    };
+    let mut text = Text::new(objects);
     let mut applied: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for assembly in &policy.assembly {
         let Some(definition) = objects.definition_of(assembly.definition) else {
@@ -53,14 +64,8 @@ fn write(out: &mut String, policy: &VsmartPolicy, objects: &Objects) -> fmt::Res
             }
         }
     }
-    writeln!(out, "viptela-policy:policy")?;
-    lists::write_classes(out, &text.lists)?;
-    out.push_str(&text.policies);
-    writeln!(out, " lists")?;
-    for list in text.lists.values() {
-        lists::write_list(out, list)?;
-    }
-    writeln!(out, " !\n!\napply-policy")?;
+    out.push_str(&text.finish());
+    writeln!(out, "apply-policy")?;
     for (site_list, lines) in &applied {
         writeln!(out, " site-list {site_list}\n{}\n !", lines.join("\n"))?;
     }
@@ -74,7 +79,33 @@ struct Text<'a> {
     policies: String,
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    fn new(objects: &'a Objects) -> Self {
+        Self {
+            objects,
+            lists: Named::new(),
+            policies: String::new(),
+        }
+    }
+
+    /// Policies, and the lists that they name.
+    fn finish(self) -> String {
+        let mut out = String::new();
+        self.write(&mut out).expect("writing to a string does not fail");
+        out
+    }
+
+    fn write(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "viptela-policy:policy")?;
+        lists::write_classes(out, &self.lists)?;
+        out.push_str(&self.policies);
+        writeln!(out, " lists")?;
+        for list in self.lists.values() {
+            lists::write_list(out, list)?;
+        }
+        writeln!(out, " !\n!")
+    }
+
     /// Writes a definition as it is for one VPN list, and gives the line that applies it.
     fn write_policy(
         &mut self,
@@ -83,9 +114,23 @@ impl Text<'_> {
         application: &Application,
     ) -> Result<String, fmt::Error> {
         let name = policy_name(vpn_list, definition);
+        self.write_definition(definition, &name, Some(vpn_list))?;
+        Ok(match definition.body {
+            DefinitionBody::Data(_) => format!("  data-policy {name} {}", direction(application)),
+            DefinitionBody::AppRoute(_) => format!("  app-route-policy {name}"),
+        })
+    }
+
+    fn write_definition(
+        &mut self,
+        definition: &Definition,
+        name: &str,
+        vpn_list: Option<&str>,
+    ) -> fmt::Result {
+        let vpn_list = vpn_list.map_or_else(String::new, |list| format!("\n  vpn-list {list}"));
         match &definition.body {
             DefinitionBody::Data(data) => {
-                writeln!(self.policies, " data-policy {name}\n  vpn-list {vpn_list}")?;
+                writeln!(self.policies, " data-policy {name}{vpn_list}")?;
                 for sequence in &data.sequences {
                     self.write_data(sequence)?;
                 }
@@ -93,11 +138,10 @@ impl Text<'_> {
                     DefaultAction::Accept => "accept",
                     DefaultAction::Drop => "drop",
                 };
-                writeln!(self.policies, "    default-action {default_action}\n  !\n !")?;
-                Ok(format!("  data-policy {name} {}", direction(application)))
+                writeln!(self.policies, "    default-action {default_action}\n  !\n !")
             }
             DefinitionBody::AppRoute(app_route) => {
-                writeln!(self.policies, " app-route-policy {name}\n  vpn-list {vpn_list}")?;
+                writeln!(self.policies, " app-route-policy {name}{vpn_list}")?;
                 for sequence in &app_route.sequences {
                     self.write_app_route(sequence)?;
                 }
@@ -105,19 +149,23 @@ impl Text<'_> {
                 for class in self.named(default_class.as_slice()) {
                     writeln!(self.policies, "    default-action sla-class {class}")?;
                 }
-                writeln!(self.policies, "  !\n !")?;
-                Ok(format!("  app-route-policy {name}"))
+                writeln!(self.policies, "  !\n !")
             }
         }
+    }
+
+    /// Lets a list, and the one that it names, join those that the text has to spell out.
+    fn name_list(&mut self, list: &'a List) {
+        let inner = list.uses().and_then(|inner| self.objects.list_of(inner.id));
+        let both = inner.into_iter().chain([list]);
+        (self.lists).extend(both.map(|list| ((list.kind.path, list.name.as_str()), list)));
     }
 
     /// The names of these lists, which thereby join those that the text has to spell out.
     fn named(&mut self, ids: &[Uuid]) -> Vec<String> {
         let found: Vec<&List> = ids.iter().filter_map(|&id| self.objects.list_of(id)).collect();
         for list in &found {
-            let inner = list.uses().and_then(|inner| self.objects.list_of(inner.id));
-            let both = inner.into_iter().chain([*list]);
-            (self.lists).extend(both.map(|list| ((list.kind.path, list.name.as_str()), list)));
+            self.name_list(list);
         }
         found.into_iter().map(|list| list.name.clone()).collect()
     }

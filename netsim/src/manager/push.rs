@@ -1,7 +1,8 @@
 //! From an accepted activation to the edges.
 //!
-//! Owns the one task that a push is: the delay, all edges at once, the outcome. Invariant: every push that the store
-//! accepted is ended in the store, whatever the edges do.
+//! Owns the one task that a push is (its turn, the delays, all edges at once, the outcome) and the one that brings edges
+//! what waited for a Controller. Invariant: every push that the store accepted is ended in the store, whatever the edges
+//! do, and an edge takes one policy at a time, in the order in which they were accepted.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,67 +10,235 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::activity::Event;
 use super::app::App;
-use super::store::Push;
+use super::faults::Fault;
+use super::store::{Push, PushEnd, Scheduled};
 use crate::policy::EdgePolicy;
 
 /// An edge that has not answered by then has failed.
 const EDGE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits for the push delay and programs every edge.
-pub(super) async fn run(app: Arc<App>, mut push: Push) {
-    if !app.push_delay.is_zero() {
-        tokio::time::sleep(app.push_delay).await;
-    }
-    let mut edges = JoinSet::new();
-    for policy in std::mem::take(&mut push.edges) {
-        edges.spawn(push_to_edge(app.clone(), push.task.clone(), policy));
-    }
-    let mut failures: Vec<String> = edges
-        .join_all()
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    failures.sort();
-    let outcome = if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("; "))
-    };
-    let task = push.task.clone();
-    let event = match outcome.clone() {
-        Ok(()) => Event::TaskDone { task },
-        Err(reason) => Event::TaskFailed { task, reason },
-    };
-    // Recorded first: whoever sees the task done finds the record.
-    app.activity.record(event);
-    app.store().end_push(&push, outcome, app.now_ms());
+/// After this long an edge is asked again that refused what had waited for a Controller.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What became of one edge in a push.
+enum Outcome {
+    Taken(u32),
+    /// No Controller was online.
+    Deferred(EdgePolicy),
+    Refused(String),
+    Cancelled(u32),
 }
 
-async fn push_to_edge(app: Arc<App>, task: String, policy: EdgePolicy) -> Result<(), String> {
-    let site_id = policy.site_id;
-    let apply = AssertUnwindSafe(app.edges.apply(&policy)).catch_unwind();
-    let reason = match tokio::time::timeout(EDGE_DEADLINE, apply).await {
-        Ok(Ok(Ok(()))) => {
-            app.activity.record(Event::Pushed {
-                task: task.clone(),
-                site_id,
-            });
-            app.store().note_pushed(&task, site_id, app.now_ms());
-            return Ok(());
-        }
-        Ok(Ok(Err(error))) => error.reason,
-        Ok(Err(_)) => "the edge panicked".to_owned(),
-        Err(_) => format!("no answer within {} s", EDGE_DEADLINE.as_secs()),
+/// One push, as far as its edges share it.
+struct Round {
+    task: String,
+    number: u64,
+    cancel: CancellationToken,
+    /// What `FailPushes` strikes.
+    refusing: Refusing,
+}
+
+/// The sites whose edges refuse; all, if it is empty.
+struct Refusing(Option<Vec<u32>>);
+
+/// Waits for the turn of a push, programs every edge after its delay, and ends it.
+pub(super) async fn run(app: Arc<App>, mut push: Push) {
+    app.store().queue_push(&push, app.controllers.all());
+    let late = app.faults.feel(|fault| match fault {
+        Fault::DelayTasks { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
+        _ => None,
+    });
+    if let Some(late) = late {
+        let _ = push.cancel.run_until_cancelled(sleep(late)).await;
+    }
+    app.store().start_push(&push, app.now_ms());
+    let edges = std::mem::take(&mut push.edges);
+    let away = app.controllers.feel_away();
+    let outcomes = if push.cancel.is_cancelled() {
+        let sites = edges.iter().map(|policy| policy.site_id);
+        sites.map(Outcome::Cancelled).collect()
+    } else if away.len() == app.controllers.all().len() {
+        edges.into_iter().map(Outcome::Deferred).collect()
+    } else {
+        program(&app, &push, edges).await
     };
-    let failure = format!("site {site_id}: {reason}");
+    let mut end = sum_up(outcomes);
+    end.away = match end.deferred.is_empty() {
+        true => away,
+        // There was a moment in which no Controller was online.
+        false => app.controllers.all().to_vec(),
+    };
+    // Recorded first: whoever sees the task done finds the record.
+    app.activity.record(event(&push.task, &end));
+    app.store().end_push(&push, end, app.now_ms());
+    app.push_ended.notify_one();
+}
+
+async fn program(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> Vec<Outcome> {
+    let round = Arc::new(Round {
+        task: push.task.clone(),
+        number: push.number,
+        cancel: push.cancel.clone(),
+        refusing: Refusing::feel(app, edges.iter().map(|policy| policy.site_id)),
+    });
+    let mut tasks = JoinSet::new();
+    for policy in edges {
+        tasks.spawn(push_to_edge(app.clone(), round.clone(), policy));
+    }
+    tasks.join_all().await
+}
+
+async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> Outcome {
+    let site_id = policy.site_id;
+    let wait = wait_for_turn(&app, round.number, site_id);
+    let Some(_turn) = round.cancel.run_until_cancelled(wait).await else {
+        return Outcome::Cancelled(site_id);
+    };
+    if app.controllers.online() == 0 {
+        return Outcome::Deferred(policy);
+    }
+    match apply(&app, &round.task, &round.refusing, &policy).await {
+        Ok(()) => {
+            app.store().note_pushed(&round.task, site_id, app.now_ms());
+            Outcome::Taken(site_id)
+        }
+        Err(reason) => Outcome::Refused(format!("site {site_id}: {reason}")),
+    }
+}
+
+/// Waits for the delay of an edge, and until it takes nothing else. Cancelling is heard before the edge is touched.
+async fn wait_for_turn(app: &App, number: u64, site_id: u32) -> tokio::sync::MutexGuard<'_, ()> {
+    let delay = app.push_delay.of(number, site_id);
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    app.edge_turns[&site_id].lock().await
+}
+
+async fn apply(app: &App, task: &str, refusing: &Refusing, policy: &EdgePolicy) -> Result<(), String> {
+    let (task, site_id) = (task.to_owned(), policy.site_id);
+    let reason = if refusing.has(site_id) {
+        "it refuses, as the fault failPushes wants".to_owned()
+    } else {
+        let applied = AssertUnwindSafe(app.edges.apply(policy)).catch_unwind();
+        match tokio::time::timeout(EDGE_DEADLINE, applied).await {
+            Ok(Ok(Ok(()))) => {
+                app.activity.record(Event::Pushed { task, site_id });
+                return Ok(());
+            }
+            Ok(Ok(Err(error))) => error.reason,
+            Ok(Err(_)) => "the edge panicked".to_owned(),
+            Err(_) => format!("no answer within {} s", EDGE_DEADLINE.as_secs()),
+        }
+    };
     app.activity.record(Event::PushRefused {
         task,
         site_id,
-        reason,
+        reason: reason.clone(),
     });
-    Err(failure)
+    Err(reason)
+}
+
+fn sum_up(outcomes: Vec<Outcome>) -> PushEnd {
+    let mut end = PushEnd::default();
+    let (mut refused, mut cancelled) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Taken(site) => end.taken.push(site),
+            Outcome::Deferred(policy) => end.deferred.push(policy),
+            Outcome::Refused(reason) => refused.push(reason),
+            Outcome::Cancelled(site) => cancelled.push(site),
+        }
+    }
+    refused.sort();
+    if !cancelled.is_empty() {
+        end.taken.sort_unstable();
+        cancelled.sort_unstable();
+        let (taken, cancelled) = (&end.taken, &cancelled);
+        refused.push(format!(
+            "cancelled: applied at sites {taken:?}, not at sites {cancelled:?}"
+        ));
+    }
+    end.failure = (!refused.is_empty()).then(|| refused.join("; "));
+    end
+}
+
+fn event(task: &str, end: &PushEnd) -> Event {
+    let task = task.to_owned();
+    match &end.failure {
+        Some(reason) => Event::TaskFailed {
+            task,
+            reason: reason.clone(),
+        },
+        None if !end.deferred.is_empty() => Event::TaskScheduled { task },
+        None => Event::TaskDone { task },
+    }
+}
+
+impl Refusing {
+    fn feel(app: &App, sites: impl Iterator<Item = u32>) -> Self {
+        let pushed: Vec<u32> = sites.collect();
+        Self(app.faults.feel(|fault| match fault {
+            Fault::FailPushes { sites, .. }
+                if sites.is_empty() || sites.iter().any(|site| pushed.contains(site)) =>
+            {
+                Some(sites.clone())
+            }
+            _ => None,
+        }))
+    }
+
+    fn has(&self, site_id: u32) -> bool {
+        let struck = |sites: &Vec<u32>| sites.is_empty() || sites.contains(&site_id);
+        self.0.as_ref().is_some_and(struck)
+    }
+}
+
+/// Brings edges what waits for a Controller, whenever one is online and no push runs; never ends.
+pub(super) async fn deliver_scheduled(app: Arc<App>) {
+    loop {
+        let changed = async {
+            tokio::select! {
+                () = app.push_ended.notified() => {}
+                () = app.faults.healed().notified() => {}
+            }
+        };
+        changed.await;
+        while !deliver(&app).await {
+            sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Brings edges what waits; false if one refused.
+async fn deliver(app: &Arc<App>) -> bool {
+    let waiting = app.store().deliverable();
+    if waiting.is_empty() || app.controllers.online() == 0 {
+        return true;
+    }
+    let refusing = Refusing::feel(app, waiting.iter().map(|scheduled| scheduled.policy.site_id));
+    let refusing = Arc::new(refusing);
+    let mut tasks = JoinSet::new();
+    for scheduled in waiting {
+        tasks.spawn(deliver_to_edge(app.clone(), scheduled, refusing.clone()));
+    }
+    tasks.join_all().await.into_iter().all(|taken| taken)
+}
+
+async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refusing>) -> bool {
+    let policy = &scheduled.policy;
+    let _turn = wait_for_turn(&app, scheduled.number, policy.site_id).await;
+    if !app.store().is_due(&scheduled) || app.controllers.online() == 0 {
+        return true;
+    }
+    let taken = apply(&app, &scheduled.task, &refusing, policy).await.is_ok();
+    if taken {
+        app.store().note_delivered(&scheduled);
+    }
+    taken
 }

@@ -1,8 +1,11 @@
 //! The Manager's state: objects, which policy is active, the edit lock, and tasks.
 //!
-//! Owns the rules of editing and activating; parsing is done before, pushing to edges after. Everything here is
-//! synchronous and takes the time from its caller. Invariant: the edges get what was stored when an activation was
-//! accepted, and at most one policy is active and at most one push runs.
+//! Owns the rules of editing and activating; who may edit is in `lock`, what becomes of an accepted activation in
+//! `pushes`. Parsing is done before, pushing to edges after. Everything here is synchronous and takes the time from its
+//! caller. Invariant: the edges get what was stored when an activation was accepted, and at most one policy is active.
+
+mod lock;
+mod pushes;
 
 use std::collections::BTreeMap;
 
@@ -11,30 +14,31 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::compile::{self, Place};
-use super::definition::DefinitionKind;
+use super::definition::{Definition, DefinitionKind};
+use super::faults::{Fault, Faults};
 use super::list::ListKind;
 use super::objects::{ObjectError, Objects};
-use super::session::SessionId;
-use super::task::{Task, TaskState};
-use crate::policy::EdgePolicy;
+use super::task::{Task, TaskKind};
+use super::task_list::TaskList;
+use super::template;
+use lock::EditLock;
+pub use pushes::Change;
+pub(super) use pushes::{Accepted, Push, PushEnd, Scheduled};
+use pushes::{Order, Running};
 
 /// The Manager's state.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     objects: Objects,
     active: Option<Uuid>,
-    lock: Option<EditLock>,
-    /// The policy that a running push makes active, or ends with.
-    pushing: Option<Uuid>,
-    tasks: BTreeMap<String, Task>,
-    last_task_number: u64,
-}
-
-/// Held from the first edit of the active policy until a push has brought it to the edges.
-#[derive(Debug, Clone)]
-struct EditLock {
-    process_id: String,
-    holder: SessionId,
+    lock: EditLock,
+    running: Option<Running>,
+    /// How many pushes were accepted.
+    pushes: u64,
+    /// What edges wait for until a Controller is back, by site.
+    scheduled: BTreeMap<u32, Scheduled>,
+    tasks: TaskList,
+    faults: Faults,
 }
 
 /// Why an edit or activation was refused.
@@ -46,9 +50,15 @@ pub(super) enum StoreError {
     /// Another session edits the active policy, or a push of it runs.
     #[error("the active policy is being edited or pushed")]
     Locked,
+    /// Another user holds the lock, so nothing is pushed.
+    #[error("another user holds the edit lock")]
+    Held,
     /// The `processId` is not that of an edit under way.
     #[error("no edit with the processId `{0}` is under way")]
     EditExpired(String),
+    /// A template is attached again, and nothing has been edited.
+    #[error("no edit of the active policy is under way")]
+    NothingEdited,
     /// Deactivation of a policy that is not active.
     #[error("policy {0} is not active")]
     NotActive(String),
@@ -58,13 +68,16 @@ pub(super) enum StoreError {
     /// No task has this id.
     #[error("no task has the id `{0}`")]
     NoTask(String),
+    /// Only what runs can be cancelled.
+    #[error("task {0} is not running")]
+    NotRunning(String),
 }
 
 /// The answer to an edit.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Edited {
-    /// Policies that have to be activated again before the edit has an effect.
+    /// The templates that have to be pushed again before the edit has an effect.
     pub(super) master_templates_affected: Vec<Uuid>,
     /// Ends the edit when given to an activation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,36 +93,15 @@ pub(super) struct Release {
     pub(super) process_id: Option<String>,
 }
 
-/// What becomes of the policy when its push is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    /// It becomes, or stays, the active one.
-    Activate,
-    /// No policy is active any more.
-    Deactivate,
-}
-
-/// Work for the edges, compiled when the activation was accepted.
-#[derive(Debug)]
-pub(super) struct Push {
-    pub(super) task: String,
-    pub(super) policy_id: Uuid,
-    pub(super) policy_name: String,
-    pub(super) change: Change,
-    pub(super) edges: Vec<EdgePolicy>,
-}
-
-/// The answer to an activation or deactivation.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    /// The task to follow.
-    pub(super) task: String,
-    /// Nothing when the task failed its validation.
-    pub(super) push: Option<Push>,
-}
-
 impl Store {
+    /// Without objects.
+    pub(super) fn new(faults: Faults) -> Self {
+        Self {
+            faults,
+            ..Self::default()
+        }
+    }
+
     /// The objects, to read.
     pub(super) fn objects(&self) -> &Objects {
         &self.objects
@@ -133,44 +125,65 @@ impl Store {
         process_id: Option<&str>,
         edit: impl FnOnce(&mut Objects) -> Result<(), ObjectError>,
     ) -> Result<Edited, StoreError> {
-        let in_force = self.is_in_force(id);
+        self.edit_all(caller, &[id], process_id, edit)
+    }
+
+    /// Replaces definitions, or adds them, all or none, under the rules of locking.
+    pub(super) fn edit_definitions(
+        &mut self,
+        caller: &Caller,
+        definitions: Vec<Definition>,
+        process_id: Option<&str>,
+    ) -> Result<Edited, StoreError> {
+        let ids: Vec<Uuid> = definitions.iter().map(|definition| definition.id).collect();
+        self.edit_all(caller, &ids, process_id, |objects| {
+            objects.put_definitions(definitions)
+        })
+    }
+
+    fn edit_all(
+        &mut self,
+        caller: &Caller,
+        ids: &[Uuid],
+        process_id: Option<&str>,
+        edit: impl FnOnce(&mut Objects) -> Result<(), ObjectError>,
+    ) -> Result<Edited, StoreError> {
+        let in_force = self.are_in_force(ids);
         if in_force {
-            self.check_unlocked(caller, process_id)?;
+            if self.running.is_some() || self.is_held() {
+                return Err(StoreError::Locked);
+            }
+            self.lock.may_edit(caller, process_id)?;
         }
         edit(&mut self.objects)?;
-        let Some(active) = self.active.filter(|_| in_force) else {
+        if !in_force {
             return Ok(Edited {
                 master_templates_affected: Vec::new(),
                 process_id: None,
             });
-        };
-        let lock = self.lock.get_or_insert_with(|| EditLock {
-            process_id: Uuid::new_v4().to_string(),
-            holder: caller.session.clone(),
-        });
+        }
         Ok(Edited {
-            master_templates_affected: vec![active],
-            process_id: Some(lock.process_id.clone()),
+            master_templates_affected: vec![template::ID],
+            process_id: Some(self.lock.take(caller)),
         })
     }
 
     /// Replaces a policy without regard to the lock, as `vsmart/central` does; a running push still forbids it.
     pub(super) fn edit_central(
         &mut self,
+        caller: &Caller,
         id: Uuid,
         edit: impl FnOnce(&mut Objects) -> Result<(), ObjectError>,
     ) -> Result<Edited, StoreError> {
-        if self.pushing == Some(id) {
+        if self.is_pushing(id) {
             return Err(StoreError::Locked);
         }
         edit(&mut self.objects)?;
-        let affected = self.active.filter(|active| *active == id);
-        let process_id = affected
-            .and(self.lock.as_ref())
-            .map(|lock| lock.process_id.clone());
+        let affected = self.active == Some(id);
+        let process_id = self.lock.process_id(caller.at_ms).filter(|_| affected);
         Ok(Edited {
-            master_templates_affected: affected.into_iter().collect(),
-            process_id,
+            master_templates_affected: affected.then_some(template::ID).into_iter().collect(),
+            process_id: process_id.map(ToOwned::to_owned),
         })
     }
 
@@ -187,7 +200,7 @@ impl Store {
     /// Deletes a policy that edges do not follow.
     pub(super) fn delete_policy(&mut self, id: &str) -> Result<String, StoreError> {
         let policy = self.objects.policy(id)?;
-        if self.active == Some(policy.id) || self.pushing == Some(policy.id) {
+        if self.active == Some(policy.id) || self.is_pushing(policy.id) {
             return Err(StoreError::Attached(policy.name.clone()));
         }
         Ok(self.objects.delete_policy(id)?.name)
@@ -201,24 +214,26 @@ impl Store {
         release: &Release,
         places: &[Place<'_>],
     ) -> Result<Accepted, StoreError> {
-        let policy = self.objects.policy(id)?;
-        match (&release.process_id, &self.lock) {
-            (Some(given), Some(lock)) if *given == lock.process_id => {}
-            (Some(given), _) => return Err(StoreError::EditExpired(given.clone())),
-            (None, Some(_)) if !release.is_edited => return Err(StoreError::Locked),
-            (None, _) => {}
-        }
-        // Lists may have changed since the policy was stored.
-        self.objects.check_policy(policy)?;
-        let compile = |place: &Place<'_>| compile::compile(&policy.assembly, &self.objects, *place);
-        compile::check_emulated(&policy.assembly, &self.objects).map_err(ObjectError::from)?;
-        let edges = places
-            .iter()
-            .map(compile)
-            .collect::<Result<_, _>>()
-            .map_err(ObjectError::from)?;
-        let (id, name) = (policy.id, policy.name.clone());
-        Ok(self.accept(caller, id, name, Change::Activate, edges))
+        let policy_id = self.objects.policy(id)?.id;
+        self.check_not_held()?;
+        self.lock.may_push(caller, release)?;
+        let order = self.activation(TaskKind::VsmartPolicy, policy_id, places)?;
+        Ok(self.accept(caller, order))
+    }
+
+    /// Accepts that the template of the Controllers is attached again, which pushes what has been edited of the active
+    /// policy, whoever edited it.
+    pub(super) fn attach_again(
+        &mut self,
+        caller: &Caller,
+        kind: TaskKind,
+        places: &[Place<'_>],
+    ) -> Result<Accepted, StoreError> {
+        self.check_not_held()?;
+        let edited = self.lock.process_id(caller.at_ms);
+        let active = self.active.filter(|_| edited.is_some());
+        let order = self.activation(kind, active.ok_or(StoreError::NothingEdited)?, places)?;
+        Ok(self.accept(caller, order))
     }
 
     /// Accepts a deactivation.
@@ -232,76 +247,35 @@ impl Store {
         if self.active != Some(policy.id) {
             return Err(StoreError::NotActive(policy.name.clone()));
         }
-        if self
-            .lock
-            .as_ref()
-            .is_some_and(|lock| lock.holder != caller.session)
-        {
-            return Err(StoreError::Locked);
-        }
-        let (id, name) = (policy.id, policy.name.clone());
-        let edges = places.iter().map(|place| compile::no_policy(*place)).collect();
-        Ok(self.accept(caller, id, name, Change::Deactivate, edges))
+        self.check_not_held()?;
+        self.lock.may_edit(caller, None)?;
+        let order = Order {
+            kind: TaskKind::VsmartPolicy,
+            change: Change::Deactivate,
+            policy_id: policy.id,
+            policy_name: policy.name.clone(),
+            edges: places.iter().map(|place| compile::no_policy(*place)).collect(),
+        };
+        Ok(self.accept(caller, order))
     }
 
-    fn accept(
-        &mut self,
-        caller: &Caller,
+    fn activation(
+        &self,
+        kind: TaskKind,
         policy_id: Uuid,
-        policy_name: String,
-        change: Change,
-        edges: Vec<EdgePolicy>,
-    ) -> Accepted {
-        self.last_task_number = caller.at_ms.max(self.last_task_number + 1);
-        let id = format!("vsmart_policy_config-{}", self.last_task_number);
-        if self.pushing.is_some() {
-            let reason = "A vSmart policy operation is already in progress";
-            self.tasks
-                .insert(id.clone(), Task::refuse(id.clone(), caller, reason));
-            return Accepted { task: id, push: None };
-        }
-        self.pushing = Some(policy_id);
-        self.tasks.insert(id.clone(), Task::begin(id.clone(), caller));
-        let push = Push {
-            task: id.clone(),
+        places: &[Place<'_>],
+    ) -> Result<Order, ObjectError> {
+        let policy = self.objects.policy_of(policy_id);
+        // Lists may have changed since the policy was stored.
+        self.objects.check_policy(policy)?;
+        compile::check_emulated(&policy.assembly, &self.objects)?;
+        Ok(Order {
+            kind,
+            change: Change::Activate,
             policy_id,
-            policy_name,
-            change,
-            edges,
-        };
-        Accepted {
-            task: id,
-            push: Some(push),
-        }
-    }
-
-    /// Notes that an edge took its policy.
-    pub(super) fn note_pushed(&mut self, task: &str, site_id: u32, at_ms: u64) {
-        if let Some(task) = self.tasks.get_mut(task) {
-            task.note(
-                at_ms,
-                &format!("Policy applied by the WAN edge of site {site_id}"),
-            );
-        }
-    }
-
-    /// Ends a push. After a failure the lock stays, since its edits are not on all edges.
-    pub(super) fn end_push(&mut self, push: &Push, outcome: Result<(), String>, at_ms: u64) {
-        self.pushing = None;
-        let (state, line) = match outcome {
-            Ok(()) => {
-                self.active = (push.change == Change::Activate).then_some(push.policy_id);
-                self.lock = None;
-                (TaskState::Success, "Done - Push vSmart Policy".to_owned())
-            }
-            Err(reason) => (
-                TaskState::Failure,
-                format!("Failed to push vSmart policy: {reason}"),
-            ),
-        };
-        if let Some(task) = self.tasks.get_mut(&push.task) {
-            task.end(state, at_ms, &line);
-        }
+            policy_name: policy.name.clone(),
+            edges: compile::compile(&policy.assembly, &self.objects, places)?,
+        })
     }
 
     /// A task.
@@ -313,41 +287,49 @@ impl Store {
 
     /// Tasks under way, oldest first.
     pub(super) fn running_tasks(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.values().filter(|task| task.is_running())
+        self.tasks.running()
     }
 
-    /// Checks that an edit is under way, which is all that extending it needs: it does not time out.
-    pub(super) fn extend_lock(&self, process_id: &str) -> Result<(), StoreError> {
-        match &self.lock {
-            Some(lock) if lock.process_id == process_id => Ok(()),
-            _ => Err(StoreError::EditExpired(process_id.to_owned())),
+    /// Goes on with an edit, which then does not end by itself for a while.
+    pub(super) fn extend_lock(&mut self, caller: &Caller, process_id: &str) -> Result<(), StoreError> {
+        self.lock.extend(process_id, caller.at_ms)
+    }
+
+    /// Gives up an edit, unless it is being pushed. What was stored stays stored, and waits for the next activation.
+    pub(super) fn release_lock(&mut self, caller: &Caller, process_id: &str) -> Result<(), StoreError> {
+        self.lock.extend(process_id, caller.at_ms)?;
+        if self.running.is_some() {
+            return Err(StoreError::Locked);
         }
-    }
-
-    /// Gives up an edit. What was stored stays stored, and waits for the next activation.
-    pub(super) fn release_lock(&mut self, process_id: &str) -> Result<(), StoreError> {
-        self.extend_lock(process_id)?;
-        self.lock = None;
+        self.lock.release();
         Ok(())
     }
 
-    fn is_in_force(&self, id: Uuid) -> bool {
-        let policies = [self.active, self.pushing];
-        policies
-            .into_iter()
-            .flatten()
-            .any(|policy| self.objects.parts_of(policy).contains(&id))
+    fn is_pushing(&self, policy: Uuid) -> bool {
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.policy_id == policy)
     }
 
-    fn check_unlocked(&self, caller: &Caller, process_id: Option<&str>) -> Result<(), StoreError> {
-        if self.pushing.is_some() {
-            return Err(StoreError::Locked);
-        }
-        match (&self.lock, process_id) {
-            (Some(lock), Some(given)) if lock.process_id == given => Ok(()),
-            (_, Some(given)) => Err(StoreError::EditExpired(given.to_owned())),
-            (Some(lock), None) if lock.holder != caller.session => Err(StoreError::Locked),
-            (_, None) => Ok(()),
+    fn are_in_force(&self, ids: &[Uuid]) -> bool {
+        let pushing = self.running.as_ref().map(|running| running.policy_id);
+        [self.active, pushing].into_iter().flatten().any(|policy| {
+            let parts = self.objects.parts_of(policy);
+            ids.iter().any(|id| parts.contains(id))
+        })
+    }
+
+    /// Whether another user holds the lock, which is thereby felt.
+    fn is_held(&self) -> bool {
+        let holds = |fault: &Fault| matches!(fault, Fault::HoldLock {}).then_some(());
+        self.faults.feel(holds).is_some()
+    }
+
+    fn check_not_held(&self) -> Result<(), StoreError> {
+        if self.is_held() {
+            Err(StoreError::Held)
+        } else {
+            Ok(())
         }
     }
 }

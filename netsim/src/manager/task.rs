@@ -1,54 +1,96 @@
-//! Tasks: what the Manager does after it has answered, and how clients follow it.
+//! One task: what the Manager does after it has answered, and how clients follow it.
 //!
-//! Owns the states of a task and their JSON. Starts nothing. Invariant: a finished task never changes again, and a
-//! success means that every edge took its policy.
+//! Owns the states of a task and their JSON. Starts nothing. Invariant: a finished task never changes again; a
+//! Controller's `success` means that every edge took its policy, `success_scheduled` that they will.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::caller::Caller;
+use super::controllers::Controller;
 
-/// The Controller that stands between the Manager and the edges.
-pub(super) const CONTROLLER_HOST_NAME: &str = "vsmart1";
-/// Its system IP.
-pub(super) const CONTROLLER_SYSTEM_IP: &str = "172.16.255.5";
-/// Its UUID.
-pub(super) const CONTROLLER_UUID: &str = "0b2e6a3c-3f0e-4a0e-9a52-6f5b1f0d7c05";
 /// The system IP of the Manager itself.
 pub(super) const MANAGER_SYSTEM_IP: &str = "172.16.255.4";
 
-const ACTION: &str = "vsmart_policy_config";
-const NAME: &str = "Push vSmart Policy";
+/// What a task is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TaskKind {
+    /// A vSmart policy is activated or deactivated.
+    VsmartPolicy,
+    /// The Controllers' feature template is attached again.
+    FeatureTemplate,
+    /// The Controllers' CLI template is attached again.
+    CliTemplate,
+}
+
+impl TaskKind {
+    /// `action`, with which the ids of tasks begin.
+    pub(super) fn action(self) -> &'static str {
+        match self {
+            Self::VsmartPolicy => "vsmart_policy_config",
+            Self::FeatureTemplate => "push_feature_template_configuration",
+            Self::CliTemplate => "push_file_template_configuration",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::VsmartPolicy => "Push vSmart Policy",
+            Self::FeatureTemplate => "Push Feature Template Configuration",
+            Self::CliTemplate => "Push CLI Template Configuration",
+        }
+    }
+}
 
 /// How far a task is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TaskState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Answered, but not yet looked at: it has no rows.
+    Accepted,
+    /// It waits for its turn.
+    Queued,
+    /// Under way.
+    Running,
+    /// Over.
+    Done { at_ms: u64 },
+}
+
+/// How far a Controller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowStatus {
+    /// Its turn has not come.
+    Scheduled,
     /// Under way.
     InProgress,
     /// Every edge took its policy.
     Success,
-    /// An edge did not.
+    /// An edge did not, or the task was cancelled.
     Failure,
-    /// It never began.
-    ValidationFailure,
+    /// It is offline, and will get the policy when it is back.
+    SuccessScheduled,
 }
 
-impl TaskState {
-    fn status_id(&self) -> &'static str {
+impl RowStatus {
+    fn id(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::InProgress => "in_progress",
             Self::Success => "success",
-            Self::Failure | Self::ValidationFailure => "failure",
+            Self::Failure => "failure",
+            Self::SuccessScheduled => "success_scheduled",
         }
     }
 
-    fn status(&self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
+            Self::Scheduled => "Scheduled",
             Self::InProgress => "In progress",
             Self::Success => "Success",
-            Self::Failure | Self::ValidationFailure => "Failure",
+            Self::Failure => "Failure",
+            Self::SuccessScheduled => "Done - Scheduled",
         }
     }
 }
@@ -57,139 +99,199 @@ impl TaskState {
 #[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) id: String,
+    kind: TaskKind,
     user: String,
     address: IpAddr,
     started_ms: u64,
-    ended_ms: Option<u64>,
-    state: TaskState,
+    phase: Phase,
+    is_cancelled: bool,
+    /// Why it failed its validation.
+    refusal: Option<String>,
+    rows: Vec<Row>,
+}
+
+/// A Controller's part in a task.
+#[derive(Debug, Clone)]
+struct Row {
+    controller: Controller,
+    status: RowStatus,
     activity: Vec<String>,
 }
 
 impl Task {
-    /// A task that has just begun.
-    pub(super) fn begin(id: String, caller: &Caller) -> Self {
-        let mut task = Self {
+    /// A task that has just been accepted.
+    pub(super) fn accept(id: String, kind: TaskKind, caller: &Caller) -> Self {
+        Self {
             id,
+            kind,
             user: caller.user.clone(),
             address: caller.address,
             started_ms: caller.at_ms,
-            ended_ms: None,
-            state: TaskState::InProgress,
-            activity: Vec::new(),
-        };
-        task.note(caller.at_ms, "Started processing of vSmart policy");
-        task
+            phase: Phase::Accepted,
+            is_cancelled: false,
+            refusal: None,
+            rows: Vec::new(),
+        }
     }
 
     /// A task that ended before it began.
-    pub(super) fn refuse(id: String, caller: &Caller, reason: &str) -> Self {
-        let mut task = Self::begin(id, caller);
-        task.activity.clear();
-        task.end(TaskState::ValidationFailure, caller.at_ms, reason);
-        task
+    pub(super) fn refuse(id: String, kind: TaskKind, caller: &Caller, reason: &str) -> Self {
+        Self {
+            phase: Phase::Done { at_ms: caller.at_ms },
+            refusal: Some(line(caller.at_ms, reason)),
+            ..Self::accept(id, kind, caller)
+        }
+    }
+
+    /// Gives it its rows; its turn has not come.
+    pub(super) fn queue(&mut self, controllers: &[Controller]) {
+        self.phase = Phase::Queued;
+        self.rows = controllers
+            .iter()
+            .map(|controller| Row {
+                controller: controller.clone(),
+                status: RowStatus::Scheduled,
+                activity: Vec::new(),
+            })
+            .collect();
+    }
+
+    /// Its turn has come.
+    pub(super) fn start(&mut self, at_ms: u64) {
+        self.phase = Phase::Running;
+        for row in &mut self.rows {
+            row.status = RowStatus::InProgress;
+        }
+        self.note(at_ms, "Started processing of vSmart policy");
     }
 
     /// Adds a line to its activity.
-    pub(super) fn note(&mut self, at_ms: u64, line: &str) {
-        self.activity.push(format!("[{}] {line}", clock_text(at_ms)));
-    }
-
-    /// Ends it.
-    pub(super) fn end(&mut self, state: TaskState, at_ms: u64, line: &str) {
-        self.note(at_ms, line);
-        self.state = state;
-        self.ended_ms = Some(at_ms);
-    }
-
-    /// Whether it is under way.
-    pub(super) fn is_running(&self) -> bool {
-        self.state == TaskState::InProgress
-    }
-
-    /// The answer to `device/action/status/{id}`.
-    pub(super) fn status(&self) -> Value {
-        let refused = self.state == TaskState::ValidationFailure;
-        let data = if refused {
-            Vec::new()
-        } else {
-            vec![self.controller_row()]
-        };
-        let mut summary = json!({
-            "action": ACTION,
-            "name": NAME,
-            "detailsURL": "/dataservice/device/action/status",
-            "startTime": self.started_ms.to_string(),
-            "endTime": self.ended_ms.map_or_else(String::new, |at| at.to_string()),
-            "userSessionUserName": self.user,
-            "userSessionIP": self.address.to_string(),
-            "tenantName": "DefaultTenant",
-            "total": data.len(),
-            "status": if self.is_running() { "in_progress" } else { "done" },
-            "count": {},
-        });
-        if !refused {
-            summary["count"] = json!({ self.state.status(): 1 });
+    pub(super) fn note(&mut self, at_ms: u64, text: &str) {
+        for row in &mut self.rows {
+            row.activity.push(line(at_ms, text));
         }
-        json!({
-            "data": data,
-            "validation": self.validation(refused),
-            "summary": summary,
-            "isCancelEnabled": false,
+    }
+
+    /// Ends it; each Controller has its own status and last line.
+    pub(super) fn end(&mut self, at_ms: u64, row_end: impl Fn(&Controller) -> (RowStatus, String)) {
+        for row in &mut self.rows {
+            let (status, text) = row_end(&row.controller);
+            row.status = status;
+            row.activity.push(line(at_ms, &text));
+        }
+        self.phase = Phase::Done { at_ms };
+    }
+
+    /// Notes that someone wants it to end.
+    pub(super) fn cancel(&mut self) {
+        self.is_cancelled = true;
+    }
+
+    /// Whether it is not over.
+    pub(super) fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Done { .. })
+    }
+
+    /// The answer to `device/action/status/{id}`; without `data` until there are rows.
+    pub(super) fn status(&self) -> Value {
+        let mut status = json!({
+            "validation": self.validation(),
+            "summary": self.summary(),
+            "isCancelEnabled": self.is_running() && !self.is_cancelled,
             "isParallelExecutionEnabled": true,
-        })
+        });
+        if self.phase != Phase::Accepted {
+            status["data"] = self.rows.iter().map(|row| self.controller_row(row)).collect();
+        }
+        status
     }
 
     /// The row of `device/action/status/tasks`.
     pub(super) fn row(&self) -> Value {
+        let mut row = self.head();
+        row["processId"] = json!(self.id);
+        row["startTime"] = json!(self.started_ms);
+        row["endTime"] = json!(self.ended_ms().unwrap_or(0));
+        row
+    }
+
+    fn summary(&self) -> Value {
+        let mut count = BTreeMap::new();
+        for row in &self.rows {
+            *count.entry(row.status.text()).or_insert(0) += 1;
+        }
+        let mut summary = self.head();
+        summary["startTime"] = json!(self.started_ms.to_string());
+        summary["endTime"] = json!(self.ended_ms().map_or_else(String::new, |at| at.to_string()));
+        summary["count"] = json!(count);
+        summary
+    }
+
+    /// What the summary and the row of a task have in common.
+    fn head(&self) -> Value {
         json!({
-            "processId": self.id,
-            "name": NAME,
-            "action": ACTION,
+            "name": self.kind.name(),
+            "action": self.kind.action(),
             "detailsURL": "/dataservice/device/action/status",
-            "status": if self.is_running() { "in_progress" } else { "done" },
-            "startTime": self.started_ms,
-            "endTime": self.ended_ms.unwrap_or(0),
+            "status": match self.phase {
+                Phase::Accepted | Phase::Queued => "scheduled",
+                Phase::Running => "in_progress",
+                Phase::Done { .. } => "done",
+            },
             "userSessionUserName": self.user,
             "userSessionIP": self.address.to_string(),
             "tenantName": "DefaultTenant",
-            "total": 1,
+            "total": self.rows.len(),
         })
     }
 
-    fn controller_row(&self) -> Value {
-        let current = match self.state {
-            TaskState::InProgress => "Push vSmart Policy".to_owned(),
-            _ => format!("Done - {NAME}"),
+    fn ended_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Done { at_ms } => Some(at_ms),
+            _ => None,
+        }
+    }
+
+    fn controller_row(&self, row: &Row) -> Value {
+        let (name, uuid) = (self.kind.name(), row.controller.uuid());
+        let current = match row.status {
+            RowStatus::Scheduled => "Scheduled".to_owned(),
+            RowStatus::InProgress => name.to_owned(),
+            RowStatus::Success | RowStatus::Failure => format!("Done - {name}"),
+            RowStatus::SuccessScheduled => "Done - Scheduled".to_owned(),
         };
         json!({
-            "statusType": ACTION,
-            "activity": self.activity,
+            "statusType": self.kind.action(),
+            "activity": row.activity,
             "vmanageIP": MANAGER_SYSTEM_IP,
-            "system-ip": CONTROLLER_SYSTEM_IP,
-            "host-name": CONTROLLER_HOST_NAME,
+            "system-ip": row.controller.system_ip,
+            "host-name": row.controller.host_name,
             "site-id": "0",
-            "deviceID": CONTROLLER_UUID,
-            "uuid": CONTROLLER_UUID,
-            "statusId": self.state.status_id(),
-            "status": self.state.status(),
+            "deviceID": uuid,
+            "uuid": uuid,
+            "statusId": row.status.id(),
+            "status": row.status.text(),
             "currentActivity": current,
             "actionConfig": "{}",
             "processId": self.id,
             "device-type": "vsmart",
-            "action": ACTION,
+            "action": self.kind.action(),
             "startTime": self.started_ms,
-            "endTime": self.ended_ms.unwrap_or(0),
+            "endTime": self.ended_ms().unwrap_or(0),
             "requestStatus": "received",
             "order": 0,
         })
     }
 
-    fn validation(&self, refused: bool) -> Value {
-        let activity: &[String] = if refused { &self.activity } else { &[] };
+    fn validation(&self) -> Value {
+        let (id, text) = match self.refusal {
+            Some(_) => ("validation_failure", "Validation failure"),
+            None => ("validation_success", "Validation success"),
+        };
         json!({
-            "statusId": if refused { "validation_failure" } else { "validation_success" },
-            "status": if refused { "Validation failure" } else { "Validation success" },
-            "activity": activity,
+            "statusId": id,
+            "status": text,
+            "activity": self.refusal.as_slice(),
             "currentActivity": "Done - Validation",
             "system-ip": "Validation",
             "processId": self.id,
@@ -197,51 +299,14 @@ impl Task {
     }
 }
 
-/// As the product writes the time into activity: `21-Jul-2026 10:00:00 UTC`.
-fn clock_text(at_ms: u64) -> String {
+/// A line of activity, with the time as the product writes it: `[21-Jul-2026 10:00:00 UTC] …`.
+fn line(at_ms: u64, text: &str) -> String {
     let at = i64::try_from(at_ms)
         .ok()
         .and_then(|at| Timestamp::from_millisecond(at).ok());
-    at.unwrap_or_default()
-        .strftime("%d-%b-%Y %H:%M:%S UTC")
-        .to_string()
+    let clock = at.unwrap_or_default().strftime("%d-%b-%Y %H:%M:%S UTC");
+    format!("[{clock}] {text}")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_running_task_is_in_progress_everywhere() {
-        let status = Task::begin("t".to_owned(), &Caller::test("a")).status();
-        assert_eq!(status["summary"]["status"], "in_progress");
-        assert_eq!(status["data"][0]["statusId"], "in_progress");
-        assert_eq!(status["validation"]["statusId"], "validation_success");
-    }
-
-    #[test]
-    fn done_is_not_success() {
-        let mut task = Task::begin("t".to_owned(), &Caller::test("a"));
-        task.end(TaskState::Failure, 1_700_000_000_500, "site 2 did not take it");
-        let status = task.status();
-        assert_eq!(status["summary"]["status"], "done");
-        assert_eq!(status["summary"]["count"], json!({"Failure": 1}));
-        assert_eq!(status["data"][0]["statusId"], "failure");
-        assert_eq!(
-            status["data"][0]["activity"][1],
-            "[14-Nov-2023 22:13:20 UTC] site 2 did not take it"
-        );
-    }
-
-    #[test]
-    fn a_refused_task_has_no_rows_and_a_failed_validation() {
-        let status = Task::refuse("t".to_owned(), &Caller::test("a"), "busy").status();
-        assert_eq!(status["data"], json!([]));
-        assert_eq!(status["summary"]["status"], "done");
-        assert_eq!(status["validation"]["statusId"], "validation_failure");
-        assert_eq!(
-            status["validation"]["activity"],
-            json!(["[14-Nov-2023 22:13:20 UTC] busy"])
-        );
-    }
-}
+mod tests;

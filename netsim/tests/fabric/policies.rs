@@ -358,7 +358,7 @@ pub async fn ipv4_alone_is_served_as_well() {
     })
     .await;
     let mut anything = udp();
-    anything.destination_prefixes = Some(vec!["::/0".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
+    anything.destination_prefixes = Some(["::/0".parse().unwrap(), "10.0.0.0/8".parse().unwrap()].into());
     apply(
         &world,
         0,

@@ -25,7 +25,7 @@ pub fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
     Sequence {
         id,
         matching: Match {
-            destination_prefixes: Some(vec![format!("{}/32", host_address(1)).parse().unwrap()]),
+            destination_prefixes: Some([format!("{}/32", host_address(1)).parse().unwrap()].into()),
             destination_ports: vec![port..=port],
             protocols: vec![17],
             ..Match::default()
@@ -71,7 +71,7 @@ pub async fn the_first_matching_sequence_wins() {
     let lab = TwoSites::build().await;
     let mut broad = sequence(1, 8080, "default", true);
     broad.matching.destination_ports = vec![1..=100, 8000..=9000];
-    broad.matching.destination_prefixes = Some(vec!["10.200.0.0/16".parse().unwrap()]);
+    broad.matching.destination_prefixes = Some(["10.200.0.0/16".parse().unwrap()].into());
     let sequences = vec![broad, sequence(2, 8080, "biz-internet", true)];
     lab.edges[0]
         .apply(&policy(sequences, DefaultAction::Accept))
@@ -159,7 +159,7 @@ pub async fn prefixes_that_overlap() {
         "255.255.255.255/32",
         "::/0",
     ];
-    broad.matching.destination_prefixes = Some(prefixes.map(|prefix| prefix.parse().unwrap()).to_vec());
+    broad.matching.destination_prefixes = Some(prefixes.map(|prefix| prefix.parse().unwrap()).into());
     broad.matching.destination_ports = vec![0..=65535, 8080..=8080, 65535..=65535];
     lab.edges[0]
         .apply(&policy(vec![broad], DefaultAction::Accept))

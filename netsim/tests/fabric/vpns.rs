@@ -278,7 +278,7 @@ pub async fn an_underlay_of_ipv6_carries_both_families() {
     .await;
     let prefix: IpNet = "fd10:0:1::/64".parse().unwrap();
     let mut to_prefix = udp();
-    to_prefix.destination_prefixes = Some(vec![prefix]);
+    to_prefix.destination_prefixes = Some([prefix].into());
     let policy = data(
         10,
         PolicyDirection::FromService,

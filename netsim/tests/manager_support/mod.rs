@@ -187,7 +187,7 @@ impl Telemetry for MemoryEdges {
 pub async fn start(push_delay: Duration) -> (Manager, Arc<MemoryEdges>) {
     let edges = Arc::new(MemoryEdges::default());
     let config = Config {
-        push_delay,
+        push_delay: push_delay.into(),
         ..config()
     };
     (Manager::start(config, edges.clone()).await.unwrap(), edges)

@@ -125,7 +125,7 @@ fn convert(fault: &ManagerFault, site_ids: &BTreeMap<String, u32>) -> Fault {
             count: *count,
             sites: sites.iter().map(|site| site_ids[site]).collect(),
         },
-        ManagerFault::HoldLock => Fault::HoldLock,
+        ManagerFault::HoldLock => Fault::HoldLock {},
         ManagerFault::DelayTasks { by, count } => Fault::DelayTasks {
             by_ms: millis(*by),
             count: *count,
@@ -144,7 +144,9 @@ fn convert(fault: &ManagerFault, site_ids: &BTreeMap<String, u32>) -> Fault {
         ManagerFault::ExpireSessions(shape) => Fault::ExpireSessions {
             shape: expiry(*shape),
         },
-        ManagerFault::LoseController => Fault::LoseController,
+        ManagerFault::LoseController => Fault::LoseController {
+            controllers: Vec::new(),
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the conditions of a sequence become.
 
+use std::sync::Arc;
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::CompileError;
@@ -36,24 +38,26 @@ pub(super) fn matching(conditions: &Conditions, objects: &Objects) -> Match {
     matching
 }
 
-fn prefixes(side: &Addresses, objects: &Objects) -> Option<Vec<IpNet>> {
-    let mut prefixes = match side {
-        Addresses::Any => return None,
-        Addresses::Prefixes(prefixes) => prefixes.clone(),
+fn prefixes(side: &Addresses, objects: &Objects) -> Option<Arc<[IpNet]>> {
+    match side {
+        Addresses::Any => None,
+        Addresses::Prefixes(prefixes) => {
+            let mut prefixes = prefixes.clone();
+            prefixes.sort_unstable();
+            prefixes.dedup();
+            Some(prefixes.into())
+        }
         Addresses::List { id, .. } => match super::content(*id, objects) {
-            ListContent::Prefixes(prefixes) => prefixes.clone(),
+            ListContent::Prefixes(prefixes) => Some(prefixes.clone()),
             _ => unreachable!("references lead to lists of their kind"),
         },
-    };
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    Some(prefixes)
+    }
 }
 
-fn any_address(family: Family) -> Option<Vec<IpNet>> {
+fn any_address(family: Family) -> Option<Arc<[IpNet]>> {
     match family {
-        Family::Ipv4 => Some(vec![IpNet::V4(Ipv4Net::default())]),
-        Family::Ipv6 => Some(vec![IpNet::V6(Ipv6Net::default())]),
+        Family::Ipv4 => Some([IpNet::V4(Ipv4Net::default())].into()),
+        Family::Ipv6 => Some([IpNet::V6(Ipv6Net::default())].into()),
         Family::All => None,
     }
 }

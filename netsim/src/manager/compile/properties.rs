@@ -4,6 +4,7 @@
 //! spells out lists and takes the first sequence that matches. Both sides say their decision in words.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -404,7 +405,7 @@ fn said_of_app_route(class: Option<&Value>, backup: Option<&Value>) -> String {
 // What the edge does.
 
 fn matches(matching: &Match, packet: &Packet) -> bool {
-    let side = |prefixes: &Option<Vec<IpNet>>, address: IpAddr| match prefixes {
+    let side = |prefixes: &Option<Arc<[IpNet]>>, address: IpAddr| match prefixes {
         Some(prefixes) => prefixes.iter().any(|prefix| prefix.contains(&address)),
         None => true,
     };
@@ -554,8 +555,8 @@ proptest! {
         prop_assume!(check_collisions(&policy.assembly, &objects).is_ok());
         check_emulated(&policy.assembly, &objects).unwrap();
         for packet in packets {
-            let place = Place { site_id: packet.site, service_vpns: &[10, 20] };
-            let edge = compile(&policy.assembly, &objects, place).unwrap();
+            let places = [Place { site_id: packet.site, service_vpns: &[10, 20] }];
+            let [edge] = compile(&policy.assembly, &objects, &places).unwrap().try_into().unwrap();
             prop_assert_eq!(done_by_data(&edge, &packet), said(&assembly, "data", &packet), "{:?}", packet);
             let app_route = said(&assembly, "appRoute", &packet);
             prop_assert_eq!(done_by_app_route(&edge, &packet), app_route, "{:?}", packet);

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use rstest::rstest;
@@ -43,10 +44,7 @@ fn world() -> World {
 fn compiled(objects: &Objects, assembly: Value) -> Vec<EdgePolicy> {
     let policy = parse_policy("p", assembly).unwrap();
     check_collisions(&policy.assembly, objects).unwrap();
-    PLACES
-        .iter()
-        .map(|place| compile(&policy.assembly, objects, *place).unwrap())
-        .collect()
+    compile(&policy.assembly, objects, &PLACES).unwrap()
 }
 
 fn one_sequence(objects: &mut Objects, raw: Value) -> Result<Sequence, CompileError> {
@@ -59,18 +57,48 @@ fn one_sequence(objects: &mut Objects, raw: Value) -> Result<Sequence, CompileEr
 }
 
 #[test]
+fn a_list_is_shared_by_all_that_match_by_it() {
+    let mut world = world();
+    let servers = put_list(
+        &mut world.objects,
+        "dataprefix",
+        "servers",
+        json!([{"ipPrefix": "10.1.0.5/32"}]),
+    );
+    let by_list = |id| {
+        let entries = json!([{"field": "destinationDataPrefixList", "ref": servers}]);
+        sequence(id, entries, json!([]))
+    };
+    let definition = put_definition(&mut world.objects, "steer", json!([by_list(1), by_list(11)]));
+    let edges = compiled(
+        &world.objects,
+        json!([assembly(definition, "service", world.both, world.vpns)]),
+    );
+    let sequences: Vec<_> = edges
+        .iter()
+        .flat_map(|edge| &edge.data)
+        .flat_map(|policy| &policy.sequences)
+        .collect();
+    assert_eq!(sequences.len(), 8);
+    let prefixes = |sequence: &Sequence| sequence.matching.destination_prefixes.clone().unwrap();
+    let first = prefixes(sequences[0]);
+    assert!(
+        sequences
+            .iter()
+            .all(|sequence| Arc::ptr_eq(&first, &prefixes(sequence)))
+    );
+}
+
+#[test]
 fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
     let mut store = Store::default();
     let ids = fixture::policy(&mut store);
     let policy = store.objects().policy(&ids.policy.to_string()).unwrap();
-    let edges: Vec<_> = PLACES
-        .iter()
-        .map(|place| compile(&policy.assembly, store.objects(), *place).unwrap())
-        .collect();
+    let edges = compile(&policy.assembly, store.objects(), &PLACES).unwrap();
     let steering = Sequence {
         id: 1,
         matching: Match {
-            source_prefixes: Some(vec!["10.1.0.5/32".parse().unwrap()]),
+            source_prefixes: Some(["10.1.0.5/32".parse().unwrap()].into()),
             source_ports: vec![8080..=8080],
             protocols: vec![6],
             ..Match::default()
@@ -189,7 +217,7 @@ fn a_sequence_without_prefixes_keeps_to_its_family(#[case] family: &str, #[case]
     let matching = one_sequence(&mut Objects::default(), raw).unwrap().matching;
     assert_eq!(
         matching.source_prefixes,
-        expected.map(|prefix| vec![prefix.parse().unwrap()])
+        expected.map(|prefix| [prefix.parse().unwrap()].into())
     );
     assert_eq!(matching.destination_prefixes, None);
 }
@@ -207,7 +235,7 @@ fn prefixes_are_expanded_sorted_and_without_repetition() {
     );
     let matching = one_sequence(&mut objects, raw).unwrap().matching;
     let expected = ["10.1.0.0/16", "10.2.0.0/16"].map(|prefix| prefix.parse().unwrap());
-    assert_eq!(matching.destination_prefixes, Some(expected.to_vec()));
+    assert_eq!(matching.destination_prefixes, Some(expected.into()));
     assert_eq!(matching.source_prefixes, None);
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,13 +42,19 @@ fn in_first(problem: ValueError) -> EntryError {
     EntryError::Value { index: 1, problem }
 }
 
+fn prefixes(mut prefixes: Vec<IpNet>) -> ListContent {
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    ListContent::Prefixes(prefixes.into())
+}
+
 pub(super) fn data_prefixes(entries: &[Value]) -> Result<ListContent, EntryError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
     struct Entry {
         ip_prefix: String,
     }
-    each(entries, |entry: Entry| value::ipv4_prefix(&entry.ip_prefix)).map(ListContent::Prefixes)
+    each(entries, |entry: Entry| value::ipv4_prefix(&entry.ip_prefix)).map(prefixes)
 }
 
 pub(super) fn data_ipv6_prefixes(entries: &[Value]) -> Result<ListContent, EntryError> {
@@ -56,7 +63,7 @@ pub(super) fn data_ipv6_prefixes(entries: &[Value]) -> Result<ListContent, Entry
     struct Entry {
         ipv6_prefix: String,
     }
-    each(entries, |entry: Entry| value::ipv6_prefix(&entry.ipv6_prefix)).map(ListContent::Prefixes)
+    each(entries, |entry: Entry| value::ipv6_prefix(&entry.ipv6_prefix)).map(prefixes)
 }
 
 pub(super) fn sites(entries: &[Value]) -> Result<ListContent, EntryError> {

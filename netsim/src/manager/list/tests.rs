@@ -67,7 +67,7 @@ fn prefixes_mean_networks_but_read_as_written() {
     let list = parse_list("dataprefix", "l", json!([{"ipPrefix": "10.1.2.3/16"}])).unwrap();
     assert_eq!(
         list.content,
-        ListContent::Prefixes(vec!["10.1.0.0/16".parse().unwrap()])
+        ListContent::Prefixes(["10.1.0.0/16".parse().unwrap()].into())
     );
     assert_eq!(list.entries, [json!({"ipPrefix": "10.1.2.3/16"})]);
 }

@@ -1,5 +1,8 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
+use super::references::Reference;
 use super::*;
 use crate::manager::fixture::{self, parse_definition, parse_list, parse_policy, put_list, sequence};
 use crate::manager::list;

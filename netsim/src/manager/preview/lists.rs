@@ -54,7 +54,12 @@ pub(super) fn write_list(out: &mut String, list: &List) -> fmt::Result {
             apps.iter()
                 .try_for_each(|(key, name)| writeln!(out, "   {key} {name}"))?;
         }
-        ListContent::Sla(_) | ListContent::AppProbe(_) | ListContent::Colors => return Ok(()),
+        ListContent::Colors => {
+            writeln!(out, "  color-list {name}")?;
+            let mut colors = list.entries.iter().filter_map(|entry| entry["color"].as_str());
+            colors.try_for_each(|color| writeln!(out, "   color {color}"))?;
+        }
+        ListContent::Sla(_) | ListContent::AppProbe(_) => return Ok(()),
     }
     writeln!(out, "  !")
 }

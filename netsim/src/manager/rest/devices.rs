@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::login::VERSION;
 use super::tunnels;
 use super::{Answer, Shared};
-use crate::manager::task::{CONTROLLER_HOST_NAME, CONTROLLER_SYSTEM_IP, CONTROLLER_UUID, MANAGER_SYSTEM_IP};
+use crate::manager::Controller;
+use crate::manager::app::App;
+use crate::manager::task::MANAGER_SYSTEM_IP;
 
 /// What differs between rows.
 struct Row<'a> {
@@ -22,32 +24,19 @@ struct Row<'a> {
 
 /// `GET /dataservice/device`.
 pub(super) async fn inventory(State(app): Shared) -> Answer {
-    let mut rows = vec![
-        row(
-            app.started_ms,
-            &Row {
-                host_name: "vmanage",
-                system_ip: MANAGER_SYSTEM_IP,
-                site_id: 0,
-                uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
-                personality: "vmanage",
-                device_type: "vmanage",
-                device_model: "vmanage",
-            },
-        ),
-        row(
-            app.started_ms,
-            &Row {
-                host_name: CONTROLLER_HOST_NAME,
-                system_ip: CONTROLLER_SYSTEM_IP,
-                site_id: 0,
-                uuid: CONTROLLER_UUID,
-                personality: "vsmart",
-                device_type: "vsmart",
-                device_model: "vsmart",
-            },
-        ),
-    ];
+    let mut rows = vec![row(
+        app.started_ms,
+        &Row {
+            host_name: "vmanage",
+            system_ip: MANAGER_SYSTEM_IP,
+            site_id: 0,
+            uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
+            personality: "vmanage",
+            device_type: "vmanage",
+            device_model: "vmanage",
+        },
+    )];
+    rows.extend(app.controllers.all().iter().map(|it| controller(&app, it)));
     for device in &app.devices {
         let mut edge = row(
             app.started_ms,
@@ -61,7 +50,8 @@ pub(super) async fn inventory(State(app): Shared) -> Answer {
                 device_model: "vedge-C8000V",
             },
         );
-        edge["controlConnections"] = json!("2");
+        // One to the Manager, one to each Controller.
+        edge["controlConnections"] = json!((1 + app.controllers.online()).to_string());
         edge["colors"] = json!(device.colors);
         let tunnels = app.telemetry.tunnels(device.site_id).await?;
         edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
@@ -71,14 +61,38 @@ pub(super) async fn inventory(State(app): Shared) -> Answer {
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.
-pub(super) async fn controllers() -> Json<Value> {
-    Json(json!({ "data": [{
-        "deviceUUID": CONTROLLER_UUID,
-        "operationMode": "vmanage",
-        "deviceIp": CONTROLLER_SYSTEM_IP,
-        "local-system-ip": CONTROLLER_SYSTEM_IP,
-        "isOnline": true,
-    }]}))
+pub(super) async fn controllers(State(app): Shared) -> Json<Value> {
+    let rows = app.controllers.all().iter().map(|controller| {
+        json!({
+            "deviceUUID": controller.uuid(),
+            "operationMode": "vmanage",
+            "deviceIp": controller.system_ip,
+            "local-system-ip": controller.system_ip,
+            "isOnline": app.controllers.is_online(controller),
+        })
+    });
+    Json(json!({ "data": rows.collect::<Vec<_>>() }))
+}
+
+fn controller(app: &App, controller: &Controller) -> Value {
+    let mut row = row(
+        app.started_ms,
+        &Row {
+            host_name: &controller.host_name,
+            system_ip: &controller.system_ip.to_string(),
+            site_id: 0,
+            uuid: &controller.uuid().to_string(),
+            personality: "vsmart",
+            device_type: "vsmart",
+            device_model: "vsmart",
+        },
+    );
+    if !app.controllers.is_online(controller) {
+        row["reachability"] = json!("unreachable");
+        row["status"] = json!("error");
+        row["state"] = json!("red");
+    }
+    row
 }
 
 fn row(started_ms: u64, row: &Row<'_>) -> Value {

@@ -3,15 +3,18 @@
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
 //! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
 
+mod bulk;
 mod devices;
 mod faults;
 mod login;
 mod objects;
 mod policies;
+mod previews;
 mod refusal;
 mod rows;
 mod steering;
 mod tasks;
+mod templates;
 mod tunnels;
 
 use std::sync::Arc;
@@ -62,6 +65,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
             get(tasks::active_count),
         )
         .route("/device/action/status/{id}", get(tasks::status))
+        .route("/device/action/status/cancel/{id}", post(tasks::cancel))
         .nest("/template", templates())
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
@@ -95,6 +99,8 @@ fn templates() -> Router<Arc<App>> {
     let lists = Router::new()
         .route("/", get(objects::all_lists))
         .route("/{kind}", get(objects::lists).post(objects::create_list))
+        .route("/{kind}/preview", post(previews::unsaved_list))
+        .route("/{kind}/preview/{id}", get(previews::list))
         .route(
             "/{kind}/{id}",
             get(objects::list)
@@ -106,6 +112,10 @@ fn templates() -> Router<Arc<App>> {
             "/{kind}",
             get(objects::definitions).post(objects::create_definition),
         )
+        .route("/{kind}/bulk", put(bulk::replace_all))
+        .route("/{kind}/multiple/{id}", put(bulk::replace_multiple))
+        .route("/{kind}/preview", post(previews::unsaved_definition))
+        .route("/{kind}/preview/{id}", get(previews::definition))
         .route(
             "/{kind}/{id}",
             get(objects::definition)
@@ -124,7 +134,17 @@ fn templates() -> Router<Arc<App>> {
             "/{id}",
             get(policies::one).put(policies::replace).delete(policies::delete),
         );
+    let attachments = Router::new()
+        .route("/attached/{id}", get(templates::attached))
+        .route("/input", post(templates::input))
+        // As the Terraform provider writes it.
+        .route("/input/", post(templates::input))
+        .route("/attachfeature", post(templates::attach_feature))
+        .route("/attachcli", post(templates::attach_cli))
+        .route("/attachment", post(templates::attach_either));
     Router::new()
+        .route("/device", get(templates::all))
+        .nest("/device/config", attachments)
         .nest("/policy/list", lists)
         .nest("/policy/definition", definitions)
         .nest("/policy/vsmart", policies)

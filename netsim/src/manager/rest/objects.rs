@@ -201,11 +201,11 @@ pub(super) async fn delete_definition(
     Ok(())
 }
 
-fn list_kind(kind: &str, uri: &Uri) -> Result<&'static ListKind, Refusal> {
+pub(super) fn list_kind(kind: &str, uri: &Uri) -> Result<&'static ListKind, Refusal> {
     list::kind(kind).ok_or_else(|| Refusal::NoPath(uri.path().to_owned()))
 }
 
-fn definition_kind(kind: &str, uri: &Uri) -> Result<DefinitionKind, Refusal> {
+pub(super) fn definition_kind(kind: &str, uri: &Uri) -> Result<DefinitionKind, Refusal> {
     if definition::is_refused(kind) {
         return Err(Refusal::DefinitionKind(kind.to_owned()));
     }

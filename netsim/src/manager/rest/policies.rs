@@ -94,7 +94,7 @@ pub(super) async fn replace_central(
     let old = store.objects().policy(&id)?;
     let policy = vsmart_policy::parse(old.id, &body, old.stamp.updated(&caller))?;
     let (id, name) = (policy.id, policy.name.clone());
-    let edited = store.edit_central(id, |objects| objects.put_policy(policy))?;
+    let edited = store.edit_central(&caller, id, |objects| objects.put_policy(policy))?;
     app.activity.record(Event::Updated {
         kind: ObjectKind::VsmartPolicy,
         id,

@@ -13,6 +13,7 @@ use crate::manager::definition::DefinitionError;
 use crate::manager::list::ListError;
 use crate::manager::objects::ObjectError;
 use crate::manager::store::StoreError;
+use crate::manager::template::TemplateError;
 use crate::manager::vsmart_policy::PolicyError;
 use crate::telemetry::TelemetryError;
 
@@ -64,6 +65,9 @@ pub(super) enum Refusal {
     /// A vSmart policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The template of the Controllers.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The state forbids it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,6 +103,8 @@ impl Refusal {
                 "Failed to get device data",
                 "DEVICE0003",
             ),
+            Self::Template(TemplateError::Body(_)) => (BAD, "Invalid JSON payload", "REST0004"),
+            Self::Template(_) => (BAD, "Invalid Template Id", "TEMPLATE0004"),
             Self::Store(error) => of_store(error),
         }
     }
@@ -124,7 +130,11 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
         ) => (BAD, "Invalid policy", "POLICY0004"),
         StoreError::Object(ObjectError::DanglingInList { .. }) => (BAD, "Invalid policy list", "POLICY0002"),
         StoreError::Locked => (BAD, "Template locked in edit mode.", "TEMPLATE0001"),
-        StoreError::EditExpired(_) => (BAD, "Template edit request has expired", "TEMPLATE0002"),
+        StoreError::Held => (BAD, "Failed to acquire lock", "TEMPLATE0003"),
+        StoreError::NotRunning(_) => (BAD, "Failed to cancel task", "TASK0001"),
+        StoreError::EditExpired(_) | StoreError::NothingEdited => {
+            (BAD, "Template edit request has expired", "TEMPLATE0002")
+        }
         StoreError::NotActive(_) => (BAD, "Policy is not activated", "POLICY0006"),
     }
 }

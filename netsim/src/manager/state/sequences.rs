@@ -3,6 +3,7 @@
 //! Owns the words for what sequences match and which tunnels they choose.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::{MatchState, SequenceState};
 use crate::fabric::edge::Counted;
@@ -174,7 +175,7 @@ fn restricted(restrict: bool) -> &'static str {
 }
 
 fn matching(matching: &Match) -> MatchState {
-    let prefixes = |prefixes: &Option<Vec<ipnet::IpNet>>| match prefixes {
+    let prefixes = |prefixes: &Option<Arc<[ipnet::IpNet]>>| match prefixes {
         // A list that names nothing matches nothing, which an absent list does not.
         Some(prefixes) if prefixes.is_empty() => vec!["none".to_owned()],
         Some(prefixes) => prefixes.iter().map(ToString::to_string).collect(),

@@ -1,11 +1,23 @@
 use serde_json::json;
 
 use super::*;
+use crate::manager::controllers::Controller;
 use crate::manager::fixture::{self, Ids, PLACES, parse_list};
 use crate::manager::list;
 
 fn done(store: &mut Store, accepted: Accepted) {
-    store.end_push(&accepted.push.expect("the push was accepted"), Ok(()), 0);
+    store.end_push(
+        &accepted.push.expect("the push was accepted"),
+        PushEnd::default(),
+        0,
+    );
+}
+
+fn failed(reason: &str) -> PushEnd {
+    PushEnd {
+        failure: Some(reason.to_owned()),
+        ..PushEnd::default()
+    }
 }
 
 fn activate(store: &mut Store, caller: &Caller, id: Uuid, release: &Release) -> Result<Accepted, StoreError> {
@@ -48,7 +60,7 @@ fn active() -> (Store, Ids, [Caller; 2]) {
 fn edits_of_one_session_share_a_process_id() {
     let (mut store, ids, [a, _]) = active();
     let first = edit_servers(&mut store, &a, &ids, None).unwrap();
-    assert_eq!(first.master_templates_affected, [ids.policy]);
+    assert_eq!(first.master_templates_affected, [template::ID]);
     let id = first.process_id.clone().unwrap();
     assert_eq!(edit_servers(&mut store, &a, &ids, None).unwrap(), first);
     assert_eq!(edit_servers(&mut store, &a, &ids, Some(&id)).unwrap(), first);
@@ -91,7 +103,7 @@ fn an_edit_reaches_edges_with_the_next_activation_only() {
     let matching = &push.edges[0].data[0].sequences[0].matching;
     assert_eq!(
         matching.source_prefixes,
-        Some(vec!["10.1.0.6/32".parse().unwrap()])
+        Some(["10.1.0.6/32".parse().unwrap()].into())
     );
     assert!(push.edges[1].data.is_empty());
 }
@@ -105,7 +117,7 @@ fn a_success_releases_the_lock_and_a_failure_keeps_it() {
         process_id,
     };
     let accepted = activate(&mut store, &a, ids.policy, &release).unwrap();
-    store.end_push(&accepted.push.unwrap(), Err("site 1: no".to_owned()), 0);
+    store.end_push(&accepted.push.unwrap(), failed("site 1: no"), 0);
     assert_eq!(store.active(), Some(ids.policy));
     assert!(matches!(
         edit_servers(&mut store, &b, &ids, None),
@@ -131,12 +143,12 @@ fn a_first_activation_that_fails_activates_nothing() {
     let mut store = Store::default();
     let ids = fixture::policy(&mut store);
     let accepted = activate(&mut store, &Caller::test("a"), ids.policy, &Release::default()).unwrap();
-    store.end_push(&accepted.push.unwrap(), Err("site 2: no".to_owned()), 0);
+    let push = accepted.push.unwrap();
+    store.queue_push(&push, &[Controller::default()]);
+    store.end_push(&push, failed("site 2: no"), 0);
     assert_eq!(store.active(), None);
-    assert_eq!(
-        store.task(&accepted.task).unwrap().status()["data"][0]["statusId"],
-        "failure"
-    );
+    let row = &store.task(&accepted.task).unwrap().status()["data"][0];
+    assert_eq!(row["statusId"], "failure");
 }
 
 #[test]
@@ -148,7 +160,7 @@ fn while_a_push_runs_nothing_of_it_changes() {
         Err(StoreError::Locked)
     ));
     assert!(matches!(
-        store.edit_central(ids.policy, |_| Ok(())),
+        store.edit_central(&a, ids.policy, |_| Ok(())),
         Err(StoreError::Locked)
     ));
     let second = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
@@ -209,12 +221,4 @@ fn deactivation_empties_every_edge() {
         Err(StoreError::NotActive(_))
     ));
     store.delete_policy(&id).unwrap();
-}
-
-#[test]
-fn task_ids_differ_within_a_millisecond() {
-    let (mut store, ids, [a, _]) = active();
-    let first = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
-    let second = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
-    assert_ne!(first.task, second.task);
 }

@@ -86,7 +86,7 @@ fn report() -> PolicyReport {
     let sequence = AppRouteSequence {
         id: 11,
         matching: Match {
-            destination_prefixes: Some(vec!["10.1.0.0/16".parse().unwrap()]),
+            destination_prefixes: Some(["10.1.0.0/16".parse().unwrap()].into()),
             protocols: vec![17],
             dscp: vec![46],
             ..Match::default()

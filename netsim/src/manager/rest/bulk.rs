@@ -1,0 +1,102 @@
+//! Several definitions in one request: all are stored, or none is.
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use axum::http::Uri;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::objects::definition_kind;
+use super::refusal::Refusal;
+use super::{Answer, JsonBody, Shared};
+use crate::manager::activity::{Event, ObjectKind};
+use crate::manager::app::App;
+use crate::manager::body::{BodyError, ObjectBody};
+use crate::manager::caller::Caller;
+use crate::manager::definition::{self, Definition, DefinitionKind};
+use crate::manager::objects::Objects;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBulk {
+    definitions: Vec<Map<String, Value>>,
+}
+
+/// What a bulk request says of a definition besides the definition.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPlace {
+    #[serde(default)]
+    is_create: bool,
+    #[serde(alias = "definitionId")]
+    id: Option<String>,
+}
+
+/// `PUT …/definition/{kind}/bulk`: replaces definitions by their `id`, and adds those with `isCreate`.
+pub(super) async fn replace_all(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Path(kind): Path<String>,
+    uri: Uri,
+    JsonBody(body): JsonBody,
+) -> Answer {
+    put(&app, &caller, definition_kind(&kind, &uri)?, body)
+}
+
+/// `PUT …/definition/{kind}/multiple/{id}`: as `replace_all`, where `{id}` is a definition of the kind.
+pub(super) async fn replace_multiple(
+    State(app): Shared,
+    Extension(caller): Extension<Caller>,
+    Path((kind, id)): Path<(String, String)>,
+    uri: Uri,
+    JsonBody(body): JsonBody,
+) -> Answer {
+    let kind = definition_kind(&kind, &uri)?;
+    app.store().objects().definition(kind, &id)?;
+    put(&app, &caller, kind, body)
+}
+
+fn put(app: &App, caller: &Caller, kind: DefinitionKind, body: Value) -> Answer {
+    let raw = RawBulk::deserialize(&body).map_err(BodyError::Shape)?;
+    let process_id = ObjectBody::new(body)?;
+    let mut store = app.store();
+    let objects = store.objects_for_creation();
+    let parsed = raw.definitions.into_iter();
+    let parsed: Vec<(Definition, bool)> = parsed
+        .map(|raw| parse(objects, caller, kind, raw))
+        .collect::<Result<_, _>>()?;
+    let mut events = Vec::with_capacity(parsed.len());
+    for (definition, is_new) in &parsed {
+        let (kind, id, name) = (ObjectKind::Definition, definition.id, definition.name.clone());
+        events.push(match is_new {
+            true => Event::Created { kind, id, name },
+            false => Event::Updated { kind, id, name },
+        });
+    }
+    let definitions = parsed.into_iter().map(|(definition, _)| definition).collect();
+    let edited = store.edit_definitions(caller, definitions, process_id.process_id())?;
+    for event in events {
+        app.activity.record(event);
+    }
+    Ok(Json(json!(edited)))
+}
+
+/// A definition, and whether it is new.
+fn parse(
+    objects: &mut Objects,
+    caller: &Caller,
+    kind: DefinitionKind,
+    mut raw: Map<String, Value>,
+) -> Result<(Definition, bool), Refusal> {
+    let place = RawPlace::deserialize(&raw).map_err(BodyError::Shape)?;
+    raw.retain(|key, _| !["id", "isCreate"].contains(&key.as_str()));
+    let body = ObjectBody::new(Value::Object(raw))?;
+    let (id, stamp) = if place.is_create {
+        (Uuid::new_v4(), objects.stamp_new(caller))
+    } else {
+        let old = objects.definition(kind, &place.id.unwrap_or_default())?;
+        (old.id, old.stamp.updated(caller))
+    };
+    Ok((definition::parse(kind, id, &body, stamp)?, place.is_create))
+}
