@@ -229,7 +229,10 @@ async fn every_finished_task_in_the_contract_is_judged_as_it_says() {
         .into_iter()
         .filter(|step| step.call.contains("/device/action/status/"))
     {
-        let success = step.response["data"][0]["statusId"] == "success";
+        // What waits for a Controller that is away is no failure.
+        let success = ["success", "success_scheduled"]
+            .iter()
+            .any(|id| step.response["data"][0]["statusId"] == *id);
         // What the patterns leave open stays open; a skipped push would be repeated.
         if step.status != 200 || step.response["summary"]["status"] != "done" {
             continue;

@@ -242,3 +242,6 @@ async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refu
     }
     taken
 }
+
+#[cfg(test)]
+mod properties;

@@ -290,6 +290,12 @@ impl Store {
         self.tasks.running()
     }
 
+    /// The `processId` of the edit under way.
+    #[cfg(test)]
+    pub(super) fn edit_under_way(&self, caller: &Caller) -> Option<String> {
+        self.lock.process_id(caller.at_ms).map(ToOwned::to_owned)
+    }
+
     /// Goes on with an edit, which then does not end by itself for a while.
     pub(super) fn extend_lock(&mut self, caller: &Caller, process_id: &str) -> Result<(), StoreError> {
         self.lock.extend(process_id, caller.at_ms)
