@@ -8,6 +8,7 @@ mod inspection;
 mod kill;
 mod kubectl;
 mod limits;
+mod manager;
 mod show;
 mod support;
 mod tenants;
@@ -42,6 +43,7 @@ fn trials() -> Vec<Trial> {
         verdicts(),
         encapsulated(),
         impaired(),
+        in_trouble(),
         topologies(),
         endings(),
         conditional(),
@@ -112,6 +114,19 @@ fn impaired() -> Vec<Trial> {
     ]
 }
 
+fn in_trouble() -> Vec<Trial> {
+    vec![
+        trial(
+            "changes_wait_for_a_manager_that_refuses_them",
+            manager::changes_wait_for_the_manager,
+        ),
+        trial(
+            "a_fault_of_the_manager_that_nothing_feels_is_a_broken_lab",
+            manager::a_fault_that_nothing_feels_is_an_error,
+        ),
+    ]
+}
+
 fn topologies() -> Vec<Trial> {
     vec![
         trial("tenants_with_the_same_addresses_stay_apart", tenants::stay_apart),
@@ -178,11 +193,15 @@ fn endings() -> Vec<Trial> {
 /// Those that need something that not every machine has.
 fn conditional() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let as_ordinary_user: [(&str, fn()); 2] = [
+    let as_ordinary_user: [(&str, fn()); 3] = [
         ("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user),
         (
             "an_encrypted_transport_hides_probes_of_an_ordinary_user",
             encap::encrypted_transport_hides_probes_of_an_ordinary_user,
+        ),
+        (
+            "changes_wait_for_a_manager_of_an_ordinary_user",
+            manager::changes_wait_for_the_manager_of_an_ordinary_user,
         ),
     ];
     for (name, test) in as_ordinary_user {
