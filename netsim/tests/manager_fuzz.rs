@@ -3,6 +3,7 @@
 
 mod manager_support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use manager_support::{Session, start};
@@ -110,70 +111,46 @@ async fn create(session: &Session<'_>, path: &str, body: Value) -> Right {
     }
 }
 
-async fn list(session: &Session<'_>, kind: &str, type_name: &str, entries: Value) -> Right {
-    let body = json!({"name": kind, "description": "", "type": type_name, "entries": entries});
-    create(session, &format!("{LISTS}/{kind}"), body).await
-}
-
-/// A list of every kind.
-struct Lists {
-    sites: Right,
-    vpns: Right,
-    hosts: Right,
-    hosts6: Right,
-    sla: Right,
-    group: Right,
-    hubs: Right,
-    probe: Right,
-}
+/// A list of every kind, by its type.
+type Lists = BTreeMap<&'static str, Right>;
 
 async fn lists(session: &Session<'_>) -> Lists {
     let tier = |colors: &str| json!({"colorPreference": colors, "pathPreference": "all-paths"});
     let fallback = json!({"criteria": "loss", "lossVariance": "1"});
-    let sites = list(session, "site", "site", json!([{"siteId": "1-2"}])).await;
-    let vpns = list(session, "vpn", "vpn", json!([{"vpn": "10"}])).await;
-    let hosts = list(
-        session,
-        "dataprefix",
-        "dataPrefix",
-        json!([{"ipPrefix": "10.1.0.0/16"}]),
-    )
-    .await;
-    let hosts6 = list(
-        session,
-        "dataipv6prefix",
-        "dataIpv6Prefix",
-        json!([{"ipv6Prefix": "fd00::/64"}]),
-    )
-    .await;
-    let sla = list(
-        session,
-        "sla",
-        "sla",
-        json!([{"loss": "1", "latency": "9", "fallbackBestTunnel": fallback}]),
-    )
-    .await;
-    let group = json!([{"primaryPreference": tier("mpls lte"), "secondaryPreference": tier("red")}]);
-    let group = list(session, "preferredcolorgroup", "preferredColorGroup", group).await;
-    let tloc = json!({"tloc": "10.0.0.1", "color": "mpls", "encap": "ipsec", "preference": "1"});
-    let hubs = list(session, "tloc", "tloc", json!([tloc])).await;
-    let probe = json!([{"forwardingClass": "voice", "map": [{"color": "mpls", "dscp": 46}]}]);
-    let probe = list(session, "appprobe", "appProbe", probe).await;
-    Lists {
-        sites,
-        vpns,
-        hosts,
-        hosts6,
-        sla,
-        group,
-        hubs,
-        probe,
+    let entries = [
+        ("site", json!({"siteId": "1-2"})),
+        ("vpn", json!({"vpn": "10"})),
+        ("dataPrefix", json!({"ipPrefix": "10.1.0.0/16"})),
+        ("dataIpv6Prefix", json!({"ipv6Prefix": "fd00::/64"})),
+        (
+            "sla",
+            json!({"loss": "1", "latency": "9", "fallbackBestTunnel": fallback}),
+        ),
+        (
+            "preferredColorGroup",
+            json!({"primaryPreference": tier("mpls lte"), "secondaryPreference": tier("red")}),
+        ),
+        (
+            "tloc",
+            json!({"tloc": "10.0.0.1", "color": "mpls", "encap": "ipsec", "preference": "1"}),
+        ),
+        (
+            "appProbe",
+            json!({"forwardingClass": "voice", "map": [{"color": "mpls", "dscp": 46}]}),
+        ),
+    ];
+    let mut lists = Lists::new();
+    for (type_name, entry) in entries {
+        let kind = type_name.to_lowercase();
+        let body = json!({"name": kind, "description": "", "type": type_name, "entries": [entry]});
+        lists.insert(type_name, create(session, &format!("{LISTS}/{kind}"), body).await);
     }
+    lists
 }
 
 fn conditions(lists: &Lists) -> Value {
     json!([
-        {"field": "sourceDataPrefixList", "ref": lists.hosts.id}, {"field": "destinationIp", "value": "10.0.0.0/8"},
+        {"field": "sourceDataPrefixList", "ref": lists["dataPrefix"].id}, {"field": "destinationIp", "value": "10.0.0.0/8"},
         {"field": "sourcePort", "value": "80 443"}, {"field": "protocol", "value": "6"},
         {"field": "dscp", "value": "46"},
     ])
@@ -191,7 +168,7 @@ async fn data_definition(session: &Session<'_>, lists: &Lists) -> Right {
     };
     let local = json!({"color": "mpls lte", "encap": "ipsec", "restrict": ""});
     let service = json!({"type": "IDS", "vpn": "10", "local": ""});
-    let v6 = json!([{"field": "sourceDataIpv6PrefixList", "ref": lists.hosts6.id}]);
+    let v6 = json!([{"field": "sourceDataIpv6PrefixList", "ref": lists["dataIpv6Prefix"].id}]);
     let sequences = json!([
         data_sequence(
             1,
@@ -203,13 +180,13 @@ async fn data_definition(session: &Session<'_>, lists: &Lists) -> Right {
             2,
             &v6,
             "ipv6",
-            json!([{"field": "preferredColorGroup", "ref": lists.group.id, "colorRestrict": true}])
+            json!([{"field": "preferredColorGroup", "ref": lists["preferredColorGroup"].id, "colorRestrict": true}])
         ),
         data_sequence(
             3,
             &json!([]),
             "all",
-            json!([{"field": "tlocList", "ref": lists.hubs.id}])
+            json!([{"field": "tlocList", "ref": lists["tloc"].id}])
         ),
         data_sequence(
             4,
@@ -226,7 +203,7 @@ async fn data_definition(session: &Session<'_>, lists: &Lists) -> Right {
 async fn app_route_definition(session: &Session<'_>, lists: &Lists) -> Right {
     let conditions = conditions(lists);
     let class = json!({"type": "slaClass", "parameter": [
-        {"field": "name", "ref": lists.sla.id}, {"field": "preferredColorGroup", "ref": lists.group.id}, {"field": "strict"},
+        {"field": "name", "ref": lists["sla"].id}, {"field": "preferredColorGroup", "ref": lists["preferredColorGroup"].id}, {"field": "strict"},
     ]});
     let app_route_sequence = |id: u16, actions: Value| {
         json!({
@@ -241,7 +218,7 @@ async fn app_route_definition(session: &Session<'_>, lists: &Lists) -> Right {
             json!([{"type": "backupSlaPreferredColor", "parameter": "mpls"}])
         ),
     ]);
-    let default = json!({"type": "slaClass", "ref": lists.sla.id});
+    let default = json!({"type": "slaClass", "ref": lists["sla"].id});
     let body = json!({"name": "a", "description": "", "type": "appRoute", "defaultAction": default, "sequences": sequences});
     create(session, &format!("{DEFINITIONS}/approute"), body).await
 }
@@ -251,7 +228,7 @@ async fn world(session: &Session<'_>) -> Vec<Right> {
     let lists = lists(session).await;
     let data = data_definition(session, &lists).await;
     let app_route = app_route_definition(session, &lists).await;
-    let entry = json!({"siteLists": [lists.sites.id], "vpnLists": [lists.vpns.id]});
+    let entry = json!({"siteLists": [lists["site"].id], "vpnLists": [lists["vpn"].id]});
     let mut directed = entry.clone();
     directed["direction"] = json!("service");
     let assembly = json!([
@@ -263,19 +240,9 @@ async fn world(session: &Session<'_>) -> Vec<Right> {
         "policyDefinition": {"assembly": assembly, "regionRoleAssembly": []},
     });
     let policy = create(session, VSMART, body).await;
-    let Lists {
-        sites,
-        vpns,
-        hosts,
-        hosts6,
-        sla,
-        group,
-        hubs,
-        probe,
-    } = lists;
-    vec![
-        policy, app_route, data, sla, group, hubs, probe, hosts, hosts6, sites, vpns,
-    ]
+    let mut all = vec![policy, app_route, data];
+    all.extend(lists.into_values());
+    all
 }
 
 /// Sends a body and checks that the answer is an answer.

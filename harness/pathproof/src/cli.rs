@@ -152,9 +152,10 @@ struct RunArgs {
     /// Runs each scenario this often, with seeds counting up, and prints the spread of convergence.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Size of the ring that each capture point has, in bytes; a ring of 4096 loses packets.
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=(1 << 30)))]
-    capture_ring: Option<u32>,
+    /// Size of the ring that each capture point has, in bytes: a power of two from 4096 to 131072, or a multiple of
+    /// 131072 up to 1073741824; a ring of 4096 loses packets.
+    #[arg(long, value_name = "BYTES")]
+    capture_ring: Option<RingSize>,
 }
 
 /// The exit code for an error of [`main`]: wrong words, or a lab that could not begin.
@@ -391,7 +392,7 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
     (!broken).then_some(scenarios)
 }
 
-fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<RunOptions> {
+fn options(arguments: &LabArgs, capture_ring: Option<RingSize>) -> anyhow::Result<RunOptions> {
     let operator = implementation::find(arguments.operator.as_deref())?;
     let mut repeat = format!("{} run", quoted(&itself()));
     if let Some(given) = &arguments.operator {
@@ -407,8 +408,8 @@ fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<Run
     if let Some(backend) = impairments {
         repeat += &format!(" --impairments {backend}");
     }
-    if let Some(bytes) = capture_ring {
-        repeat += &format!(" --capture-ring {bytes}");
+    if let Some(ring) = capture_ring {
+        repeat += &format!(" --capture-ring {}", ring.bytes());
     }
     Ok(RunOptions {
         seed: arguments.seed,
@@ -416,7 +417,7 @@ fn options(arguments: &LabArgs, capture_ring: Option<u32>) -> anyhow::Result<Run
         operator,
         sabotage: arguments.sabotage,
         impairments,
-        ring: capture_ring.map_or_else(RingSize::default, RingSize::of_bytes),
+        ring: capture_ring.unwrap_or_default(),
         repeat,
     })
 }

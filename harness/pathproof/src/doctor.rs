@@ -121,10 +121,10 @@ fn item_row(item: &Capability) -> Vec<String> {
 fn limit_row(limit: &Limit) -> Vec<String> {
     let value = limit
         .value
-        .map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+        .map_or_else(|| "unknown".to_owned(), |value| limit.amount(value));
     vec![
         limit.name.clone(),
-        format!("{value} {}", limit.unit).trim_end().to_owned(),
+        value,
         limit.bounds.clone(),
         limit.raise.clone(),
     ]

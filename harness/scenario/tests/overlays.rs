@@ -2,6 +2,8 @@
 //! the largest.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -11,9 +13,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use scenario::model::{
     BfdTiming, COLORS, Cluster, Color, DualNet, Encap, IpVersion, Node, Overlay, OverlayLinks, OverlayPair,
-    Scenario, Site, SlaTiming, Topology, Transport,
+    Site, SlaTiming, Topology, Transport,
 };
 use scenario::plan::{EdgePlan, Plan, PlanError, PrefixPlan, plan};
+use support::idle;
 
 /// A name as long as names can be.
 fn long(kind: &str, position: usize) -> String {
@@ -74,23 +77,8 @@ fn topology(
     }
 }
 
-fn scenario(topology: Topology) -> Scenario {
-    Scenario {
-        name: "any".to_owned(),
-        purpose: String::new(),
-        profile: "core".to_owned(),
-        features: Vec::new(),
-        topology,
-        manifests: Vec::new(),
-        flows: BTreeMap::new(),
-        events: BTreeMap::new(),
-        timeline: Vec::new(),
-        assertions: Vec::new(),
-    }
-}
-
 fn planned(topology: &Topology) -> Plan {
-    plan(&scenario(topology.clone()), 1).unwrap()
+    plan(&idle(topology.clone()), 1).unwrap()
 }
 
 /// Sites that attach to the transports whose bit is set.
@@ -365,7 +353,7 @@ fn plan_of_a_thousand_sites_comes_soon() {
         OverlayLinks::Hubs(vec![long("site", 0), long("site", 7)]),
     ] {
         let topology = large(1000, links);
-        let scenario = scenario(topology);
+        let scenario = idle(topology);
         let begin = Instant::now();
         let plan = plan(&scenario, 1).unwrap();
         assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
@@ -379,7 +367,7 @@ fn plan_of_a_thousand_sites_comes_soon() {
 
 #[test]
 fn plan_refuses_more_than_its_addresses_hold() {
-    let refusal = |topology: Topology| plan(&scenario(topology), 1).unwrap_err();
+    let refusal = |topology: Topology| plan(&idle(topology), 1).unwrap_err();
     let crowded = refusal(large(2001, OverlayLinks::Hubs(vec![long("site", 0)])));
     assert_eq!(
         crowded.to_string(),
@@ -398,7 +386,7 @@ fn plan_refuses_more_than_its_addresses_hold() {
             .collect();
         topology
     };
-    assert!(plan(&scenario(tenants(33, 10)), 1).is_ok());
+    assert!(plan(&idle(tenants(33, 10)), 1).is_ok());
     assert!(matches!(
         refusal(tenants(65, 1000)),
         PlanError::Tunnels {

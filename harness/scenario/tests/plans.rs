@@ -1,13 +1,14 @@
 //! The plan of every scenario and every topology of the repository, as goldens: `BLESS=1 cargo test --package scenario` rewrites them.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use scenario::model::{Scenario, Topology};
 use scenario::plan::{Action, Plan, plan};
 use scenario::{SourceError, Sources};
+use support::idle;
 
 struct Repository;
 
@@ -50,22 +51,6 @@ fn plan_of_every_scenario_is_as_reviewed() {
         names.len(),
         "a golden without a scenario"
     );
-}
-
-/// A scenario in which nothing happens.
-fn idle(topology: Topology) -> Scenario {
-    Scenario {
-        name: topology.name.clone(),
-        purpose: String::new(),
-        profile: "core".to_owned(),
-        features: Vec::new(),
-        topology,
-        manifests: Vec::new(),
-        flows: BTreeMap::new(),
-        events: BTreeMap::new(),
-        timeline: Vec::new(),
-        assertions: Vec::new(),
-    }
 }
 
 #[test]

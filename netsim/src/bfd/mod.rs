@@ -18,7 +18,7 @@ mod session;
 
 use std::time::Duration;
 
-pub use packet::{ECHO_PORT, MARK, Packet, PacketKind};
+pub use packet::{ECHO_PORT, MARK, PACKET_LEN, Packet, PacketKind};
 pub use prober::{News, Paused, Prober, ProberError, SessionId, SessionView, TunnelChange};
 pub use session::{Session, State, Statistics, Totals, Transition, WINDOW};
 

@@ -16,7 +16,7 @@ pub const ECHO_PORT: u16 = 3785;
 /// The first octets of every packet of a session.
 pub const MARK: [u8; 8] = *b"SDWANBFD";
 /// Octets of a packet.
-pub(super) const PACKET_LEN: usize = 40;
+pub const PACKET_LEN: usize = 40;
 
 /// Which way a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

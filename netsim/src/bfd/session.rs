@@ -137,6 +137,8 @@ pub struct Session {
     state: State,
     since: Instant,
     transitions: u64,
+    /// Echoes that were taken.
+    echoes: u64,
     /// Hellos sent since the last echo.
     unanswered: u32,
     /// The number of the next hello.
@@ -160,6 +162,7 @@ impl Session {
             state: State::Pending,
             since: now,
             transitions: 0,
+            echoes: 0,
             unanswered: 0,
             next: 0,
             hellos: VecDeque::with_capacity(WINDOW),
@@ -199,6 +202,7 @@ impl Session {
             return None;
         }
         *hello = Some(latency);
+        self.echoes += 1;
         self.unanswered = 0;
         self.settle_before(number);
         if let (State::Down, Some(last)) = (self.state, number.checked_sub(1)) {
@@ -224,6 +228,18 @@ impl Session {
     #[must_use]
     pub fn transitions(&self) -> u64 {
         self.transitions
+    }
+
+    /// How many hellos were sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// How many of them an echo was taken of.
+    #[must_use]
+    pub fn echoes(&self) -> u64 {
+        self.echoes
     }
 
     /// Counts and sums over every settled hello; the difference of two moments tells of the time between.

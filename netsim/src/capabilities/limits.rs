@@ -11,6 +11,9 @@ use crate::encap::Ability;
 /// The oldest kernel that labs run on: major and minor version.
 pub const KERNEL_MIN: (u32, u32) = (5, 10);
 
+/// How the units of amounts of memory begin.
+const OCTETS: &str = "octets";
+
 /// How much there may be of something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
@@ -40,8 +43,9 @@ pub struct Demand {
 /// A lab needs more of something than the machine allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "fit the lab on this machine: it needs {needed} {}, the limit is {available}; to raise it: {}",
-    amount(limit),
+    "fit the lab on this machine: it needs {}, the limit is {}; to raise it: {}",
+    limit.named(*needed),
+    limit.amount(*available),
     limit.raise
 )]
 pub struct Shortage {
@@ -53,10 +57,35 @@ pub struct Shortage {
     pub available: u64,
 }
 
-fn amount(limit: &Limit) -> String {
-    match limit.unit.as_str() {
-        "" => limit.name.clone(),
-        _ => format!("octets of {}", limit.name),
+impl Limit {
+    /// So much of what is limited, for people: octets in binary units.
+    #[must_use]
+    pub fn amount(&self, value: u64) -> String {
+        match self.unit.strip_prefix(OCTETS) {
+            Some(which) => binary(value) + which,
+            None => format!("{value} {}", self.unit).trim_end().to_owned(),
+        }
+    }
+
+    /// As [`Self::amount`], with what it is of.
+    fn named(&self, value: u64) -> String {
+        match self.unit.strip_prefix(OCTETS) {
+            Some(_) => format!("{} of {}", binary(value), self.name),
+            None => format!("{value} {}", self.name),
+        }
+    }
+}
+
+/// Octets in the largest binary unit that they fill, with one decimal at most.
+fn binary(octets: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let Some((unit, size)) = UNITS.into_iter().find(|(_, size)| octets >= *size) else {
+        return format!("{octets} {OCTETS}");
+    };
+    let tenths = (u128::from(octets) * 10 + u128::from(size / 2)) / u128::from(size);
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {unit}"),
+        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
     }
 }
 
@@ -186,7 +215,7 @@ pub(super) fn all() -> Vec<Limit> {
         ),
         limit(
             "memory",
-            "captures and hosts: some 0.3 MB for a host, 4 MB for a capture point",
+            "captures and hosts: some 0.3 MiB for a host, 4 MiB for a capture point",
             available_memory(),
             ("octets free", "a larger machine"),
         ),
@@ -280,7 +309,7 @@ mod tests {
                     memory: much,
                     ..little
                 },
-                "octets of memory",
+                "17179869184 GiB of memory",
                 "a larger machine",
             ),
         ];
@@ -293,6 +322,17 @@ mod tests {
             let text = shortage.to_string();
             assert!(text.contains(named) && text.contains(raise), "{text}");
         }
+    }
+
+    #[rstest]
+    #[case("octets free", 16_424_144_896, "15.3 GiB free")]
+    #[case("octets free", 5 << 20, "5 MiB free")]
+    #[case("octets", 212_992, "208 KiB")]
+    #[case("octets", 1_023, "1023 octets")]
+    #[case("", 1 << 20, "1048576")]
+    fn amounts_are_told_in_units_for_people(#[case] unit: &str, #[case] value: u64, #[case] told: &str) {
+        let limit = limit("something", "", Some(value), (unit, ""));
+        assert_eq!(limit.amount(value), told);
     }
 
     #[test]

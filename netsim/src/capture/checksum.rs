@@ -3,15 +3,18 @@
 //! Pure: octets in, a verdict out. Before a segment reaches a real wire its checksum may not be there yet: the
 //! kernel then keeps the sum of the pseudo-header in its place (include/linux/skbuff.h, `CHECKSUM_PARTIAL`).
 
+use std::net::IpAddr;
+
 /// IP protocol number of UDP.
 const UDP: u8 = 17;
 
 /// Whether a segment, from its UDP or TCP header on, carries the checksum that it left its sender with. One with a
 /// single flipped bit never does; a UDP datagram without a checksum, or a segment of another protocol, always does.
 ///
-/// The addresses are the 4 octets of IPv4 (RFC 768, RFC 9293) or the 16 of IPv6 (RFC 8200 section 8.1).
+/// The addresses, source and destination, are part of what is summed: RFC 768 and RFC 9293 for IPv4, RFC 8200
+/// section 8.1 for IPv6.
 #[must_use]
-pub fn is_intact(source: &[u8], destination: &[u8], protocol: u8, segment: &[u8]) -> bool {
+pub fn is_intact((source, destination): (IpAddr, IpAddr), protocol: u8, segment: &[u8]) -> bool {
     /// IP protocol number of TCP.
     const TCP: u8 = 6;
     let at = match protocol {
@@ -27,8 +30,15 @@ pub fn is_intact(source: &[u8], destination: &[u8], protocol: u8, segment: &[u8]
         return true;
     }
     let len = u64::try_from(segment.len()).expect("a u64 holds a usize");
-    let pseudo_header = sum(source) + sum(destination) + u64::from(protocol) + len;
+    let pseudo_header = sum_of(source) + sum_of(destination) + u64::from(protocol) + len;
     folded(pseudo_header + sum(segment)) == u16::MAX || folded(pseudo_header) == stored
+}
+
+fn sum_of(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
+    }
 }
 
 /// The sum of 16-bit words, big-endian, the last one padded with zero.
@@ -73,7 +83,7 @@ mod tests {
     }
 
     fn check(protocol: u8, segment: &[u8]) -> bool {
-        is_intact(&SOURCE, &DESTINATION, protocol, segment)
+        is_intact((SOURCE.into(), DESTINATION.into()), protocol, segment)
     }
 
     #[rstest]

@@ -98,11 +98,6 @@ pub fn packet<'a>(frame: &'a [u8], vxlan_ports: &[u16]) -> Option<Packet<'a>> {
     if ip.ip_number == IpNumber::GRE {
         return inside(outer, gre(ip.payload)?);
     }
-    let octets = |address: IpAddr| match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    let is_intact = || checksum::is_intact(&octets(outer.0), &octets(outer.1), ip.ip_number.0, ip.payload);
     let (ports, segment) = transport(sliced.transport?)?;
     match segment {
         Segment::Udp(payload) if vxlan_ports.contains(&ports.1) => inside(outer, vxlan(payload)?),
@@ -110,7 +105,7 @@ pub fn packet<'a>(frame: &'a [u8], vxlan_ports: &[u16]) -> Option<Packet<'a>> {
             tunnel: None,
             source: SocketAddr::new(outer.0, ports.0),
             destination: SocketAddr::new(outer.1, ports.1),
-            is_intact: is_intact(),
+            is_intact: checksum::is_intact(outer, ip.ip_number.0, ip.payload),
             segment,
         }),
     }

@@ -12,6 +12,7 @@ mod inject;
 mod port;
 #[allow(unsafe_code)]
 mod ring;
+mod size;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,7 +24,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use inject::Injector;
 pub(crate) use port::{open_port, probe_ring};
-pub use ring::{RingSize, SocketCount};
+pub use ring::SocketCount;
+pub use size::{RingSize, RingSizeError};
 
 use crate::fabric::{Host, HostError, Mac};
 use crate::netns::NetnsError;

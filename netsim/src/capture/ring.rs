@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::size::RingSize;
 use super::{Frame, Way};
 
 /// How long the kernel lets a block fill before it hands over what is in it, in milliseconds.
@@ -20,49 +21,6 @@ use super::{Frame, Way};
 const BLOCK_TIMEOUT_MS: u32 = 20;
 /// Room for one frame; TPACKET_V3 packs frames, so this only bounds how many could be in a block.
 const FRAME_SIZE: u32 = 2048;
-
-/// The size of a receive ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RingSize {
-    block_bytes: u32,
-    block_count: u32,
-}
-
-impl RingSize {
-    /// A ring of at least `bytes`, rounded up to blocks of 128 KiB; up to that size, one block.
-    ///
-    /// A ring of one block loses every packet that arrives while that block is being read. A block holds the
-    /// largest frame there is, a joined one of 64 KiB, so no frame is cut.
-    #[must_use]
-    pub fn of_bytes(bytes: u32) -> Self {
-        const PAGE: u32 = 4096;
-        const BLOCK: u32 = 128 * 1024;
-        if bytes <= BLOCK {
-            Self {
-                block_bytes: bytes.max(PAGE).next_power_of_two(),
-                block_count: 1,
-            }
-        } else {
-            Self {
-                block_bytes: BLOCK,
-                block_count: bytes.div_ceil(BLOCK),
-            }
-        }
-    }
-
-    /// The whole ring.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        self.block_bytes as usize * self.block_count as usize
-    }
-}
-
-impl Default for RingSize {
-    /// 4 MiB, 32 blocks: 640 ms without a reader, as a block goes with each 20 ms however empty it is.
-    fn default() -> Self {
-        Self::of_bytes(4 << 20)
-    }
-}
 
 /// What the kernel counted on a packet socket since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::host::routes::MarkRule;
-use crate::policy::{Action, AppRoute, AppRoutePolicy, DataPath, DataPolicy, EdgePolicy, SlaClass};
+use crate::policy::{Action, AppRoute, AppRoutePolicy, DataPath, DataPolicy, EdgePolicy, SlaClass, Unmet};
 
 /// The bits of a mark that a choice sets.
 pub const CHOICE_MASK: u32 = 0x00ff_ffff;
@@ -144,6 +144,15 @@ impl Choices {
         self.slots.keys().filter_map(|(_, choice)| match choice {
             Choice::AppRoute(choice) => choice.class.as_ref(),
             Choice::Data(_) => None,
+        })
+    }
+
+    /// Whether any chooses by the figures of tunnels, which change without any class.
+    #[must_use]
+    pub fn use_figures(&self) -> bool {
+        self.slots.keys().any(|(_, choice)| match choice {
+            Choice::AppRoute(choice) => matches!(choice.unmet, Unmet::Best(_)),
+            Choice::Data(_) => false,
         })
     }
 

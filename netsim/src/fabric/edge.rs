@@ -8,6 +8,7 @@
 
 mod devices;
 mod spec;
+mod told;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::choices::{Choices, PRIORITY_OUTPUT, VPNS_MAX, vpn_rule};
 use super::host::routes::MarkRule;
-use super::host::{Families, Host, HostError, PacketCount};
+use super::host::{Families, Host, HostError};
 use super::nft::{Family, NftError, RuleCount, Socket, Table};
 use super::routing::{self, Destinations, NoGateway, Routes};
 use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
@@ -30,6 +31,7 @@ pub use spec::{
     DeviceSpec, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute,
     TunnelSpec, VpnSpec,
 };
+pub use told::{OriginatedRoute, ReceivedRoute, VpnRoutes};
 
 /// A WAN edge in operation.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ struct State {
     routes: Routes,
     /// What leads to them.
     rules: BTreeSet<MarkRule>,
+    /// Whether both are all that the choices and the health of the tunnels asked for last.
+    is_routed: bool,
 }
 
 /// What a sequence of the policy in force has matched since the tables were last written as a whole: a policy that
@@ -145,6 +149,7 @@ impl Edge {
             board,
             routes: Routes::new(),
             rules: BTreeSet::new(),
+            is_routed: false,
         };
         let edge = Self {
             host,
@@ -153,10 +158,7 @@ impl Edge {
             destinations,
             state: Mutex::new(state),
         };
-        let mut state = edge.state.lock().await;
-        let choices = state.choices.clone();
-        edge.route(&mut state, &choices).await?;
-        drop(state);
+        edge.route(&mut *edge.state.lock().await).await?;
         Ok(edge)
     }
 
@@ -187,7 +189,7 @@ impl Edge {
     /// The session of a tunnel changed its state: it is down, and carries nothing, or up again. Returns the classes
     /// that it meets now or no longer meets, and whether the kernel's routes are those that follow.
     ///
-    /// After a [`HostError`] the next change, or calling again, goes on where it failed.
+    /// After a [`HostError`] the next change or poll, or calling again, goes on where it failed.
     pub async fn turn(
         &self,
         tunnel: TunnelKey,
@@ -195,11 +197,11 @@ impl Edge {
     ) -> (Vec<SlaChange>, Result<(), HostError>) {
         let mut state = self.state.lock().await;
         let changes = state.board.turn(tunnel, session);
-        let choices = state.choices.clone();
-        (changes, self.route(&mut state, &choices).await)
+        (changes, self.route(&mut state).await)
     }
 
-    /// A poll interval of the sessions has ended at `now` with these totals. Returns as [`Self::turn`].
+    /// A poll interval of the sessions has ended at `now` with these totals. Returns as [`Self::turn`]; where nothing
+    /// changed that packets are routed by, the kernel is told nothing.
     pub async fn poll(
         &self,
         totals: impl IntoIterator<Item = (TunnelKey, Totals)>,
@@ -207,14 +209,13 @@ impl Edge {
     ) -> (Vec<SlaChange>, Result<(), HostError>) {
         let mut state = self.state.lock().await;
         let changes = state.board.poll(totals, now);
-        let choices = state.choices.clone();
-        // Best paths are chosen by the figures, which change without any class.
-        (changes, self.route(&mut state, &choices).await)
-    }
-
-    /// What is known of a tunnel.
-    pub async fn health(&self, tunnel: TunnelKey) -> Health {
-        self.state.lock().await.board.health(tunnel)
+        let is_current = changes.is_empty() && state.is_routed && !state.choices.use_figures();
+        let routed = if is_current {
+            Ok(())
+        } else {
+            self.route(&mut state).await
+        };
+        (changes, routed)
     }
 
     /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
@@ -260,36 +261,36 @@ impl Edge {
             .map_err(|error| failed(&error))?;
         let tables = steering::compile(policy, &self.surroundings, &both).map_err(|error| failed(&error))?;
         let before = state.choices.clone();
+        let chosen = both.only(policy, position);
         if both != before
-            && let Err(error) = self.choose_by(&mut state, &both).await
+            && let Err(error) = self.choose_by(&mut state, both).await
         {
-            self.withdraw(&mut state, &before).await;
+            self.withdraw(&mut state, before).await;
             return Err(failed(&error));
         }
         // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
         if let Err(error) = state.put_in_force(tables) {
-            self.withdraw(&mut state, &before).await;
+            self.withdraw(&mut state, before).await;
             return Err(failed(&error));
         }
         state.policy = policy.clone();
-        state.choices = both.only(policy, position);
-        let choices = state.choices.clone();
-        if choices != both {
-            self.withdraw(&mut state, &choices).await;
+        if chosen != state.choices {
+            self.withdraw(&mut state, chosen).await;
         }
         Ok(())
     }
 
     /// Judges by the classes of `choices`, and routes by them.
-    async fn choose_by(&self, state: &mut State, choices: &Choices) -> Result<(), HostError> {
+    async fn choose_by(&self, state: &mut State, choices: Choices) -> Result<(), HostError> {
         let classes = choices.classes().cloned().collect();
         state.board.set_classes(&classes);
-        self.route(state, choices).await
+        state.choices = choices;
+        self.route(state).await
     }
 
     /// Takes away what only other choices than these need. No packet is marked for it any more, so it is of no harm
-    /// if it cannot be removed now; the next change tries again.
-    async fn withdraw(&self, state: &mut State, choices: &Choices) {
+    /// if it cannot be removed now; the next change or poll tries again.
+    async fn withdraw(&self, state: &mut State, choices: Choices) {
         if let Err(error) = self.choose_by(state, choices).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(
@@ -300,16 +301,9 @@ impl Edge {
         }
     }
 
-    /// The kernel's packet counters of an interface.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        self.host.packet_count(interface).await
-    }
-
-    /// Makes the kernel's routes and rules those of `choices` and the health of the tunnels.
-    async fn route(&self, state: &mut State, choices: &Choices) -> Result<(), HostError> {
+    /// Makes the kernel's routes and rules those of the choices and the health of the tunnels.
+    async fn route(&self, state: &mut State) -> Result<(), HostError> {
+        state.is_routed = false;
         let families = self.host.families();
         let health: Vec<Vec<Health>> = self
             .spec
@@ -323,9 +317,14 @@ impl Edge {
                     .collect()
             })
             .collect();
-        let wanted = routing::routes(&self.spec, families, &self.destinations, choices, &health);
+        let wanted = routing::routes(&self.spec, families, &self.destinations, &state.choices, &health);
         let vpns = 0..self.spec.vpns.len();
-        let rules: BTreeSet<MarkRule> = choices.rules().into_iter().chain(vpns.map(vpn_rule)).collect();
+        let rules: BTreeSet<MarkRule> = state
+            .choices
+            .rules()
+            .into_iter()
+            .chain(vpns.map(vpn_rule))
+            .collect();
         // The most specific first: it is there before a less specific one could catch its packets.
         for (key, target) in wanted.iter().rev() {
             if state.routes.get(key) != Some(target) {
@@ -359,6 +358,7 @@ impl Edge {
                 .await?;
             state.routes.remove(&key);
         }
+        state.is_routed = true;
         Ok(())
     }
 }

@@ -1,30 +1,30 @@
 //! A host of the lab: a namespace, its interfaces, addresses, routes and neighbours.
 //!
-//! Owns the route netlink requests: links here, routes and rules in [`routes`], the waits for what the kernel does
-//! later in `readiness`. It does not know what a host is for. Invariants: both ends of a veth are created directly in their namespaces (moving one later waits for an
-//! RCU grace period, 15 to 30 ms); every neighbour is permanent and links that carry IPv6 are set to neither ARP
-//! nor multicast, so that no ARP, neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host
-//! ends as a whole.
+//! Owns the route netlink requests: addresses and neighbours here, links in `links` and `vxlan`, routes and rules in
+//! [`routes`], the kernel's counters in `counters`, the waits for what it does later in `readiness`. It does not know what a host is for. Invariants:
+//! every neighbour is permanent and links that carry IPv6 are set to neither ARP nor multicast, so that no ARP,
+//! neighbour discovery or MLD packet is ever on a wire; no link is deleted, a host ends as a whole.
 
+mod counters;
+mod links;
 mod readiness;
 pub mod routes;
+mod sysctls;
+mod vxlan;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::TryStreamExt;
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
-use netlink_packet_route::neighbour::NeighbourFlags;
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+use rtnetlink::{Handle, NeighbourAddRequest};
 
-use crate::netns::{Netns, NetnsError, offload, open_netlink};
+use crate::netns::{Netns, NetnsError, open_netlink};
 
-/// Interface indices that we choose start here; the kernel's own fallback devices have the low ones.
-const FIRST_INDEX: u32 = 100;
+pub use counters::PacketCount;
+pub use links::LinkEnd;
+pub use vxlan::{VxlanPeer, VxlanSpec};
 
 /// IFNAMSIZ less the final NUL, see netdevice(7).
 const INTERFACE_NAME_MAX: usize = 15;
@@ -73,17 +73,6 @@ pub enum Families {
     Both,
 }
 
-/// One end of a veth link.
-#[derive(Debug, Clone)]
-pub struct LinkEnd {
-    /// Interface name, at most 15 bytes.
-    pub interface: String,
-    /// Its link-layer address.
-    pub mac: Mac,
-    /// Its addresses, at most one of each family.
-    pub addresses: Vec<IpNet>,
-}
-
 /// An interface of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {
@@ -91,65 +80,6 @@ pub struct Interface {
     pub index: u32,
     /// Its link-layer address.
     pub mac: Mac,
-}
-
-/// A VXLAN device (RFC 7348) without a default remote: it reaches the peers it is told of and nobody else.
-#[derive(Debug, Clone)]
-pub struct VxlanSpec {
-    /// Interface name, at most 15 bytes.
-    pub interface: String,
-    /// VXLAN network identifier.
-    pub vni: u32,
-    /// UDP port, local and remote.
-    pub port: u16,
-    /// Outer source address.
-    pub local: IpAddr,
-    /// Its link-layer address.
-    pub mac: Mac,
-    /// Its inner addresses, at most one of each family.
-    pub addresses: Vec<IpNet>,
-    /// Largest inner IP packet.
-    pub mtu: u32,
-}
-
-/// The far end of a VXLAN device.
-#[derive(Debug, Clone)]
-pub struct VxlanPeer {
-    /// Outer address.
-    pub underlay: IpAddr,
-    /// Inner link-layer address.
-    pub mac: Mac,
-    /// Inner addresses, at most one of each family.
-    pub addresses: Vec<IpAddr>,
-}
-
-/// Packets that an interface received and sent, as the kernel counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PacketCount {
-    /// Received.
-    pub received: u64,
-    /// Sent.
-    pub sent: u64,
-    /// Octets of those received.
-    pub received_octets: u64,
-    /// Octets of those sent.
-    pub sent_octets: u64,
-    /// Taken for sending and then given up, such as over a link that is down: a tap sees these, too.
-    pub unsent: u64,
-}
-
-impl PacketCount {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            received: self.received + other.received,
-            sent: self.sent + other.sent,
-            received_octets: self.received_octets + other.received_octets,
-            sent_octets: self.sent_octets + other.sent_octets,
-            unsent: self.unsent + other.unsent,
-        }
-    }
 }
 
 /// Why a host could not be set up as asked.
@@ -248,7 +178,7 @@ impl Host {
         families: Families,
     ) -> Result<Self, HostError> {
         let runtime = tokio::runtime::Handle::current();
-        let sysctls = sysctls(forwarding, families);
+        let sysctls = sysctls::of(forwarding, families);
         let (netns, netlink) = Netns::create_with(name, &sysctls, || open_netlink(&runtime))?;
         Self::with_netlink(netns, netlink, families).await
     }
@@ -306,134 +236,6 @@ impl Host {
             })
     }
 
-    /// Links two hosts by a veth pair, both ends up and addressed; each knows the other's link-layer address for
-    /// all its addresses.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn link(&self, near: &LinkEnd, other: &Self, far: &LinkEnd, mtu: u32) -> Result<(), HostError> {
-        let near_index = self.register(&near.interface, near.mac)?;
-        let far_index = other.register(&far.interface, far.mac)?;
-        let peer = LinkMessageBuilder::<LinkUnspec>::new()
-            .name(far.interface.clone())
-            .index(far_index)
-            .address(far.mac.0.to_vec())
-            .mtu(mtu)
-            .setns_by_fd(other.netns.as_raw_fd())
-            .build();
-        // The veth driver refuses a peer that is created up (ENOTCONN); the near end may be.
-        let message = LinkMessageBuilder::<LinkVeth>::new(&near.interface, &far.interface)
-            .index(near_index)
-            .address(near.mac.0.to_vec())
-            .mtu(mtu)
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
-        let message = self.quiet(message).up().build();
-        let added = self.netlink.link().add(message).execute().await;
-        added.map_err(|source| self.refused("add veth link", &near.interface, source))?;
-        other.set_up(far_index, &far.interface).await?;
-        self.await_carrier(&near.interface).await?;
-        for (host, index, end) in [(self, near_index, near), (other, far_index, far)] {
-            for address in &end.addresses {
-                host.add_address(index, *address).await?;
-            }
-        }
-        for (host, end) in [(self, near), (other, far)] {
-            host.await_addresses(&end.addresses).await?;
-        }
-        for (host, end, peer) in [(self, near, far), (other, far, near)] {
-            // Without an address of its own an end reaches nobody.
-            for address in peer.addresses.iter().filter(|_| !end.addresses.is_empty()) {
-                host.add_neighbour(&end.interface, address.addr(), peer.mac)
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a VXLAN device, up and addressed, with no peers yet.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn add_vxlan(&self, spec: &VxlanSpec) -> Result<(), HostError> {
-        let message = LinkMessageBuilder::<LinkVxlan>::new(&spec.interface)
-            .address(spec.mac.0.to_vec())
-            .mtu(spec.mtu)
-            .id(spec.vni)
-            .port(spec.port)
-            .learning(false);
-        let message = match spec.local {
-            IpAddr::V4(local) => message.local(local),
-            IpAddr::V6(local) => message.local6(local),
-        };
-        let name = &spec.interface;
-        let index = self
-            .add_device("add VXLAN device", name, spec.mac, message.up())
-            .await?;
-        self.switch_off(name, offload::disable_gro)?;
-        for address in &spec.addresses {
-            self.add_address(index, *address).await?;
-        }
-        self.await_addresses(&spec.addresses).await
-    }
-
-    /// Adds a device and returns its index.
-    ///
-    /// # Errors
-    /// [`HostError`]; the host then has no interface of that name.
-    pub(crate) async fn add_device<T>(
-        &self,
-        operation: &'static str,
-        name: &str,
-        mac: Mac,
-        device: LinkMessageBuilder<T>,
-    ) -> Result<u32, HostError> {
-        let index = self.register(name, mac)?;
-        let message = self.quiet(device).index(index).build();
-        let added = self.netlink.link().add(message).execute().await;
-        added.map_err(|source| {
-            self.table().remove(name);
-            self.refused(operation, &name, source)
-        })?;
-        Ok(index)
-    }
-
-    /// Switches an offload of an interface off.
-    ///
-    /// # Errors
-    /// [`HostError::Offload`].
-    pub(crate) fn switch_off(
-        &self,
-        interface: &str,
-        offload: fn(&str) -> std::io::Result<()>,
-    ) -> Result<(), HostError> {
-        let switched = self.netns.run(|| offload(interface))?;
-        switched.map_err(|source| HostError::Offload {
-            interface: interface.to_owned(),
-            host: self.name().to_owned(),
-            source,
-        })
-    }
-
-    /// Tells a VXLAN device of a peer: a forwarding entry and a neighbour, both permanent.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn add_vxlan_peer(&self, interface: &str, peer: &VxlanPeer) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        let entry = self
-            .netlink
-            .neighbours()
-            .add_bridge(index, &peer.mac.0)
-            .destination(peer.underlay)
-            .flags(NeighbourFlags::Own);
-        let added = entry.execute().await;
-        added.map_err(|source| self.refused("add VXLAN peer", &peer.underlay, source))?;
-        for address in &peer.addresses {
-            self.add_neighbour(interface, *address, peer.mac).await?;
-        }
-        Ok(())
-    }
-
     /// Adds an address to the loopback interface.
     ///
     /// # Errors
@@ -449,16 +251,8 @@ impl Host {
     /// # Errors
     /// [`HostError`].
     pub async fn add_neighbour(&self, interface: &str, address: IpAddr, mac: Mac) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        let entry = self
-            .netlink
-            .neighbours()
-            .add(index, address)
-            .link_layer_address(&mac.0);
-        entry
-            .execute()
-            .await
-            .map_err(|source| self.refused("add neighbour", &address, source))
+        let added = self.neighbour(interface, address, mac)?.execute().await;
+        added.map_err(|source| self.refused("add neighbour", &address, source))
     }
 
     /// Adds a permanent neighbour, or replaces the one that is there.
@@ -471,112 +265,24 @@ impl Host {
         address: IpAddr,
         mac: Mac,
     ) -> Result<(), HostError> {
+        let neighbour = self.neighbour(interface, address, mac)?.replace();
+        let replaced = neighbour.execute().await;
+        replaced.map_err(|source| self.refused("replace neighbour", &address, source))
+    }
+
+    fn neighbour(
+        &self,
+        interface: &str,
+        address: IpAddr,
+        mac: Mac,
+    ) -> Result<NeighbourAddRequest, HostError> {
         let index = self.interface(interface)?.index;
-        let entry = self
-            .netlink
-            .neighbours()
-            .add(index, address)
-            .link_layer_address(&mac.0)
-            .replace();
-        entry
-            .execute()
-            .await
-            .map_err(|source| self.refused("replace neighbour", &address, source))
-    }
-
-    /// Takes an interface down, as a cut cable would; the kernel removes the routes over it, and the other
-    /// end of its link has no carrier.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn set_down(&self, interface: &str) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        let message = LinkMessageBuilder::<LinkUnspec>::new()
-            .index(index)
-            .down()
-            .build();
-        let set = self.netlink.link().change(message).execute().await;
-        set.map_err(|source| self.refused("take down interface", &interface, source))
-    }
-
-    /// Brings an interface up again; its connected routes come back, other routes do not,
-    /// and neighbours not on every kernel.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn set_up_again(&self, interface: &str) -> Result<(), HostError> {
-        let index = self.interface(interface)?.index;
-        self.set_up(index, interface).await
-    }
-
-    /// The kernel's packet counters of an interface.
-    ///
-    /// # Errors
-    /// [`HostError`].
-    pub async fn packet_count(&self, interface: &str) -> Result<PacketCount, HostError> {
-        let link = self.link_of(interface).await?;
-        let stats = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Stats64(stats) => Some(stats),
-            _ => None,
-        });
-        stats
-            .map(|stats| PacketCount {
-                received: stats.rx_packets,
-                sent: stats.tx_packets,
-                received_octets: stats.rx_bytes,
-                sent_octets: stats.tx_bytes,
-                unsent: stats.tx_errors + stats.tx_dropped,
-            })
-            .ok_or_else(|| HostError::NoInterface {
-                interface: interface.to_owned(),
-                host: self.name().to_owned(),
-            })
-    }
-
-    async fn link_of(&self, interface: &str) -> Result<LinkMessage, HostError> {
-        let index = self.interface(interface)?.index;
-        let mut links = self.netlink.link().get().match_index(index).execute();
-        let found = links.try_next().await;
-        let found = found.map_err(|source| self.refused("look at interface", &interface, source))?;
-        found.ok_or_else(|| HostError::NoInterface {
-            interface: interface.to_owned(),
-            host: self.name().to_owned(),
-        })
-    }
-
-    fn register(&self, name: &str, mac: Mac) -> Result<u32, HostError> {
-        if name.len() > INTERFACE_NAME_MAX {
-            return Err(HostError::NameTooLong {
-                name: name.to_owned(),
-            });
-        }
-        let mut interfaces = self.table();
-        let last = interfaces.values().map(|interface| interface.index).max();
-        let index = last.map_or(FIRST_INDEX, |last| last + 1);
-        interfaces.insert(name.to_owned(), Interface { index, mac });
-        Ok(index)
+        let neighbours = self.netlink.neighbours();
+        Ok(neighbours.add(index, address).link_layer_address(&mac.0))
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Interface>> {
         self.interfaces.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where IPv6 is spoken: without resolution of addresses, which are all known, and without multicast, which
-    /// nobody listens to.
-    fn quiet<T>(&self, link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
-        match self.families {
-            Families::Ipv4 => link,
-            Families::Both => link.arp(false).multicast(false),
-        }
-    }
-
-    pub(crate) async fn set_up(&self, index: u32, name: &str) -> Result<(), HostError> {
-        let message = LinkMessageBuilder::<LinkUnspec>::new().index(index).up();
-        // Loopback has no neighbours to be quiet about.
-        let message = if index == 1 { message } else { self.quiet(message) };
-        let message = message.build();
-        let set = self.netlink.link().change(message).execute().await;
-        set.map_err(|source| self.refused("bring up interface", &name, source))
     }
 
     pub(crate) async fn add_address(&self, index: u32, address: IpNet) -> Result<(), HostError> {
@@ -603,43 +309,4 @@ impl Host {
             source: Box::new(source),
         }
     }
-}
-
-/// What a host's namespace is set to before it has links.
-fn sysctls(forwarding: Forwarding, families: Families) -> Vec<(&'static str, &'static str)> {
-    let mut sysctls = vec![
-        // Steering sends replies another way than a reverse path check expects (RFC 3704 section 2.3).
-        ("net/ipv4/conf/all/rp_filter", "0"),
-        ("net/ipv4/conf/default/rp_filter", "0"),
-    ];
-    if forwarding == Forwarding::On {
-        sysctls.extend([
-            ("net/ipv4/ip_forward", "1"),
-            // A router's errors go back in the VPN that the packet was in.
-            ("net/ipv4/fwmark_reflect", "1"),
-            // Flows, not pairs of hosts, are shared over equal routes: by addresses, protocol and ports.
-            ("net/ipv4/fib_multipath_hash_policy", "1"),
-        ]);
-    }
-    if families == Families::Both {
-        sysctls.extend([
-            ("net/ipv6/conf/default/addr_gen_mode", "1"),
-            ("net/ipv6/conf/default/accept_dad", "0"),
-            ("net/ipv6/conf/default/accept_ra", "0"),
-            ("net/ipv6/conf/default/router_solicitations", "0"),
-            ("net/ipv6/conf/all/disable_ipv6", "0"),
-            ("net/ipv6/conf/default/disable_ipv6", "0"),
-        ]);
-    }
-    if (forwarding, families) == (Forwarding::On, Families::Both) {
-        sysctls.extend([
-            ("net/ipv6/conf/all/forwarding", "1"),
-            // Forwarding is up to the line above (`ip6_forward`). An interface that is made with its own would join
-            // the group of all routers before it is told to be without multicast, and report that (RFC 3810).
-            ("net/ipv6/conf/default/forwarding", "0"),
-            ("net/ipv6/fwmark_reflect", "1"),
-            ("net/ipv6/fib_multipath_hash_policy", "1"),
-        ]);
-    }
-    sysctls
 }

@@ -12,6 +12,8 @@ pub mod host;
 pub mod nft;
 pub mod routing;
 pub mod steering;
+#[cfg(test)]
+mod strategies;
 
 pub use edge::{
     DeviceSpec, Edge, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute,

@@ -13,7 +13,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::choices::{Choice, Choices, vpn_table};
 use super::decision::{self, Decision, Way};
-use super::edge::{EdgeSpec, RemoteVpn};
+use super::edge::{EdgeSpec, RemoteVpn, VpnSpec};
 use super::host::Families;
 use super::host::routes::{NextHop, Target};
 use crate::policy::{DataPath, Preference, Unmet};
@@ -66,25 +66,16 @@ pub struct NoGateway {
 /// # Errors
 /// [`NoGateway`].
 pub fn destinations(spec: &EdgeSpec) -> Result<Vec<Destinations>, NoGateway> {
-    spec.vpns
-        .iter()
-        .map(|vpn| destinations_in(spec, vpn.service_vpn))
-        .collect()
+    spec.vpns.iter().map(|vpn| destinations_in(spec, vpn)).collect()
 }
 
-fn destinations_in(spec: &EdgeSpec, service_vpn: u16) -> Result<Destinations, NoGateway> {
-    let own = spec.vpns.iter().filter(|vpn| vpn.service_vpn == service_vpn);
-    let own: Vec<IpNet> = own
-        .flat_map(|vpn| &vpn.routes)
-        .map(|route| route.prefix)
-        .collect();
+fn destinations_in(spec: &EdgeSpec, vpn: &VpnSpec) -> Result<Destinations, NoGateway> {
+    let service_vpn = vpn.service_vpn;
+    let own: Vec<IpNet> = vpn.routes.iter().map(|route| route.prefix).collect();
     let mut destinations = Destinations::new();
     for (tunnel, of_tunnel) in spec.tunnels.iter().enumerate() {
-        let devices = of_tunnel.devices.iter();
-        let Some(device) = devices
-            .into_iter()
-            .find(|device| device.service_vpn == service_vpn)
-        else {
+        let mut devices = of_tunnel.devices.iter();
+        let Some(device) = devices.find(|device| device.service_vpn == service_vpn) else {
             continue;
         };
         for (remote, of_remote) in of_tunnel.remotes.iter().enumerate() {

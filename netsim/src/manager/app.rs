@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use super::caller::Caller;
 use super::compile::Place;
 use super::controllers::Controllers;
 use super::faults::Faults;
+use super::history::History;
 use super::push;
 use super::push_delay::PushDelay;
 use super::session::{Session, SessionId, Sessions};
@@ -24,7 +25,7 @@ use super::store::{Accepted, Store};
 use super::template::TemplateKind;
 use super::{Config, Device};
 use crate::policy::Edges;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
 /// What all requests share.
 pub(super) struct App {
@@ -39,9 +40,12 @@ pub(super) struct App {
     /// Notified when a push has ended.
     pub(super) push_ended: Notify,
     pub(super) edges: Arc<dyn Edges>,
-    pub(super) telemetry: Arc<dyn Telemetry>,
+    telemetry: Arc<dyn Telemetry>,
     pub(super) activity: Arc<Log>,
     pub(super) faults: Faults,
+    pub(super) history: History,
+    /// For so long an edge is asked.
+    pub(super) edge_patience: Duration,
     /// When this Manager came up, in milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
     store: Mutex<Store>,
@@ -68,6 +72,8 @@ impl App {
             telemetry: edges.clone(),
             store: Mutex::new(Store::new(faults.clone())),
             faults,
+            history: History::default(),
+            edge_patience: config.edge_patience,
             activity,
             started_ms: unix_ms(),
             sessions: Mutex::default(),
@@ -84,6 +90,49 @@ impl App {
     /// The time, as the product's timestamps are.
     pub(super) fn now_ms(&self) -> u64 {
         unix_ms()
+    }
+
+    /// The tunnels of an edge.
+    pub(super) async fn tunnels(&self, device: &Device) -> Result<Vec<TunnelReport>, TelemetryError> {
+        self.patiently(device, self.telemetry.tunnels(device.site_id))
+            .await
+    }
+
+    /// The policy in force on an edge.
+    pub(super) async fn policy(&self, device: &Device) -> Result<PolicyReport, TelemetryError> {
+        self.patiently(device, self.telemetry.policy(device.site_id))
+            .await
+    }
+
+    /// The TLOCs and routes of an edge.
+    pub(super) async fn routing(&self, device: &Device) -> Result<RoutingReport, TelemetryError> {
+        self.patiently(device, self.telemetry.routing(device.site_id))
+            .await
+    }
+
+    /// The system IP of the edge of a site.
+    pub(super) fn system_ip(&self, site_id: u32) -> Option<String> {
+        let device = self.devices.iter().find(|device| device.site_id == site_id);
+        device.map(|device| device.system_ip.to_string())
+    }
+
+    async fn patiently<T>(
+        &self,
+        device: &Device,
+        asked: impl Future<Output = Result<T, TelemetryError>>,
+    ) -> Result<T, TelemetryError> {
+        let answered = tokio::time::timeout(self.edge_patience, asked).await;
+        answered.unwrap_or_else(|_| {
+            Err(TelemetryError {
+                site_id: device.site_id,
+                reason: format!("no answer within {:?}", self.edge_patience),
+            })
+        })
+    }
+
+    /// For how long this Manager has been up.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(self.now_ms().saturating_sub(self.started_ms))
     }
 
     /// Opens a session, if name and password are right.

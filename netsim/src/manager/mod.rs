@@ -6,7 +6,8 @@
 //!
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
 //! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`.
+//! (references, names). An accepted activation has been through `compile`, and goes on in `push`. What tunnels were like
+//! is in `history`.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -33,10 +34,25 @@
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
-//! - Of the resources of devices there are `bfd/sessions`, `bfd/summary`, `app-route/statistics` (one row for each tunnel,
-//!   over the last hellos, with the `sla-class-index` of all tunnels), `app-route/sla-class`, `tunnel/statistics`,
-//!   `policy/approutepolicyfilter` and `policy/datapolicyfilter`. They call every tunnel `ipsec`, the encapsulation of its TLOCs in
-//!   policies, whatever is on the wires; packets and octets are those of the tunnel's device.
+//! - Real-time resources of a device are those of `rest`'s `realtime`, of WAN edges only. They call every tunnel `ipsec`,
+//!   the encapsulation of its TLOCs in policies, whatever is on the wires; packets and octets are those of the tunnel's
+//!   device, which with VXLAN all tunnels of a color share. `app-route/statistics` has one row for each tunnel, over the
+//!   last hellos. Tunnels have no FEC, no packet duplication and no keepalives: these resources have no rows, nor has
+//!   `tunnel/ipsec_statistics`.
+//! - There is no OMP on a wire. A received route is one that the edge was set up with; its `status` is measured: `C` chosen
+//!   by the edge's routing, `I` in the kernel, `R` its tunnel is up, `Inv U` nothing of these. It is the route of packets
+//!   that no policy steers. `originator` and `site-id` are left out of a route that a hub forwards; `leaked-from-vpn` is no
+//!   column of the product. The peer and the control connections of an edge are up as long as the Manager is.
+//! - Statistics are kept in memory: up to 1,200,000 rows and 24 hours. A row is made each `statistics_interval`, or less
+//!   often in labs of more than 2,000 tunnels, and is of the hellos and packets of the time since the row before; without a
+//!   settled hello there is none. Means are over hellos, in whole milliseconds. `vqoe_score` is by a formula of ours
+//!   (`history::row`). Answers have the latest rows first unless sorted, and at most 10,000.
+//! - The query language has the operators and types that public pages and clients show, each for the fields that it makes
+//!   sense for; rules do not nest. An aggregation cannot have two metrics of one property, and `fec/aggregation` is
+//!   `aggregation`, since nothing is recovered. Groups without an `order` are those of most rows first.
+//! - Bulk data has `approutestatsstatistics`, and the states `BFDSessions`, `OMPPeer` and `ControlConnection`. Scrolls end
+//!   after 5 min, and when 16 others are open.
+//! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `query/fields`: their columns are in part guesses.
 //! - `/pathproof/v1/state` is no resource of the product (see [`state`]).
 //! - Statuses and texts that public sources do not show (a missing token, a taken name of a list) are plausible guesses.
 
@@ -52,6 +68,7 @@ mod definition;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod list;
 mod match_field;
 mod objects;
@@ -62,6 +79,7 @@ mod rest;
 mod sequence;
 mod serve;
 mod session;
+mod sla_classes;
 pub mod state;
 mod store;
 mod task;
@@ -75,6 +93,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -107,10 +126,15 @@ pub struct Config {
     pub controller_template: TemplateKind,
     /// From the acceptance of an activation to the programming of each edge.
     pub push_delay: PushDelay,
+    /// Between two rows of statistics of a tunnel, above zero; longer where that would be too many rows, see `history`.
+    /// The product has 10 min.
+    pub statistics_interval: Duration,
+    /// An edge that tells nothing for so long counts as one that does not answer.
+    pub edge_patience: Duration,
 }
 
 impl Config {
-    /// One user, one Controller, and edges that are programmed at once.
+    /// One user, one Controller, edges that are programmed at once, statistics every second.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -126,6 +150,8 @@ impl Config {
             controllers: vec![Controller::default()],
             controller_template: TemplateKind::default(),
             push_delay: PushDelay::default(),
+            statistics_interval: Duration::from_secs(1),
+            edge_patience: Duration::from_secs(10),
         }
     }
 }
@@ -184,7 +210,8 @@ pub struct Manager {
     app: Arc<App>,
     address: SocketAddr,
     ca_pem: String,
-    accept_loops: JoinSet<()>,
+    /// The recorder of statistics, and what accepts connections.
+    tasks: JoinSet<()>,
 }
 
 impl fmt::Debug for Manager {
@@ -219,12 +246,14 @@ impl Manager {
         let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
         let identity = tls::identity(&addresses)?;
 
+        let statistics_interval = config.statistics_interval;
         let app = Arc::new(App::new(config, &edges));
         app.start_deliveries();
         let router = rest::router(app.clone());
-        let mut accept_loops = JoinSet::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(history::recorder::run(app.clone(), statistics_interval));
         for listener in listeners {
-            accept_loops.spawn(serve::serve(
+            tasks.spawn(serve::serve(
                 listener,
                 identity.server.clone().into(),
                 router.clone(),
@@ -234,7 +263,7 @@ impl Manager {
             app,
             address,
             ca_pem: identity.ca_pem,
-            accept_loops,
+            tasks,
         })
     }
 
@@ -260,7 +289,7 @@ impl Manager {
 
     /// Ends the Manager and waits until its connections are closed and its pushes have stopped.
     pub async fn shutdown(mut self) {
-        self.accept_loops.shutdown().await;
+        self.tasks.shutdown().await;
         self.app.stop_pushes().await;
     }
 }

@@ -146,6 +146,26 @@ pub(super) enum SequenceError {
     DropInAppRoute,
 }
 
+/// A sequence of either type of definition, which has its own `sequenceType`s and its own say on whether there has to
+/// be a `baseAction`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawSequence<Kind, Base> {
+    #[serde(rename = "sequenceId")]
+    _id: u16,
+    #[serde(default, rename = "sequenceName")]
+    _name: String,
+    #[serde(rename = "sequenceType")]
+    _kind: Kind,
+    #[serde(default)]
+    sequence_ip_type: Family,
+    base_action: Base,
+    #[serde(default, rename = "match")]
+    matching: RawMatch,
+    #[serde(default)]
+    actions: Vec<Value>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawMatch {

@@ -98,6 +98,15 @@ impl SlaBoard {
         changes
     }
 
+    /// What is known of the tunnel of each session.
+    #[must_use]
+    pub fn all_health(&self) -> BTreeMap<TunnelKey, Health> {
+        let tunnels = self.tunnels.iter();
+        tunnels
+            .map(|(key, tunnel)| (*key, tunnel.judge.health()))
+            .collect()
+    }
+
     /// What is known of the tunnel of a session; one that is not on the board is down.
     #[must_use]
     pub fn health(&self, session: TunnelKey) -> Health {

@@ -8,10 +8,13 @@ mod capture;
 mod decisions;
 mod hubs;
 mod impair;
+mod links;
 mod matches;
 mod policies;
+mod polls;
 mod refusals;
 mod replacement;
+mod routes_told;
 mod sla;
 mod steering;
 mod two_sites;
@@ -119,10 +122,15 @@ fn trials(has_netem: bool) -> Vec<Trial> {
             capture::a_ring_that_overflows_says_so,
         ),
         trial(
+            "addresses_outlast_a_link_that_was_down",
+            links::addresses_outlast_a_link_that_was_down,
+        ),
+        trial(
             "each_sequence_counts_what_it_matched",
             steering::each_sequence_counts_what_it_matched,
         ),
     ];
+    trials.extend(route_trials());
     trials.extend(session_trials());
     trials.extend(impaired(has_netem));
     trials.extend(decisions::trials());
@@ -130,6 +138,23 @@ fn trials(has_netem: bool) -> Vec<Trial> {
     trials.extend(vpn_trials());
     trials.extend(sla_trials());
     trials
+}
+
+fn route_trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "routes_told_are_those_of_the_kernel",
+            routes_told::routes_told_are_those_of_the_kernel,
+        ),
+        trial(
+            "what_the_kernel_lost_is_not_told_as_installed",
+            routes_told::what_the_kernel_lost_is_not_told_as_installed,
+        ),
+        trial(
+            "leaked_and_forwarded_prefixes_are_told_as_such",
+            routes_told::leaked_and_forwarded_prefixes_are_told_as_such,
+        ),
+    ]
 }
 
 fn session_trials() -> Vec<Trial> {
@@ -322,6 +347,14 @@ fn sla_trials() -> Vec<Trial> {
         trial(
             "the_best_of_delayed_colors_is_taken",
             sla::the_best_of_delayed_colors_is_taken,
+        ),
+        trial(
+            "a_poll_without_news_leaves_the_kernel_alone",
+            polls::a_poll_without_news_leaves_the_kernel_alone,
+        ),
+        trial(
+            "routes_that_failed_are_tried_again_at_the_next_poll",
+            polls::routes_that_failed_are_tried_again_at_the_next_poll,
         ),
         trial(
             "a_policy_that_is_refused_changes_nothing",

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use netsim::bfd::{State as SessionState, Statistics, Timing};
-use netsim::fabric::edge::{Counted, SequenceCount};
+use netsim::bfd::{State as SessionState, Statistics, Timing, Totals};
+use netsim::fabric::edge::{Counted, OriginatedRoute, SequenceCount};
 use netsim::fabric::host::PacketCount;
 use netsim::fabric::nft::RuleCount;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
-use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
+use netsim::telemetry::{
+    PolicyReport, RouteReport, RoutingReport, Telemetry, TelemetryError, TlocReport, TunnelReport, VpnReport,
+};
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -29,11 +31,23 @@ pub struct MemoryEdges {
     state: Mutex<State>,
 }
 
+/// How an edge tells nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// It says that it cannot.
+    Refuses,
+    /// It does not answer.
+    Hangs,
+}
+
 #[derive(Default)]
 struct State {
     in_force: BTreeMap<u32, EdgePolicy>,
     applied: Vec<(u32, Instant)>,
     refusing: Option<u32>,
+    silent: Option<(u32, Silence)>,
+    /// How often more hellos and packets were counted.
+    rounds: u32,
     held: Option<Arc<tokio::sync::Notify>>,
 }
 
@@ -62,6 +76,28 @@ impl MemoryEdges {
     /// The edge of this site refuses from now on; none does with `None`.
     pub fn refuse(&self, site_id: Option<u32>) {
         self.state.lock().unwrap().refusing = site_id;
+    }
+
+    /// All edges count as many hellos and packets once more.
+    pub fn count_on(&self) {
+        self.state.lock().unwrap().rounds += 1;
+    }
+
+    /// The edge of this site tells nothing from now on; all do with `None`.
+    pub fn silence(&self, silent: Option<(u32, Silence)>) {
+        self.state.lock().unwrap().silent = silent;
+    }
+
+    async fn heed(&self, site_id: u32) -> Result<(), TelemetryError> {
+        let silent = self.state.lock().unwrap().silent;
+        match silent.filter(|(site, _)| *site == site_id) {
+            None => Ok(()),
+            Some((_, Silence::Hangs)) => std::future::pending().await,
+            Some((_, Silence::Refuses)) => Err(TelemetryError {
+                site_id,
+                reason: "no kernel there".to_owned(),
+            }),
+        }
     }
 
     /// Edges take no policy until the answer is notified.
@@ -104,10 +140,32 @@ impl Edges for MemoryEdges {
     }
 }
 
+/// A tunnel after so many times of what was counted on it.
+fn counted(mut tunnel: TunnelReport, rounds: u32) -> TunnelReport {
+    let times = u64::from(rounds);
+    let totals = &mut tunnel.totals;
+    totals.answered *= times;
+    totals.lost *= times;
+    totals.latency *= rounds;
+    totals.pairs *= times;
+    totals.variation *= rounds;
+    let traffic = &mut tunnel.traffic;
+    for count in [
+        &mut traffic.received,
+        &mut traffic.sent,
+        &mut traffic.received_octets,
+        &mut traffic.sent_octets,
+    ] {
+        *count *= times;
+    }
+    tunnel
+}
+
 /// At each site the tunnel over biz-internet is up, and the one over default went down after a flap.
 #[async_trait]
 impl Telemetry for MemoryEdges {
     async fn tunnels(&self, site_id: u32) -> Result<Vec<TunnelReport>, TelemetryError> {
+        self.heed(site_id).await?;
         let address = |site: u32, transport: u8| Ipv4Addr::new(100, 64 + transport, 0, site as u8);
         let remote = 3 - site_id;
         let tunnel = |transport, color: &str| TunnelReport {
@@ -136,6 +194,15 @@ impl Telemetry for MemoryEdges {
                 latency_p99: Some(Duration::from_micros(40_250)),
                 jitter: Some(Duration::from_micros(1_400)),
             },
+            totals: Totals {
+                answered: 588,
+                lost: 12,
+                latency: Duration::from_micros(12_600) * 588,
+                pairs: 587,
+                variation: Duration::from_micros(1_400) * 587,
+            },
+            hellos_sent: 603,
+            echoes_received: 590,
             traffic: PacketCount {
                 unsent: 0,
                 received: 10,
@@ -152,12 +219,22 @@ impl Telemetry for MemoryEdges {
                 lost: 100,
                 ..Statistics::default()
             },
+            totals: Totals {
+                lost: 600,
+                ..Totals::default()
+            },
+            echoes_received: 0,
             ..tunnel(1, "default")
         };
-        Ok(vec![tunnel(0, "biz-internet"), down])
+        let rounds = self.state.lock().unwrap().rounds + 1;
+        Ok(vec![
+            counted(tunnel(0, "biz-internet"), rounds),
+            counted(down, rounds),
+        ])
     }
 
     async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
+        self.heed(site_id).await?;
         let policy = self.in_force(site_id).unwrap_or(EdgePolicy::none(site_id));
         let mut counts = Vec::new();
         let mut count = |of: Counted, ids: Vec<u16>| {
@@ -180,6 +257,40 @@ impl Telemetry for MemoryEdges {
             count(Counted::Data(position), ids);
         }
         Ok(PolicyReport { policy, counts })
+    }
+
+    /// Site n has 10.n.0.0/24 in service VPN 10, leaked into VPN 20; the tunnel over biz-internet leads to the other
+    /// site's.
+    async fn routing(&self, site_id: u32) -> Result<RoutingReport, TelemetryError> {
+        self.heed(site_id).await?;
+        let prefix = |site: u32| format!("10.{site}.0.0/24").parse().unwrap();
+        let tloc = |transport: u8, color: &str| TlocReport {
+            color: color.to_owned(),
+            carried: netsim::encap::Choice::VXLAN,
+            address: Ipv4Addr::new(100, 64 + transport, 0, site_id as u8).into(),
+            port: 4789 + u16::from(transport),
+        };
+        let route = |color: &str, up: bool| RouteReport {
+            prefix: prefix(3 - site_id),
+            system_ip: Ipv4Addr::new(10, 255, 0, 3 - site_id as u8),
+            color: color.to_owned(),
+            hops: 1,
+            resolved: up,
+            chosen: up,
+            installed: up,
+        };
+        let vpn = |service_vpn: u16, leaked_from: Option<u16>| VpnReport {
+            service_vpn,
+            originated: vec![OriginatedRoute {
+                prefix: prefix(site_id),
+                leaked_from,
+            }],
+            received: vec![route("biz-internet", true), route("default", false)],
+        };
+        Ok(RoutingReport {
+            tlocs: vec![tloc(0, "biz-internet"), tloc(1, "default")],
+            vpns: vec![vpn(10, None), vpn(20, Some(10))],
+        })
     }
 }
 

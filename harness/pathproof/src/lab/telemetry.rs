@@ -1,16 +1,21 @@
 //! What the edges of a lab tell the Manager.
 //!
-//! Owns the way from sessions, counters and policies to the Manager's values, and the record of sessions that
+//! Owns the way from sessions, counters, routes and policies to the Manager's values, and the record of sessions that
 //! change. Everything is read when it is asked for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use netsim::bfd::{News, SessionView, State, TunnelChange};
 use netsim::fabric::Edge;
+use netsim::fabric::edge::VpnRoutes;
 use netsim::fabric::host::PacketCount;
-use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
+use netsim::policy::SlaClass;
+use netsim::telemetry::{
+    PolicyReport, RouteReport, RoutingReport, Telemetry, TelemetryError, TlocReport, TunnelReport, VpnReport,
+};
 use serde_json::json;
 
 use super::edges::LabEdges;
@@ -20,13 +25,16 @@ use crate::record::events::EventLog;
 impl Telemetry for LabEdges {
     async fn tunnels(&self, site_id: u32) -> Result<Vec<TunnelReport>, TelemetryError> {
         let (position, edge) = self.edge_of(site_id)?;
-        let mut reports = Vec::new();
-        for view in self.prober().sessions() {
-            if view.id.edge == position {
-                reports.push(self.report(edge, &view).await?);
-            }
-        }
-        Ok(reports)
+        let carried = edge.packet_counts().await;
+        let carried = carried.map_err(|error| failed(site_id, &error))?;
+        let health = edge.all_health().await;
+        let sessions = self.prober().sessions_of(position);
+        let reports = sessions.iter().map(|view| {
+            let key = (view.id.tunnel, view.id.remote);
+            let met = health.get(&key).map(|health| health.met.clone());
+            self.report(edge, view, met.unwrap_or_default(), &carried)
+        });
+        Ok(reports.collect())
     }
 
     async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
@@ -34,6 +42,23 @@ impl Telemetry for LabEdges {
         let told = edge.policy_in_force().await;
         let (policy, counts) = told.map_err(|error| failed(site_id, &error))?;
         Ok(PolicyReport { policy, counts })
+    }
+
+    async fn routing(&self, site_id: u32) -> Result<RoutingReport, TelemetryError> {
+        let (position, edge) = self.edge_of(site_id)?;
+        let told = edge.vpn_routes().await;
+        let told = told.map_err(|error| failed(site_id, &error))?;
+        let tlocs = edge.tunnels().iter().zip(&self.outside()[position]);
+        let tlocs = tlocs.map(|(tunnel, outside)| TlocReport {
+            color: tunnel.color.clone(),
+            carried: outside.carried,
+            address: outside.local,
+            port: outside.port,
+        });
+        Ok(RoutingReport {
+            tlocs: tlocs.collect(),
+            vpns: told.into_iter().map(|routes| vpn_report(edge, routes)).collect(),
+        })
     }
 }
 
@@ -46,18 +71,20 @@ impl LabEdges {
             .ok_or_else(|| failed(site_id, &"no edge stands there"))
     }
 
-    async fn report(&self, edge: &Edge, view: &SessionView) -> Result<TunnelReport, TelemetryError> {
+    fn report(
+        &self,
+        edge: &Edge,
+        view: &SessionView,
+        met: BTreeSet<SlaClass>,
+        carried: &BTreeMap<String, PacketCount>,
+    ) -> TunnelReport {
         let SessionView { id, session } = view;
         let tunnel = &edge.tunnels()[id.tunnel];
         let remote = &tunnel.remotes[id.remote];
         let outside = &self.outside()[id.edge][id.tunnel];
-        let mut traffic = PacketCount::default();
-        for device in &tunnel.devices {
-            let counted = edge.packet_count(&tunnel.interface(device, id.remote)).await;
-            traffic = traffic.plus(counted.map_err(|error| failed(edge.site_id(), &error))?);
-        }
-        let health = edge.health((id.tunnel, id.remote)).await;
-        Ok(TunnelReport {
+        let devices = tunnel.devices.iter();
+        let counts = devices.filter_map(|device| carried.get(&tunnel.interface(device, id.remote)));
+        TunnelReport {
             remote_site_id: remote.site_id,
             color: tunnel.color.clone(),
             carried: outside.carried,
@@ -69,9 +96,34 @@ impl LabEdges {
             state_for: Instant::now().saturating_duration_since(session.since()),
             transitions: session.transitions(),
             statistics: session.statistics(),
-            met: health.met,
-            traffic,
-        })
+            totals: session.totals(),
+            hellos_sent: session.sent(),
+            echoes_received: session.echoes(),
+            met,
+            traffic: counts.fold(PacketCount::default(), |sum, count| sum.plus(*count)),
+        }
+    }
+}
+
+/// The routes of an edge, with the TLOCs that they lead to.
+fn vpn_report(edge: &Edge, routes: VpnRoutes) -> VpnReport {
+    let received = routes.received.into_iter().map(|route| {
+        let (tunnel, remote) = route.tunnel;
+        let tunnel = &edge.tunnels()[tunnel];
+        RouteReport {
+            prefix: route.prefix,
+            system_ip: tunnel.remotes[remote].system_ip,
+            color: tunnel.color.clone(),
+            hops: route.hops,
+            resolved: route.resolved,
+            chosen: route.chosen,
+            installed: route.installed,
+        }
+    });
+    VpnReport {
+        service_vpn: routes.service_vpn,
+        originated: routes.originated,
+        received: received.collect(),
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::*;
-use crate::policy::{LocalTlocs, SlaClass};
+use crate::fabric::strategies::{class, system_ip};
+use crate::policy::LocalTlocs;
 
 mod properties;
 
@@ -59,19 +60,6 @@ fn means(text: &str) -> Means {
         loss: Some(values[0]),
         latency: millis(values[1]),
         jitter: millis(values[2]),
-    }
-}
-
-const fn system_ip(edge: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 255, 0, edge)
-}
-
-fn class() -> SlaClass {
-    SlaClass {
-        name: "voice".to_owned(),
-        loss: Some(10_000),
-        latency: None,
-        jitter: None,
     }
 }
 

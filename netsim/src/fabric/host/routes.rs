@@ -2,10 +2,14 @@
 //!
 //! Owns the messages for routes (rtnetlink(7), RTM_NEWROUTE) and rules (RTM_NEWRULE) of both address families.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
+use futures::TryStreamExt;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteNextHopFlags, RouteScope, RouteType,
+};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute};
 use netlink_packet_route::{AddressFamily, IpProtocol};
 use rtnetlink::{RouteMessageBuilder, RouteNextHopBuilder};
@@ -29,7 +33,7 @@ pub enum Target {
 }
 
 /// One way of a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NextHop {
     /// The interface.
     pub interface: String,
@@ -138,6 +142,34 @@ impl Host {
             Err(rtnetlink::Error::NetlinkError(answer)) if answer.raw_code() == -libc::ESRCH => Ok(()),
             removed => removed.map_err(|source| self.refused("remove route", &destination, source)),
         }
+    }
+
+    /// The routes of a table, of each address family that the host speaks; those over interfaces that were not made on
+    /// the host, and those of other types than [`Target`] has, are left out.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub async fn routes(&self, table: u32) -> Result<Vec<(IpNet, Target)>, HostError> {
+        let names: BTreeMap<u32, String> = self
+            .table()
+            .iter()
+            .map(|(name, interface)| (interface.index, name.clone()))
+            .collect();
+        let mut found = Vec::new();
+        for family in self.ip_families() {
+            let mut asked = RouteMessage::default();
+            asked.header.address_family = *family;
+            let mut routes = self.netlink.route().get(asked).execute();
+            loop {
+                let route = routes.try_next().await;
+                let route = route.map_err(|source| self.refused("list routes of table", &table, source))?;
+                let Some(route) = route else { break };
+                if table_of(&route) == table {
+                    found.extend(read(&route, &names));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Adds a rule for each address family that the host speaks.
@@ -261,5 +293,76 @@ impl Host {
                 }
             },
         })
+    }
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
+    let attribute = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    attribute.unwrap_or_else(|| route.header.table.into())
+}
+
+/// What a route of the kernel leads to; `names` are those of interfaces by index.
+fn read(route: &RouteMessage, names: &BTreeMap<u32, String>) -> Option<(IpNet, Target)> {
+    let target = match route.header.kind {
+        RouteType::Unicast => Target::Over(hops(route, names)?),
+        RouteType::BlackHole => Target::Blackhole,
+        RouteType::Unreachable => Target::Unreachable,
+        RouteType::Throw => Target::Throw,
+        _ => return None,
+    };
+    let destination = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(address) => ip(address),
+        _ => None,
+    });
+    // The default route has no destination.
+    let destination = destination.or(match route.header.address_family {
+        AddressFamily::Inet => Some(Ipv4Net::default().addr().into()),
+        AddressFamily::Inet6 => Some(Ipv6Net::default().addr().into()),
+        _ => None,
+    })?;
+    let prefix = IpNet::new(destination, route.header.destination_prefix_length).ok()?;
+    Some((prefix, target))
+}
+
+fn hops(route: &RouteMessage, names: &BTreeMap<u32, String>) -> Option<Vec<NextHop>> {
+    let several = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(hops) => Some(hops),
+        _ => None,
+    });
+    match several {
+        None => {
+            let index = route.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            })?;
+            Some(vec![NextHop::new(names.get(&index)?, gateway(&route.attributes))])
+        }
+        Some(hops) => hops
+            .iter()
+            // The kernel keeps those whose device is down, and does not use them.
+            .filter(|hop| !hop.flags.contains(RouteNextHopFlags::Dead))
+            .map(|hop| {
+                let interface = names.get(&hop.interface_index)?;
+                Some(NextHop::new(interface, gateway(&hop.attributes)))
+            })
+            .collect(),
+    }
+}
+
+fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => ip(address),
+        _ => None,
+    })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
     }
 }

@@ -24,23 +24,13 @@ pub(super) fn table(batch: &mut Chained<'_>, table: &Table) {
     let family = table.family;
     let name = c_string(table.name);
     // Deleting a table that is not there would fail the batch, so it is made first.
-    batch
-        .request()
-        .set_create()
-        .op_newtable_do(&header(family))
-        .encode()
-        .push_name(&name);
+    make_table(batch, (family, &name));
     batch
         .request()
         .op_deltable_do(&header(family))
         .encode()
         .push_name(&name);
-    batch
-        .request()
-        .set_create()
-        .op_newtable_do(&header(family))
-        .encode()
-        .push_name(&name);
+    make_table(batch, (family, &name));
     for (id, set) in (1..).zip(&table.sets) {
         one_set(batch, (family, &name), id, set);
     }
@@ -50,16 +40,21 @@ pub(super) fn table(batch: &mut Chained<'_>, table: &Table) {
     rules(batch, &name, table);
 }
 
-/// The rules of a table's chains, made anew; the chains stay.
-pub(super) fn rules_alone(batch: &mut Chained<'_>, table: &Table) {
-    let family = table.family;
-    let name = c_string(table.name);
+/// A table, unless it is there already.
+fn make_table(batch: &mut Chained<'_>, (family, name): (Family, &CStr)) {
     batch
         .request()
         .set_create()
         .op_newtable_do(&header(family))
         .encode()
-        .push_name(&name);
+        .push_name(name);
+}
+
+/// The rules of a table's chains, made anew; the chains stay.
+pub(super) fn rules_alone(batch: &mut Chained<'_>, table: &Table) {
+    let family = table.family;
+    let name = c_string(table.name);
+    make_table(batch, (family, &name));
     for chain in &table.chains {
         one_chain(batch, (family, &name), chain);
         // Without the handle of a rule this deletes all that the chain has.

@@ -1,15 +1,16 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::fabric::strategies::{class, some_app_route, some_path, system_ip};
 use crate::fabric::{DeviceSpec, Framing, Mac, RemotePrefix, RemoteSpec, SiteRoute, TunnelSpec, VpnSpec};
 use crate::policy::{
-    Action, AppRoute, AppRoutePolicy, AppRouteSequence, ColorGroup, ColorTier, DataPolicy, DefaultAction,
-    EdgePolicy, LocalTlocs, Match, PathPreference, PolicyDirection, RemoteTloc, Sequence, SlaClass,
+    Action, AppRoute, AppRoutePolicy, AppRouteSequence, DataPolicy, DefaultAction, EdgePolicy, Match,
+    PolicyDirection, Sequence,
 };
 use crate::sla::Polling;
 
@@ -28,10 +29,6 @@ const PREFIXES: [&str; 5] = [
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
-}
-
-fn system_ip(edge: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 255, 0, edge)
 }
 
 fn remote_prefixes(edge: u8) -> Vec<RemotePrefix> {
@@ -97,15 +94,6 @@ fn spec(default_colors: &[&str]) -> EdgeSpec {
         default_colors: default_colors.iter().map(|color| (*color).to_owned()).collect(),
         polling: Polling::default(),
         inspection: None,
-    }
-}
-
-fn class() -> SlaClass {
-    SlaClass {
-        name: "voice".to_owned(),
-        loss: Some(10_000),
-        latency: None,
-        jitter: None,
     }
 }
 
@@ -195,58 +183,6 @@ fn decided(
     )
 }
 
-fn some_colors() -> impl Strategy<Value = Vec<String>> {
-    let colors = prop::sample::subsequence(COLORS.to_vec(), 1..=2);
-    colors.prop_map(|colors| colors.into_iter().map(str::to_owned).collect())
-}
-
-fn some_group() -> impl Strategy<Value = ColorGroup> {
-    let path = prop::sample::select(vec![
-        PathPreference::DirectPath,
-        PathPreference::MultiHopPath,
-        PathPreference::AllPaths,
-    ]);
-    let tier = (some_colors(), path).prop_map(|(colors, path)| ColorTier { colors, path });
-    (prop::collection::vec(tier, 1..=2), any::<bool>()).prop_map(|(tiers, restrict)| ColorGroup {
-        name: "tiers".to_owned(),
-        tiers,
-        restrict,
-    })
-}
-
-fn some_app_route() -> impl Strategy<Value = AppRoute> {
-    let preference = prop_oneof![
-        Just(Preference::Equal),
-        some_colors().prop_map(Preference::Colors),
-        some_group().prop_map(Preference::Group),
-    ];
-    let unmet = prop_oneof![
-        Just(Unmet::Any),
-        Just(Unmet::Drop),
-        some_colors().prop_map(Unmet::Backup)
-    ];
-    (prop::option::of(Just(class())), preference, unmet).prop_map(|(class, preference, unmet)| AppRoute {
-        class,
-        preference,
-        unmet,
-    })
-}
-
-fn some_path() -> impl Strategy<Value = DataPath> {
-    let color = prop::sample::select(COLORS.to_vec());
-    let tloc = (1..=2_u8, color, 0..2_u32).prop_map(|(edge, color, preference)| RemoteTloc {
-        system_ip: system_ip(edge),
-        color: color.to_owned(),
-        preference,
-    });
-    prop_oneof![
-        (some_colors(), any::<bool>())
-            .prop_map(|(colors, restrict)| DataPath::Local(LocalTlocs { colors, restrict })),
-        prop::collection::vec(tloc, 1..=3).prop_map(DataPath::Remote),
-        some_group().prop_map(DataPath::Group),
-    ]
-}
-
 fn some_health() -> impl Strategy<Value = Vec<Vec<Health>>> {
     let one = prop::sample::select(vec![
         Health::default(),
@@ -267,8 +203,8 @@ proptest! {
     #[test]
     fn the_tables_send_packets_where_the_decision_table_does(
         defaults in prop::sample::subsequence(COLORS.to_vec(), 1..=2),
-        app_route in prop::option::of(some_app_route()),
-        data in prop::option::of(some_path()),
+        app_route in prop::option::of(some_app_route(&COLORS)),
+        data in prop::option::of(some_path(&COLORS)),
         health in some_health(),
     ) {
         let spec = spec(&defaults);
@@ -300,7 +236,7 @@ proptest! {
 
     /// The kernel takes routes away when their devices go down.
     #[test]
-    fn what_fails_closed_does_so_without_its_routes(path in some_path(), health in some_health()) {
+    fn what_fails_closed_does_so_without_its_routes(path in some_path(&COLORS), health in some_health()) {
         let spec = spec(&["default"]);
         let destinations = destinations(&spec).unwrap();
         let fails_closed = fails_closed(&Choice::Data(path.clone()));

@@ -15,7 +15,7 @@ use crate::manager::list::List;
 use crate::manager::store::{Accepted, Release, StoreError};
 use crate::manager::{Config, Controller, Device, Distribution, PushDelay, SecretString};
 use crate::policy::{ApplyError, Edges};
-use crate::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
+use crate::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
 const SITES: [u32; 2] = [1, 2];
 const POLICIES: u8 = 3;
@@ -201,6 +201,10 @@ impl Telemetry for Memory {
             policy: EdgePolicy::none(site_id),
             counts: Vec::new(),
         })
+    }
+
+    async fn routing(&self, _: u32) -> Result<RoutingReport, TelemetryError> {
+        Ok(RoutingReport::default())
     }
 }
 

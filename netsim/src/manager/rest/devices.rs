@@ -4,12 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::login::VERSION;
 use super::tunnels;
 use super::{Answer, Shared};
-use crate::manager::Controller;
 use crate::manager::app::App;
+use crate::manager::history::row::DEVICE_MODEL;
 use crate::manager::task::MANAGER_SYSTEM_IP;
+use crate::manager::{Controller, Device};
+use crate::telemetry::TunnelReport;
 
 /// What differs between rows.
 struct Row<'a> {
@@ -18,12 +21,11 @@ struct Row<'a> {
     site_id: u32,
     uuid: &'a str,
     personality: &'a str,
-    device_type: &'a str,
     device_model: &'a str,
 }
 
-/// `GET /dataservice/device`.
-pub(super) async fn inventory(State(app): Shared) -> Answer {
+/// `GET /dataservice/device`; `deviceId=` and the name of any other column take the rows with that value.
+pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
     let mut rows = vec![row(
         app.started_ms,
         &Row {
@@ -32,32 +34,124 @@ pub(super) async fn inventory(State(app): Shared) -> Answer {
             site_id: 0,
             uuid: "6d5c0d4b-9d0c-4a2f-8a51-2f6f0c1e7a04",
             personality: "vmanage",
-            device_type: "vmanage",
             device_model: "vmanage",
         },
     )];
     rows.extend(app.controllers.all().iter().map(|it| controller(&app, it)));
+    rows.retain(|row| row["system-ip"].as_str().is_some_and(|ip| asked.takes_device(ip)));
     for device in &app.devices {
-        let mut edge = row(
-            app.started_ms,
-            &Row {
-                host_name: &device.host_name,
-                system_ip: &device.system_ip.to_string(),
-                site_id: device.site_id,
-                uuid: &format!("C8K-{}", device.system_ip),
-                personality: "vedge",
-                device_type: "vedge",
-                device_model: "vedge-C8000V",
-            },
-        );
-        // One to the Manager, one to each Controller.
-        edge["controlConnections"] = json!((1 + app.controllers.online()).to_string());
-        edge["colors"] = json!(device.colors);
-        let tunnels = app.telemetry.tunnels(device.site_id).await?;
-        edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
-        rows.push(edge);
+        if asked.takes_device(&device.system_ip.to_string()) {
+            rows.push(edge(&app, device).await);
+        }
     }
-    Ok(Json(json!({ "data": rows })))
+    asked.answer(&app, rows)
+}
+
+fn controller(app: &App, controller: &Controller) -> Value {
+    let row = row(
+        app.started_ms,
+        &Row {
+            host_name: &controller.host_name,
+            system_ip: &controller.system_ip.to_string(),
+            site_id: 0,
+            uuid: &controller.uuid().to_string(),
+            personality: "vsmart",
+            device_model: "vsmart",
+        },
+    );
+    if app.controllers.is_online(controller) {
+        row
+    } else {
+        unreachable(row)
+    }
+}
+
+fn unreachable(mut row: Value) -> Value {
+    row["reachability"] = json!("unreachable");
+    row["status"] = json!("error");
+    row["state"] = json!("red");
+    row
+}
+
+/// An edge; one that does not answer is not reachable.
+async fn edge(app: &App, device: &Device) -> Value {
+    let mut edge = row(
+        app.started_ms,
+        &Row {
+            host_name: &device.host_name,
+            system_ip: &device.system_ip.to_string(),
+            site_id: device.site_id,
+            uuid: &format!("C8K-{}", device.system_ip),
+            personality: "vedge",
+            device_model: DEVICE_MODEL,
+        },
+    );
+    edge["colors"] = json!(device.colors);
+    let Some(tunnels) = answer(app, device).await else {
+        edge["controlConnections"] = json!("0");
+        return unreachable(edge);
+    };
+    edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
+    // One to the Manager, one to each Controller.
+    edge["controlConnections"] = json!((1 + app.controllers.online()).to_string());
+    edge
+}
+
+/// `GET /dataservice/device/monitor`.
+pub(super) async fn monitor(State(app): Shared, asked: Asked) -> Answer {
+    let Json(inventory) = inventory(State(app.clone()), asked).await?;
+    let rows = inventory["data"].as_array().into_iter().flatten();
+    let columns = [
+        "system-ip",
+        "host-name",
+        "site-id",
+        "personality",
+        "reachability",
+        "status",
+        "uuid",
+    ];
+    let rows = rows.map(|row| {
+        columns
+            .iter()
+            .map(|column| ((*column).to_owned(), row[column].clone()))
+            .collect()
+    });
+    Ok(super::asked::data(&app, rows.collect()))
+}
+
+/// `GET /dataservice/device/counters`: of WAN edges.
+pub(super) async fn counters(State(app): Shared, asked: Asked) -> Answer {
+    let mut rows = Vec::new();
+    for device in &app.devices {
+        if !asked.takes_device(&device.system_ip.to_string()) {
+            continue;
+        }
+        let tunnels = answer(&app, device).await;
+        let expected = app.controllers.all().len();
+        let connected = tunnels.as_ref().map_or(0, |_| app.controllers.online());
+        let tunnels = tunnels.unwrap_or_default();
+        let up = tunnels::up(&tunnels);
+        rows.push(json!({
+            "system-ip": device.system_ip,
+            "number-vsmart-control-connections": connected,
+            "expectedControlConnections": expected,
+            "ompPeersUp": connected,
+            "ompPeersDown": expected - connected,
+            "bfdSessionsUp": up,
+            "bfdSessionsDown": tunnels.len() - up,
+            "isMTEdge": false,
+            "rebootCount": 0,
+            "crashCount": 0,
+        }));
+    }
+    asked.answer(&app, rows)
+}
+
+/// The tunnels of an edge, if it answers.
+async fn answer(app: &App, device: &Device) -> Option<Vec<TunnelReport>> {
+    let told = app.tunnels(device).await;
+    told.inspect_err(|error| tracing::debug!(%error, "an edge does not answer"))
+        .ok()
 }
 
 /// `GET /dataservice/template/policy/vsmart/connectivity/status`.
@@ -74,27 +168,6 @@ pub(super) async fn controllers(State(app): Shared) -> Json<Value> {
     Json(json!({ "data": rows.collect::<Vec<_>>() }))
 }
 
-fn controller(app: &App, controller: &Controller) -> Value {
-    let mut row = row(
-        app.started_ms,
-        &Row {
-            host_name: &controller.host_name,
-            system_ip: &controller.system_ip.to_string(),
-            site_id: 0,
-            uuid: &controller.uuid().to_string(),
-            personality: "vsmart",
-            device_type: "vsmart",
-            device_model: "vsmart",
-        },
-    );
-    if !app.controllers.is_online(controller) {
-        row["reachability"] = json!("unreachable");
-        row["status"] = json!("error");
-        row["state"] = json!("red");
-    }
-    row
-}
-
 fn row(started_ms: u64, row: &Row<'_>) -> Value {
     json!({
         "deviceId": row.system_ip,
@@ -104,7 +177,7 @@ fn row(started_ms: u64, row: &Row<'_>) -> Value {
         "site-id": row.site_id.to_string(),
         "uuid": row.uuid,
         "personality": row.personality,
-        "device-type": row.device_type,
+        "device-type": row.personality,
         "device-model": row.device_model,
         "reachability": "reachable",
         "status": "normal",

@@ -3,15 +3,19 @@
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
 //! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
 
+mod asked;
 mod bulk;
+mod bulk_data;
 mod devices;
 mod faults;
 mod login;
 mod objects;
+mod omp;
 mod policies;
 mod previews;
 mod refusal;
 mod rows;
+mod statistics;
 mod steering;
 mod tasks;
 mod templates;
@@ -48,17 +52,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/client/server", get(login::server))
         .route("/client/server/ready", get(login::ready))
         .route("/client/about", get(login::about))
-        .route("/device", get(devices::inventory))
-        .route("/device/bfd/sessions", get(tunnels::sessions))
-        .route("/device/bfd/summary", get(tunnels::summary))
-        .route("/device/app-route/statistics", get(tunnels::app_route))
-        .route("/device/app-route/sla-class", get(steering::sla_classes))
-        .route(
-            "/device/policy/approutepolicyfilter",
-            get(steering::app_route_counters),
-        )
-        .route("/device/policy/datapolicyfilter", get(steering::data_counters))
-        .route("/device/tunnel/statistics", get(tunnels::statistics))
+        .merge(realtime())
+        .nest("/statistics/approute", approute())
+        .route("/data/device/statistics/{type}", get(bulk_data::statistics))
+        .route("/data/device/state/{type}", get(bulk_data::state))
         .route("/device/action/status/tasks", get(tasks::running))
         .route(
             "/device/action/status/tasks/activeCount",
@@ -93,6 +90,62 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(app)
+}
+
+/// What edges tell when they are asked.
+fn realtime() -> Router<Arc<App>> {
+    let tunnel = Router::new()
+        .route("/statistics", get(tunnels::statistics))
+        .route("/bfd_statistics", get(tunnels::bfd_statistics))
+        .route("/fec_statistics", get(tunnels::unused))
+        .route("/ipsec_statistics", get(tunnels::unused))
+        .route("/packet-duplicate", get(tunnels::unused))
+        .route("/gre-keepalives", get(tunnels::unused));
+    let omp = Router::new()
+        .route("/peers", get(omp::peers))
+        .route("/summary", get(omp::summary))
+        .route("/routes/received", get(omp::routes_received))
+        .route("/routes/advertised", get(omp::routes_advertised))
+        .route("/tlocs/received", get(omp::tlocs_received))
+        .route("/tlocs/advertised", get(omp::tlocs_advertised));
+    let policy = Router::new()
+        .route("/approutepolicyfilter", get(steering::app_route_counters))
+        .route("/datapolicyfilter", get(steering::data_counters))
+        .route("/vsmart", get(steering::from_controller));
+    Router::new()
+        .route("/device", get(devices::inventory))
+        .route("/device/monitor", get(devices::monitor))
+        .route("/device/counters", get(devices::counters))
+        .route("/device/control/connections", get(omp::control_connections))
+        .route("/device/tloc", get(tunnels::tlocs))
+        .route("/device/bfd/sessions", get(tunnels::sessions))
+        .route("/device/bfd/summary", get(tunnels::summary))
+        .route("/device/app-route/statistics", get(tunnels::app_route))
+        .route("/device/app-route/sla-class", get(steering::sla_classes))
+        .nest("/device/tunnel", tunnel)
+        .nest("/device/omp", omp)
+        .nest("/device/policy", policy)
+}
+
+/// What tunnels were like.
+fn approute() -> Router<Arc<App>> {
+    use statistics::{
+        aggregation_by_get, aggregation_by_post, count_by_get, count_by_post, page_by_get, page_by_post,
+        rows_by_get, rows_by_post,
+    };
+    Router::new()
+        .route("/", get(rows_by_get).post(rows_by_post))
+        .route("/fields", get(statistics::fields))
+        .route("/query/fields", get(statistics::query_fields))
+        .route("/doccount", get(count_by_get).post(count_by_post))
+        .route("/aggregation", get(aggregation_by_get).post(aggregation_by_post))
+        .route(
+            "/fec/aggregation",
+            get(aggregation_by_get).post(aggregation_by_post),
+        )
+        .route("/page", get(page_by_get).post(page_by_post))
+        .route("/tunnels/health/{type}", get(statistics::health))
+        .route("/tunnels/summary/{type}", get(statistics::summary))
 }
 
 fn templates() -> Router<Arc<App>> {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::manager::body::BodyError;
 use crate::manager::definition::DefinitionError;
+use crate::manager::history::query::QueryError;
 use crate::manager::list::ListError;
 use crate::manager::objects::ObjectError;
 use crate::manager::store::StoreError;
@@ -42,8 +43,21 @@ pub(super) enum Refusal {
     #[error("definitions of type {0} are not emulated")]
     DefinitionKind(String),
     /// The query of a device's resource.
-    #[error("name a device as deviceId=SYSTEM-IP: {0}")]
+    #[error("read the query: {0}")]
     Query(QueryRejection),
+    /// A device's resource, of no device or of several.
+    #[error("name one device as deviceId=SYSTEM-IP")]
+    NoDeviceId,
+    /// A query of statistics.
+    #[error(transparent)]
+    Statistics(#[from] QueryError),
+    /// A parameter of a resource of statistics.
+    #[error("{name} is `{found}`, not {form}")]
+    Parameter {
+        name: &'static str,
+        found: String,
+        form: &'static str,
+    },
     /// There is no such WAN edge.
     #[error("no WAN edge has the system IP {0}")]
     NoDevice(String),
@@ -96,7 +110,8 @@ impl Refusal {
             Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
                 (BAD, "Invalid policy", "POLICY0004")
             }
-            Self::Query(_) => (BAD, "Invalid query", "DEVICE0001"),
+            Self::Query(_) | Self::NoDeviceId => (BAD, "Invalid query", "DEVICE0001"),
+            Self::Statistics(_) | Self::Parameter { .. } => (BAD, "Invalid query", "STATS0001"),
             Self::NoDevice(_) => (StatusCode::NOT_FOUND, "Device not found", "DEVICE0002"),
             Self::Telemetry(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,

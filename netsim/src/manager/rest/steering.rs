@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::tunnels::{OneDevice, device};
+use super::asked::{Asked, stamp};
 use super::{Answer, Shared};
 use crate::fabric::edge::{Counted, SequenceCount};
 use crate::manager::Device;
@@ -17,76 +16,58 @@ use crate::manager::app::App;
 use crate::manager::compile::{self, Place};
 use crate::manager::definition::DefinitionKind;
 use crate::manager::preview;
-use crate::policy::{AppRoutePolicy, EdgePolicy, PolicyDirection, SlaClass};
+use crate::manager::sla_classes;
+use crate::policy::{PolicyDirection, SlaClass};
 use crate::telemetry::PolicyReport;
 
-/// The name of the class of index 0, which every tunnel meets.
-const ALL_TUNNELS: &str = "__all_tunnels__";
-
 /// `GET /dataservice/device/policy/approutepolicyfilter?deviceId=`: the sequences with a counter.
-pub(super) async fn app_route_counters(State(app): Shared, which: OneDevice) -> Answer {
-    counters(&app, which, DefinitionKind::AppRoute).await
+pub(super) async fn app_route_counters(State(app): Shared, asked: Asked) -> Answer {
+    counters(&app, &asked, DefinitionKind::AppRoute).await
 }
 
 /// `GET /dataservice/device/policy/datapolicyfilter?deviceId=`: the sequences with a counter.
-pub(super) async fn data_counters(State(app): Shared, which: OneDevice) -> Answer {
-    counters(&app, which, DefinitionKind::Data).await
+pub(super) async fn data_counters(State(app): Shared, asked: Asked) -> Answer {
+    counters(&app, &asked, DefinitionKind::Data).await
 }
 
 /// `GET /dataservice/device/app-route/sla-class?deviceId=`: the class of all tunnels, then those of the policy in force
 /// by name.
-pub(super) async fn sla_classes(State(app): Shared, which: OneDevice) -> Answer {
-    let device = device(&app, which)?;
-    let report = app.telemetry.policy(device.site_id).await?;
+pub(super) async fn sla_classes(State(app): Shared, asked: Asked) -> Answer {
+    let device = asked.device(&app)?;
+    let report = app.policy(device).await?;
     let mut rows = vec![class_row(&app, device, 0, None)];
-    let classes = classes(&report.policy);
+    let classes = sla_classes::of(&report.policy);
     rows.extend(
         (1..)
             .zip(&classes)
             .map(|(index, class)| class_row(&app, device, index, Some(class))),
     );
-    Ok(Json(json!({ "data": rows })))
-}
-
-/// The classes that a policy names, each once; the index of a class is one more than its position.
-pub(super) fn classes(policy: &EdgePolicy) -> Vec<SlaClass> {
-    let of_policy = |policy: &AppRoutePolicy| {
-        let choices = policy
-            .sequences
-            .iter()
-            .filter_map(|sequence| sequence.choice.clone());
-        let classes = choices.filter_map(|choice| choice.class);
-        classes.chain(policy.default_class.clone()).collect::<Vec<_>>()
-    };
-    let mut classes: Vec<_> = policy.app_route.iter().flat_map(of_policy).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    classes
+    asked.answer(&app, rows)
 }
 
 fn class_row(app: &App, device: &Device, index: u32, class: Option<&SlaClass>) -> Value {
     let millis = |time: Option<Duration>| time.map_or(0, |time| time.as_millis());
-    json!({
-        "vdevice-name": device.system_ip,
-        "vdevice-host-name": device.host_name,
-        "lastupdated": app.now_ms(),
-        "index": index.to_string(),
-        "name": class.map_or(ALL_TUNNELS, |class| class.name.as_str()),
-        "loss": class.and_then(|class| class.loss).map_or(0, |loss| loss / 10_000).to_string(),
-        "latency": millis(class.and_then(|class| class.latency)).to_string(),
-        "jitter": millis(class.and_then(|class| class.jitter)).to_string(),
-        "app-probe-class": "None",
-    })
+    let mut row = stamp(app, device, &index.to_string());
+    row["index"] = json!(index.to_string());
+    row["name"] = json!(class.map_or(sla_classes::ALL_TUNNELS, |class| class.name.as_str()));
+    row["loss"] = json!(
+        class
+            .and_then(|class| class.loss)
+            .map_or(0, |loss| loss / 10_000)
+            .to_string()
+    );
+    row["latency"] = json!(millis(class.and_then(|class| class.latency)).to_string());
+    row["jitter"] = json!(millis(class.and_then(|class| class.jitter)).to_string());
+    row["app-probe-class"] = json!("None");
+    row
 }
 
-async fn counters(app: &App, which: OneDevice, kind: DefinitionKind) -> Answer {
-    let device = device(app, which)?;
-    let report = app.telemetry.policy(device.site_id).await?;
+async fn counters(app: &App, asked: &Asked, kind: DefinitionKind) -> Answer {
+    let device = asked.device(app)?;
+    let report = app.policy(device).await?;
     let counts = report.counts.iter();
-    let rows: Vec<Value> = counts
-        .filter_map(|count| counter_row(app, device, kind, &report, count))
-        .collect();
-    Ok(Json(json!({ "data": rows })))
+    let rows = counts.filter_map(|count| counter_row(app, device, kind, &report, count));
+    asked.answer(app, rows)
 }
 
 fn counter_row(
@@ -116,16 +97,55 @@ fn counter_row(
     };
     let counter = counter.as_ref()?;
     let (policy_name, vpn_name) = names(app, kind, device.site_id, service_vpn, direction);
-    Some(json!({
-        "vdevice-name": device.system_ip,
-        "vdevice-host-name": device.host_name,
-        "lastupdated": app.now_ms(),
-        "policy-name": policy_name,
-        "vpn-name": vpn_name,
-        "counter-name": counter,
-        "packets": count.count.packets.to_string(),
-        "bytes": count.count.octets.to_string(),
-    }))
+    let mut row = stamp(app, device, &format!("{policy_name}-{vpn_name}-{counter}"));
+    row["policy-name"] = json!(policy_name);
+    row["vpn-name"] = json!(vpn_name);
+    row["counter-name"] = json!(counter);
+    row["packets"] = json!(count.count.packets.to_string());
+    row["bytes"] = json!(count.count.octets.to_string());
+    Some(row)
+}
+
+/// `GET /dataservice/device/policy/vsmart?deviceId=`: what is in force on the edge, by service VPN.
+pub(super) async fn from_controller(State(app): Shared, asked: Asked) -> Answer {
+    let device = asked.device(&app)?;
+    let policy = app.policy(device).await?.policy;
+    let app_route = policy.app_route.iter().map(|policy| {
+        let of = (policy.service_vpn, PolicyDirection::FromService);
+        in_force(&app, device, DefinitionKind::AppRoute, of, policy.sequences.len())
+    });
+    let data = policy.data.iter().map(|policy| {
+        let of = (policy.service_vpn, policy.direction);
+        in_force(&app, device, DefinitionKind::Data, of, policy.sequences.len())
+    });
+    asked.answer(&app, app_route.chain(data))
+}
+
+fn in_force(
+    app: &App,
+    device: &Device,
+    kind: DefinitionKind,
+    (service_vpn, direction): (u16, PolicyDirection),
+    sequences: usize,
+) -> Value {
+    let (policy_name, vpn_name) = names(app, kind, device.site_id, service_vpn, direction);
+    let direction = match direction {
+        PolicyDirection::FromService => "from-service",
+        PolicyDirection::FromTunnel => "from-tunnel",
+        PolicyDirection::All => "all",
+    };
+    let policy_type = match kind {
+        DefinitionKind::AppRoute => "app-route-policy",
+        DefinitionKind::Data => "data-policy",
+    };
+    let mut row = stamp(app, device, &format!("{policy_type}-{service_vpn}-{direction}"));
+    row["policy-type"] = json!(policy_type);
+    row["policy-name"] = json!(policy_name);
+    row["vpn-name"] = json!(vpn_name);
+    row["vpn-id"] = json!(service_vpn.to_string());
+    row["direction"] = json!(direction);
+    row["sequences"] = json!(sequences);
+    row
 }
 
 /// What the product calls the policy in a service VPN of a site, and the list that names that VPN; empty while the

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BaseAction, Conditions, Family, GroupRef, RawMatch, SequenceError, counter, list_id, set_once};
+use super::{BaseAction, Conditions, GroupRef, RawSequence, SequenceError, counter, list_id, set_once};
 use crate::manager::objects::ListUse;
 use crate::manager::value;
 
@@ -66,24 +66,6 @@ pub(in crate::manager) enum SlaUnmet {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RawSequence {
-    #[serde(rename = "sequenceId")]
-    _id: u16,
-    #[serde(default, rename = "sequenceName")]
-    _name: String,
-    #[serde(rename = "sequenceType")]
-    _kind: SequenceType,
-    #[serde(default)]
-    sequence_ip_type: Family,
-    base_action: Option<BaseAction>,
-    #[serde(default, rename = "match")]
-    matching: RawMatch,
-    #[serde(default)]
-    actions: Vec<Value>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum SequenceType {
     AppRoute,
@@ -130,7 +112,8 @@ enum Parameter {
 
 /// Parses a sequence whose id is already known to be good.
 pub(in crate::manager) fn parse(id: u16, sequence: &Value) -> Result<AppRouteSequence, SequenceError> {
-    let raw = RawSequence::deserialize(sequence).map_err(SequenceError::Shape)?;
+    let raw = RawSequence::<SequenceType, Option<BaseAction>>::deserialize(sequence)
+        .map_err(SequenceError::Shape)?;
     if raw.base_action == Some(BaseAction::Drop) {
         return Err(SequenceError::DropInAppRoute);
     }

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BaseAction, Conditions, Family, GroupRef, RawMatch, SequenceError, counter, list_id, set_once};
+use super::{BaseAction, Conditions, GroupRef, RawSequence, SequenceError, counter, list_id, set_once};
 use crate::manager::match_field::MatchField;
 use crate::manager::objects::ListUse;
 use crate::manager::value::{self, Encapsulation, ValueError};
@@ -108,24 +108,6 @@ impl ServiceKind {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RawSequence {
-    #[serde(rename = "sequenceId")]
-    _id: u16,
-    #[serde(default, rename = "sequenceName")]
-    _name: String,
-    #[serde(rename = "sequenceType")]
-    _kind: SequenceType,
-    #[serde(default)]
-    sequence_ip_type: Family,
-    base_action: BaseAction,
-    #[serde(default, rename = "match")]
-    matching: RawMatch,
-    #[serde(default)]
-    actions: Vec<Value>,
-}
-
 /// How the product's pages group sequences; it has no effect on the edges.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -212,7 +194,7 @@ struct RawTlocList {
 
 /// Parses a sequence whose id is already known to be good.
 pub(in crate::manager) fn parse(id: u16, sequence: &Value) -> Result<DataSequence, SequenceError> {
-    let raw = RawSequence::deserialize(sequence).map_err(SequenceError::Shape)?;
+    let raw = RawSequence::<SequenceType, BaseAction>::deserialize(sequence).map_err(SequenceError::Shape)?;
     let conditions = Conditions::parse(raw.sequence_ip_type, &raw.matching)?;
     let saas = MatchField::SaasAppList;
     if conditions.others.iter().any(|(field, _)| *field == saas) {

@@ -1,6 +1,6 @@
 //! The probes of a check: numbered datagrams from one end of a path to the other.
 
-use std::io::{self, ErrorKind::AddrNotAvailable};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,6 @@ use super::judge::{self, Felt, Size};
 
 /// No probe came for so long: none will, even if the machine stood still for half of it.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
-/// How long the kernel may take to make an address of IPv6 usable after it was added.
-const OPEN_DEADLINE: Duration = Duration::from_secs(2);
 /// Most probes under way at once, so that no socket overflows, however long the machine stands still.
 const WINDOW: u32 = 60;
 /// Probes of each size where there is an MTU to be felt.
@@ -41,16 +39,7 @@ impl Wire {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let open = |(netns, address): &(Netns, IpAddr)| {
             let bound = netns.run(|| UdpSocket::bind((*address, 0)));
-            bound.map_err(io::Error::other).and_then(|bound| bound)
-        };
-        let deadline = Instant::now() + OPEN_DEADLINE;
-        let open = |end: &(Netns, IpAddr)| loop {
-            match open(end) {
-                Err(error) if error.kind() == AddrNotAvailable && Instant::now() < deadline => {
-                    std::thread::sleep(QUIET / 100);
-                }
-                opened => return opened,
-            }
+            bound.map_err(io::Error::other)?
         };
         let (sender, receiver) = (open(&path.from)?, open(&path.to)?);
         receiver.set_read_timeout(Some(QUIET / 20))?;

@@ -3,63 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fabric::strategies::{some_app_route, some_colors, some_path};
 
 const COLORS: [&str; 4] = ["mpls", "lte", "gold", "red"];
-
-fn some_colors() -> impl Strategy<Value = Vec<String>> {
-    let colors = prop::sample::subsequence(COLORS.to_vec(), 1..=3);
-    colors.prop_map(|colors| colors.into_iter().map(str::to_owned).collect())
-}
-
-fn some_group() -> impl Strategy<Value = ColorGroup> {
-    let path = prop::sample::select(vec![
-        PathPreference::DirectPath,
-        PathPreference::MultiHopPath,
-        PathPreference::AllPaths,
-    ]);
-    let tier = (some_colors(), path).prop_map(|(colors, path)| ColorTier { colors, path });
-    (prop::collection::vec(tier, 1..=3), any::<bool>()).prop_map(|(tiers, restrict)| ColorGroup {
-        name: "tiers".to_owned(),
-        tiers,
-        restrict,
-    })
-}
-
-fn some_choice() -> impl Strategy<Value = AppRoute> {
-    let preference = prop_oneof![
-        Just(Preference::Equal),
-        some_colors().prop_map(Preference::Colors),
-        some_group().prop_map(Preference::Group),
-    ];
-    let criteria = prop::sample::subsequence(vec![LOSS, LATENCY, JITTER], 0..=3).prop_shuffle();
-    let unmet = prop_oneof![
-        Just(Unmet::Any),
-        Just(Unmet::Drop),
-        some_colors().prop_map(Unmet::Backup),
-        criteria.prop_map(|criteria| Unmet::Best(BestPath { criteria })),
-    ];
-    let class = prop::option::of(Just(class()));
-    (class, preference, unmet).prop_map(|(class, preference, unmet)| AppRoute {
-        class,
-        preference,
-        unmet,
-    })
-}
-
-fn some_path() -> impl Strategy<Value = DataPath> {
-    let color = prop::sample::select(COLORS.to_vec());
-    let tloc = (1..=3_u8, color, 0..3_u32).prop_map(|(edge, color, preference)| RemoteTloc {
-        system_ip: system_ip(edge),
-        color: color.to_owned(),
-        preference,
-    });
-    prop_oneof![
-        (some_colors(), any::<bool>())
-            .prop_map(|(colors, restrict)| DataPath::Local(LocalTlocs { colors, restrict })),
-        prop::collection::vec(tloc, 1..=4).prop_map(DataPath::Remote),
-        some_group().prop_map(DataPath::Group),
-    ]
-}
 
 #[derive(Debug, Clone)]
 struct Owned {
@@ -134,9 +80,9 @@ impl Choice {
 
 fn any_choice() -> impl Strategy<Value = Choice> {
     prop_oneof![
-        4 => some_choice().prop_map(Choice::App),
-        2 => some_path().prop_map(Choice::Data),
-        1 => some_colors().prop_map(Choice::Routing),
+        4 => some_app_route(&COLORS).prop_map(Choice::App),
+        2 => some_path(&COLORS).prop_map(Choice::Data),
+        1 => some_colors(&COLORS).prop_map(Choice::Routing),
     ]
 }
 
@@ -159,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn strict_takes_nothing_that_does_not_meet_its_class(choice in some_choice(), ways in some_ways()) {
+    fn strict_takes_nothing_that_does_not_meet_its_class(choice in some_app_route(&COLORS), ways in some_ways()) {
         let choice = strict(AppRoute { class: Some(class()), ..choice });
         match Choice::App(choice).decide(&ways) {
             Decision::Over(taken) => prop_assert!(taken.iter().all(|position| meets(&ways[*position]))),
@@ -169,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_class_that_some_way_meets_is_kept(choice in some_choice(), ways in some_ways()) {
+    fn a_class_that_some_way_meets_is_kept(choice in some_app_route(&COLORS), ways in some_ways()) {
         let choice = Choice::App(AppRoute { class: Some(class()), ..choice });
         if choice.restricted().is_none() && ways.iter().any(meets) {
             let Decision::Over(taken) = choice.decide(&ways) else {
@@ -193,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn data_policy_drops_or_routes_as_it_was_told(path in some_path(), ways in some_ways()) {
+    fn data_policy_drops_or_routes_as_it_was_told(path in some_path(&COLORS), ways in some_ways()) {
         let may_be_routed = match &path {
             DataPath::Local(tlocs) => !tlocs.restrict,
             DataPath::Remote(_) => false,

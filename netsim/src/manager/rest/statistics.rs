@@ -1,0 +1,318 @@
+//! The statistics of tunnels over time: queries, aggregations, pages.
+//!
+//! Owns the translation between HTTP and the `history`. A GET takes as `query=` what a POST has as its body.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::Uri;
+use serde_json::{Map, Value, json};
+
+use super::asked::data;
+use super::{Answer, JsonBody, Refusal, Shared};
+use crate::manager::app::App;
+use crate::manager::history::aggregation::Aggregation;
+use crate::manager::history::field::{Datum, Field, Record};
+use crate::manager::history::query::{Filter, SIZE_MAX, View};
+use crate::manager::history::row::RowRef;
+use crate::manager::history::scroll::Page;
+
+/// By what tunnels are compared.
+const FIGURES: [Field; 4] = [
+    Field::Latency,
+    Field::Jitter,
+    Field::LossPercentage,
+    Field::VqoeScore,
+];
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
+/// The parameters of a path; of several of one name the last.
+pub(super) type Parameters = BTreeMap<String, String>;
+
+/// `GET /dataservice/statistics/approute?query=`.
+pub(super) async fn rows_by_get(State(app): Shared, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    rows(&app, &query_of(&parameters)?)
+}
+
+/// `POST /dataservice/statistics/approute`.
+pub(super) async fn rows_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
+    rows(&app, &body)
+}
+
+fn rows(app: &App, body: &Value) -> Answer {
+    let (view, mut found) = select(app, body)?;
+    found.truncate(view.size);
+    let rows: Vec<Value> = found.iter().map(|row| view.row(row)).collect();
+    let mut info = Map::new();
+    add_span(&mut info, &found);
+    let Json(mut answer) = data(app, rows);
+    answer["header"]["fields"] = fields_json();
+    answer["pageInfo"] = Value::Object(info);
+    Ok(Json(answer))
+}
+
+/// What a body asks for: how to show it, and all rows in its order.
+fn select(app: &App, body: &Value) -> Result<(View, Vec<RowRef>), Refusal> {
+    let (filter, view) = (Filter::parse(body)?, View::parse(body)?);
+    let mut found = app.history.select(&filter, app.now_ms());
+    view.sort(&mut found);
+    Ok((view, found))
+}
+
+/// `GET /dataservice/statistics/approute/doccount?query=`.
+pub(super) async fn count_by_get(State(app): Shared, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    count(&app, &query_of(&parameters)?)
+}
+
+/// `POST /dataservice/statistics/approute/doccount`.
+pub(super) async fn count_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
+    count(&app, &body)
+}
+
+fn count(app: &App, body: &Value) -> Answer {
+    let found = app.history.select(&Filter::parse(body)?, app.now_ms());
+    Ok(Json(json!({ "count": found.len() })))
+}
+
+/// `GET /dataservice/statistics/approute/aggregation?query=`, and that of `fec/aggregation`.
+pub(super) async fn aggregation_by_get(State(app): Shared, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    aggregation(&app, &query_of(&parameters)?)
+}
+
+/// `POST /dataservice/statistics/approute/aggregation`, and that of `fec/aggregation`.
+pub(super) async fn aggregation_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
+    aggregation(&app, &body)
+}
+
+fn aggregation(app: &App, body: &Value) -> Answer {
+    let (filter, aggregation) = (Filter::parse(body)?, Aggregation::parse(body)?);
+    let found = app.history.select(&filter, app.now_ms());
+    Ok(data(app, aggregation.of(&found)))
+}
+
+/// `GET /dataservice/statistics/approute/page?query=&scrollId=&count=`.
+pub(super) async fn page_by_get(State(app): Shared, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    page(&app, &parameters, &query_of(&parameters)?)
+}
+
+/// `POST /dataservice/statistics/approute/page?scrollId=&count=`.
+pub(super) async fn page_by_post(State(app): Shared, uri: Uri, JsonBody(body): JsonBody) -> Answer {
+    page(&app, &parameters(&uri)?, &body)
+}
+
+fn page(app: &App, parameters: &Parameters, body: &Value) -> Answer {
+    let page = match scrolled(app, parameters)? {
+        Some(page) => page,
+        None => {
+            let (view, found) = select(app, body)?;
+            begin(app, parameters, view, found)?
+        }
+    };
+    Ok(page_answer(app, &page))
+}
+
+/// The next page of the scroll that is named, if one is.
+pub(super) fn scrolled(app: &App, parameters: &Parameters) -> Result<Option<Page>, Refusal> {
+    let Some(id) = parameters.get("scrollId").filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    let count = page_size(parameters)?;
+    let page = app.history.scrolls().next(id, count, Instant::now());
+    page.map(Some).ok_or_else(|| Refusal::Parameter {
+        name: "scrollId",
+        found: id.clone(),
+        form: "that of a scroll with more rows, used within 5 min",
+    })
+}
+
+/// The first page of a new scroll.
+pub(super) fn begin(
+    app: &App,
+    parameters: &Parameters,
+    mut view: View,
+    found: Vec<RowRef>,
+) -> Result<Page, Refusal> {
+    view.size = page_size(parameters)?.unwrap_or(view.size.max(1));
+    Ok(app.history.scrolls().begin(found, view, Instant::now()))
+}
+
+/// A page, and how to get the next.
+pub(super) fn page_answer(app: &App, page: &Page) -> Json<Value> {
+    let rows = page.rows.iter().map(|row| page.view.row(row)).collect();
+    let mut info = Map::new();
+    info.insert("scrollId".to_owned(), page.scroll_id.as_str().into());
+    info.insert("hasMoreData".to_owned(), page.has_more.into());
+    add_span(&mut info, &page.rows);
+    let Json(mut answer) = data(app, rows);
+    answer["pageInfo"] = Value::Object(info);
+    Json(answer)
+}
+
+/// `count`, `startTime` and `endTime` of rows.
+fn add_span(info: &mut Map<String, Value>, rows: &[RowRef]) {
+    let times = || rows.iter().map(|row| row.batch().entry_ms);
+    info.insert("count".to_owned(), rows.len().into());
+    info.insert("startTime".to_owned(), times().min().into());
+    info.insert("endTime".to_owned(), times().max().into());
+}
+
+/// The number of rows of a page: 1 to [`SIZE_MAX`].
+pub(super) fn page_size(parameters: &Parameters) -> Result<Option<usize>, Refusal> {
+    let Some(text) = parameters.get("count") else {
+        return Ok(None);
+    };
+    let count = text.parse().ok().filter(|count| (1..=SIZE_MAX).contains(count));
+    count.map(Some).ok_or_else(|| Refusal::Parameter {
+        name: "count",
+        found: text.clone(),
+        form: "1 to 10000",
+    })
+}
+
+/// `GET /dataservice/statistics/approute/fields`.
+pub(super) async fn fields() -> Json<Value> {
+    Json(fields_json())
+}
+
+fn fields_json() -> Value {
+    let fields = Field::ALL.iter();
+    fields
+        .map(|field| json!({ "property": field.name(), "dataType": field.kind().name() }))
+        .collect()
+}
+
+/// `GET /dataservice/statistics/approute/query/fields`.
+pub(super) async fn query_fields() -> Json<Value> {
+    let fields = Field::ALL.iter();
+    let fields = fields.map(|field| {
+        json!({
+            "property": field.name(),
+            "name": field.name(),
+            "dataType": field.kind().name(),
+            "isRequired": *field == Field::EntryTime,
+        })
+    });
+    Json(fields.collect())
+}
+
+/// That of [`FIGURES`] with a name.
+fn figure(name: &str) -> Result<Field, Refusal> {
+    let figure = FIGURES.into_iter().find(|field| field.name() == name);
+    figure.ok_or_else(|| Refusal::Parameter {
+        name: "type",
+        found: name.to_owned(),
+        form: "latency, jitter, loss_percentage or vqoe_score",
+    })
+}
+
+/// `GET /dataservice/statistics/approute/tunnels/health/{type}?limit=&last_n_hours=&site-id=`: the worst tunnels by
+/// their means of that time, 3 h unless said otherwise, with the state that was recorded last.
+pub(super) async fn health(State(app): Shared, Path(by): Path<String>, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    let span_ms = match (
+        number(&parameters, "last_n_minutes")?,
+        number(&parameters, "last_n_hours")?,
+    ) {
+        (Some(minutes), _) => minutes.saturating_mul(60 * 1000),
+        (None, hours) => hours.unwrap_or(3).saturating_mul(HOUR_MS),
+    };
+    let now = app.now_ms();
+    let filter = Filter::between(now.saturating_sub(span_ms), now);
+    worst(&app, figure(&by)?, &filter, &parameters)
+}
+
+/// `GET /dataservice/statistics/approute/tunnels/summary/{type}?query=&limit=&site-id=`: as [`health`], of the rows that
+/// a query takes.
+pub(super) async fn summary(State(app): Shared, Path(by): Path<String>, uri: Uri) -> Answer {
+    let parameters = parameters(&uri)?;
+    let filter = Filter::parse(&query_of(&parameters)?)?;
+    worst(&app, figure(&by)?, &filter, &parameters)
+}
+
+fn worst(app: &App, by: Field, filter: &Filter, parameters: &Parameters) -> Answer {
+    const LIMIT: u64 = 10;
+    let limit = number(parameters, "limit")?.unwrap_or(LIMIT);
+    let device = parameters.get("deviceIP").or_else(|| parameters.get("deviceId"));
+    let site = number(parameters, "site-id")?.map(|site| site as f64);
+    let mut found = app.history.select(filter, app.now_ms());
+    found.retain(|row| {
+        site.is_none_or(|site| row.datum(Field::SiteId) == Datum::Number(site))
+            && device.is_none_or(|device| row.datum(Field::VdeviceName) == Datum::Text(device))
+    });
+    // The latest are first.
+    let mut latest: BTreeMap<String, &RowRef> = BTreeMap::new();
+    for row in &found {
+        if let Datum::Text(name) = row.datum(Field::Name) {
+            latest.entry(name.to_owned()).or_insert(row);
+        }
+    }
+    let mut tunnels = means(by)?.of(&found);
+    tunnels.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    for tunnel in &mut tunnels {
+        let row = tunnel["name"].as_str().and_then(|name| latest.get(name));
+        for field in [Field::EntryTime, Field::State] {
+            tunnel[field.name()] = row.map_or(Value::Null, |row| row.datum(field).json());
+        }
+    }
+    Ok(data(app, tunnels))
+}
+
+/// The means of each tunnel, the worst first.
+fn means(by: Field) -> Result<Aggregation, Refusal> {
+    let names = [
+        Field::Name,
+        Field::VdeviceName,
+        Field::HostName,
+        Field::LocalSystemIp,
+        Field::RemoteSystemIp,
+        Field::LocalColor,
+        Field::RemoteColor,
+        Field::AppProbeClass,
+    ];
+    let names: Vec<Value> = names
+        .iter()
+        .map(|field| json!({ "property": field.name() }))
+        .collect();
+    let metric = |field: Field, figure: &str| json!({ "property": field.name(), "type": figure });
+    let means = FIGURES.iter().map(|field| {
+        let mut mean = metric(*field, "avg");
+        if *field == by {
+            mean["order"] = json!(if by == Field::VqoeScore { "asc" } else { "desc" });
+        }
+        mean
+    });
+    let sums = [Field::TxOctets, Field::RxOctets].map(|field| metric(field, "sum"));
+    let metrics: Vec<Value> = means.chain(sums).collect();
+    let body = json!({ "aggregation": { "field": names, "metrics": metrics } });
+    Ok(Aggregation::parse(&body)?)
+}
+
+fn number(parameters: &Parameters, name: &'static str) -> Result<Option<u64>, Refusal> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| Refusal::Parameter {
+        name,
+        found: text.clone(),
+        form: "a whole number, 0 or more",
+    })
+}
+
+/// The parameters of a request.
+pub(super) fn parameters(uri: &Uri) -> Result<Parameters, Refusal> {
+    Ok(Query::<Parameters>::try_from_uri(uri).map_err(Refusal::Query)?.0)
+}
+
+/// The body that a GET has in its `query`; an empty one without it.
+fn query_of(parameters: &Parameters) -> Result<Value, Refusal> {
+    match parameters.get("query").filter(|query| !query.is_empty()) {
+        None => Ok(json!({})),
+        Some(query) => serde_json::from_str(query).map_err(Refusal::Malformed),
+    }
+}
