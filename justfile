@@ -15,6 +15,14 @@ test *FLAGS:
 test-kernel *WORDS:
     cargo xtask test-kernel {{ WORDS }}
 
+# Cisco's Python SDK against the Manager emulation.
+catalystwan *WORDS:
+    cargo xtask catalystwan {{ WORDS }}
+
+# A Manager by itself, for clients of its REST API: just manager --dry
+manager *WORDS:
+    cargo xtask pathproof manager {{ WORDS }}
+
 # What CI runs.
 check:
     bash .ci/run

@@ -7,6 +7,7 @@ mod capture;
 mod figure;
 mod forwarding;
 mod impair;
+mod manager;
 mod mesh;
 mod nodes;
 mod pairs;
@@ -24,7 +25,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use figure::Figure;
 
-/// Measures the fabric beside what else would do the work.
+/// Measures the fabric beside what else would do the work, and the Manager that programs it.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// What is measured.
@@ -36,7 +37,7 @@ struct Arguments {
     /// One line of JSON for each figure instead of a table.
     #[arg(long)]
     json: bool,
-    /// How long each capture and forwarding measurement sends, in seconds.
+    /// How long each measurement of captures, forwarding and requests sends, in seconds.
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
 }
@@ -64,6 +65,8 @@ enum Group {
     Impair,
     /// A full mesh of 200 sites.
     Mesh,
+    /// The Manager: requests of 200 clients, activations of 5,000 sequences.
+    Manager,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -110,6 +113,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
                 Group::Capture => capture::measure(sending).await,
                 Group::Impair => impair::measure(sending).await,
                 Group::Mesh => mesh::measure().await,
+                Group::Manager => manager::measure(sending).await,
             }
         })?);
     }

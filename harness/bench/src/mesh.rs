@@ -38,9 +38,10 @@ const HELLO: Duration = Duration::from_secs(1);
 const PROBING: Duration = Duration::from_secs(5);
 
 /// Sites of which each has an edge and a host, and the routers of the transports.
-struct Mesh {
+pub struct Mesh {
     transports: Vec<Host>,
-    edges: Vec<Arc<Edge>>,
+    /// One edge for each site.
+    pub edges: Vec<Arc<Edge>>,
     hosts: Vec<Host>,
 }
 
@@ -84,7 +85,8 @@ pub async fn measure() -> Result<Vec<Figure>> {
 }
 
 impl Mesh {
-    async fn build(sites: u32) -> Result<Self> {
+    /// Builds so many sites.
+    pub async fn build(sites: u32) -> Result<Self> {
         let transports =
             (0..2).map(|n| async move { Host::create(&format!("transport{n}"), Forwarding::On).await });
         let transports = try_join_all(transports).await?;

@@ -20,6 +20,7 @@ use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
 use crate::lab::limits::NotCarried;
 use crate::lab::sabotage::Sabotage;
+use crate::manager::{self, ManagerArgs, PasswordError};
 use crate::progress::Progress;
 use crate::repeat::Repeated;
 use crate::run::RunOptions;
@@ -39,7 +40,7 @@ pub struct Cli {
 }
 
 /// Where run folders go unless told otherwise.
-const DEFAULT_OUT: &str = "runs";
+pub(crate) const DEFAULT_OUT: &str = "runs";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -87,6 +88,8 @@ enum Command {
         #[command(subcommand)]
         command: LabCommand,
     },
+    /// Serves an emulation of Cisco's Catalyst SD-WAN Manager until Ctrl-C, for clients of its REST API.
+    Manager(ManagerArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,7 +168,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<ImplementationError>()
         || error.is::<PlanError>()
         || error.is::<NotCarried>()
-        || error.is::<NoNetem>();
+        || error.is::<NoNetem>()
+        || error.is::<PasswordError>();
     if error.is::<NoLab>() {
         ExitCode::NothingSelected
     } else if usage {
@@ -199,6 +203,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lab {
             command: LabCommand::Show { folder, json, out },
         } => lab_show(folder.as_deref(), json, &out),
+        Command::Manager(arguments) => manager::serve(&arguments),
     }
 }
 
@@ -449,7 +454,7 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 /// This program as it can be typed in the working directory.
-fn itself() -> String {
+pub(crate) fn itself() -> String {
     let words = std::env::args().next().unwrap_or_else(|| "pathproof".to_owned());
     let relative = std::env::current_dir().ok().and_then(|here| {
         let path = Path::new(&words).strip_prefix(here).ok()?;

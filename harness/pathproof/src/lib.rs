@@ -8,6 +8,7 @@ pub mod cli;
 pub mod doctor;
 pub mod implementation;
 pub mod lab;
+pub mod manager;
 pub mod probe;
 pub mod progress;
 pub mod record;

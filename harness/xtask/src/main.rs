@@ -3,6 +3,7 @@
 //! `cargo e2e` is `cargo run --package xtask -- e2e`: it builds the harness and, as a program of its own, the
 //! operator that the harness tests, and runs the core conformance profile. More words are passed on.
 
+mod catalystwan;
 mod test_kernel;
 
 use std::env;
@@ -10,12 +11,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use anyhow::Context as _;
+
 /// The exit code when nothing could be built or started: EX_SOFTWARE of sysexits.h, as the harness has it.
 const NOT_RUN: u8 = 70;
 
 const USAGE: &str = "usage: cargo xtask e2e [FLAGS OF pathproof conformance]
        cargo xtask pathproof [WORDS OF pathproof]
-       cargo xtask test-kernel [--install] [FILTER]";
+       cargo xtask test-kernel [--install] [FILTER]
+       cargo xtask catalystwan [--install] [dry|fabric]";
 
 fn main() -> ExitCode {
     let mut words = env::args().skip(1);
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         }
         Some("pathproof") => build_and_run(&rest),
         Some("test-kernel") => test_kernel::main(rest),
+        Some("catalystwan") => catalystwan::main(rest),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -70,6 +75,21 @@ fn build_and_run(words: &[String]) -> ExitCode {
         .args(words)
         .exec();
     failed("run pathproof", &error)
+}
+
+/// Builds packages with the profile that this one was built with, and gives the programs of the same names.
+fn build_bins<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(root()).args(["build", "--bins"]);
+    build.args(names.iter().flat_map(|name| ["--package", name]));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build.status().context("run cargo")?;
+    anyhow::ensure!(status.success(), "build {}", names.join(" and "));
+    let itself = env::current_exe().context("find the folder of this program")?;
+    Ok(names.map(|name| itself.with_file_name(name)))
 }
 
 fn failed(what: &str, error: &std::io::Error) -> ExitCode {

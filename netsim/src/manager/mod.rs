@@ -7,7 +7,7 @@
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
 //! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
 //! (references, names). An accepted activation has been through `compile`, and goes on in `push`. What tunnels were like
-//! is in `history`.
+//! is in `history`. For clients that need no packets, [`dry`] has edges that only remember.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -65,9 +65,12 @@ mod caller;
 mod compile;
 mod controllers;
 mod definition;
+pub mod dry;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod list;
 mod match_field;
@@ -210,6 +213,8 @@ pub struct Manager {
     app: Arc<App>,
     address: SocketAddr,
     ca_pem: String,
+    #[cfg(test)]
+    router: axum::Router,
     /// The recorder of statistics, and what accepts connections.
     tasks: JoinSet<()>,
 }
@@ -263,6 +268,8 @@ impl Manager {
             app,
             address,
             ca_pem: identity.ca_pem,
+            #[cfg(test)]
+            router,
             tasks,
         })
     }

@@ -10,36 +10,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netsim::bfd::{Prober, ProberError, State, Timing};
+use netsim::bfd::{Prober, ProberError};
 use netsim::encap::EncapError;
 use netsim::fabric::edge::EdgeError;
 use netsim::fabric::{Edge, Host, HostError};
-use netsim::impair::Backend;
-use netsim::manager::{Device, Manager, SecretString};
-use netsim::netns::{Netns, NetnsError};
+use netsim::manager::{Config, Device, Manager, SecretString};
+use netsim::netns::NetnsError;
 use scenario::model::Scenario;
-use scenario::plan::{EdgePlan, Plan};
+use scenario::plan::Plan;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::carriage::{Carriage, CarriageError};
+use super::carriage::CarriageError;
 use super::clusters::{self, Cluster, twin};
-use super::edges::LabEdges;
 use super::faults::{FaultError, Faults};
 use super::manager_faults::ManagerFaults;
 use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::sabotage::Sabotage;
-use super::telemetry;
+use super::wan::{self, Wan, WanOptions};
 use crate::record::events::EventLog;
 use crate::record::folder::RunFolder;
 
 /// The Manager's one user.
 const MANAGER_USER: &str = "admin";
-/// The file of the run folder that [`Lab::admit`] writes.
+/// The file of the run folder that [`ManagerAccess::admit`] writes.
 pub const ACCESS_FILE: &str = "lab.json";
-/// What sessions may take to be decided beyond their detection time, on a machine that stands still now and then.
-const SETTLE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Sockets on the host's loopback interface, opened before the private namespaces are entered: through them
 /// `kubectl` and `curl` on the host reach a lab.
@@ -70,12 +65,8 @@ impl Listeners {
 pub struct LabOptions {
     /// The operator under test.
     pub operator: PathBuf,
-    /// What to break, if anything.
-    pub sabotage: Option<Sabotage>,
-    /// Who impairs packets.
-    pub impairments: Backend,
-    /// Inode of the network namespace of the host, which the lab must not be in.
-    pub host_netns: u64,
+    /// How its WAN is to be.
+    pub wan: WanOptions,
 }
 
 /// Why a lab did not come up.
@@ -208,30 +199,13 @@ impl Lab {
         options: &LabOptions,
         log: &Arc<EventLog>,
     ) -> Result<Self, LabError> {
-        if netns_inode("/proc/self/ns/net").is_ok_and(|inode| inode == options.host_netns) {
-            return Err(LabError::NotIsolated);
-        }
-        // Inside, the APIs listen on the management network: the loopback interface of the private namespace.
-        let management = Host::adopt(Netns::current()?).await?;
-        let carriage = Carriage::of(plan).await?;
-        let encapsulations = carriage.words();
-        log.note("lab", "encapsulations", json!(encapsulations));
-        let network = Network::build(plan, &carriage, options.sabotage)
-            .await
-            .map_err(LabError::Fabric)?;
-        let mut faults = Faults::new(plan, &network.transports, &network.edges, options);
-        for report in faults.begin().await? {
-            log.note("fault", "verified", report);
-        }
-        let prober = Arc::new(start_prober(plan, &network, log)?);
-        let clusters = clusters::start(plan, listeners.apis, &network).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
-        let edges = LabEdges::new(&network, Arc::clone(&prober), Arc::clone(log), options.sabotage)
-            .map_err(LabError::Sabotage)?;
-        let manager = start_manager(plan, listeners.manager, &password, edges).await?;
+        let config = |devices| manager_config(listeners.manager, &password, devices);
+        let wan = Wan::up(plan, &options.wan, log, config).await?;
+        let clusters = clusters::start(plan, listeners.apis, &wan.network).await?;
         let access = ManagerAccess {
-            url: format!("https://{}", manager.address()),
-            ca: write(folder, "manager-ca.pem", manager.ca_pem())?,
+            url: format!("https://{}", wan.manager.address()),
+            ca: write(folder, "manager-ca.pem", wan.manager.ca_pem())?,
             username: MANAGER_USER.to_owned(),
             password,
         };
@@ -239,19 +213,25 @@ impl Lab {
         for cluster in &clusters {
             clusters::follow(cluster, log);
         }
-        follow(&manager, log);
         clusters::populate(&clusters, scenario, plan).await?;
-        let operator = match options.sabotage {
+        let operator = match options.wan.sabotage {
             Some(Sabotage::NoOperator) => None,
             _ => {
                 let config = operator_config(options, folder, kubeconfig, &access, plan);
                 Some(Operator::start(&config).await?)
             }
         };
-        settle(&prober, plan).await?;
-        let edges = network.edges.clone();
+        wan.settle(plan).await?;
+        let Wan {
+            network,
+            faults,
+            prober,
+            manager,
+            encapsulations,
+            management,
+        } = wan;
         Ok(Self {
-            edges,
+            edges: network.edges.clone(),
             faults,
             manager_faults: ManagerFaults::new(&manager, plan, options),
             clusters,
@@ -268,11 +248,11 @@ impl Lab {
     /// How many sessions are up, and how many there are.
     #[must_use]
     pub fn sessions_up(&self) -> (usize, usize) {
-        let sessions = self.prober.sessions();
-        let up = sessions.iter().filter(|view| view.session.state() == State::Up);
-        (up.count(), sessions.len())
+        wan::sessions_up(&self.prober)
     }
+}
 
+impl ManagerAccess {
     /// Leaves in the run folder what `pathproof lab show` needs to get in; only its owner can read it.
     ///
     /// # Errors
@@ -281,7 +261,7 @@ impl Lab {
     /// # Panics
     /// Never: texts and paths made of texts are JSON.
     pub fn admit(&self, folder: &RunFolder) -> Result<(), LabError> {
-        let text = serde_json::to_string_pretty(&self.access).expect("texts are JSON");
+        let text = serde_json::to_string_pretty(self).expect("texts are JSON");
         write(folder, ACCESS_FILE, &text).map(drop)
     }
 }
@@ -295,54 +275,15 @@ pub fn netns_inode(path: &str) -> io::Result<u64> {
     Ok(std::fs::metadata(path)?.ino())
 }
 
-fn timing(plan: &Plan) -> Timing {
-    Timing {
-        hello: Duration::from_micros(plan.bfd.hello_us),
-        multiplier: plan.bfd.multiplier,
-    }
-}
-
-fn start_prober(plan: &Plan, network: &Network, log: &Arc<EventLog>) -> Result<Prober, ProberError> {
-    let (log, edges) = (Arc::clone(log), network.edges.clone());
-    Prober::start(&network.edges, timing(plan), move |change| {
-        telemetry::record(&log, &edges, &change);
-    })
-}
-
-/// Waits until it is known of every tunnel whether it is up.
-async fn settle(prober: &Prober, plan: &Plan) -> Result<(), LabError> {
-    let waited = timing(plan).detection_max() + SETTLE_MARGIN;
-    let settled = tokio::time::timeout(waited, prober.settled()).await;
-    settled.map_err(|_| LabError::Undecided { waited })
-}
-
-async fn start_manager(
-    plan: &Plan,
-    host: TcpListener,
-    password: &str,
-    edges: LabEdges,
-) -> Result<Manager, LabError> {
+/// The Manager of a lab listens inside it, too.
+fn manager_config(host: TcpListener, password: &str, devices: Vec<Device>) -> Result<Config, LabError> {
     let inside = twin(&host).map_err(LabError::Listener)?;
-    let device = |edge: &EdgePlan| Device {
-        host_name: format!("edge-{}", edge.site),
-        system_ip: edge.system_ip,
-        site_id: edge.site_id,
-        service_vpns: edge.service_vpns.clone(),
-        colors: edge
-            .tlocs
-            .iter()
-            .map(|tloc| plan.transports[tloc.transport].color.clone())
-            .collect(),
-    };
-    let config = netsim::manager::Config::new(
+    Ok(Config::new(
         vec![host, inside],
         MANAGER_USER.to_owned(),
         SecretString::from(password),
-        plan.edges.iter().map(device).collect(),
-    );
-    Manager::start(config, Arc::new(edges))
-        .await
-        .map_err(LabError::Manager)
+        devices,
+    ))
 }
 
 fn operator_config(
@@ -364,16 +305,6 @@ fn operator_config(
     }
 }
 
-/// Copies what happens at the Manager to the event log until it ends.
-fn follow(manager: &Manager, log: &Arc<EventLog>) {
-    let (mut activities, log) = (manager.activity(), Arc::clone(log));
-    tokio::spawn(async move {
-        while let Some(activity) = activities.next().await {
-            log.note_at(activity.unix_ns(), "manager", "activity", json!(activity.event));
-        }
-    });
-}
-
 /// Writes `kubeconfig`, that of the first cluster, and with several `kubeconfig-<cluster>` for each. Returns the path of
 /// the first.
 fn write_kubeconfigs(folder: &RunFolder, clusters: &[Cluster]) -> Result<PathBuf, LabError> {
@@ -386,10 +317,14 @@ fn write_kubeconfigs(folder: &RunFolder, clusters: &[Cluster]) -> Result<PathBuf
     write(folder, "kubeconfig", &clusters[0].kubeconfig())
 }
 
-fn write(folder: &RunFolder, name: &str, text: &str) -> Result<PathBuf, LabError> {
+/// Writes a file of the run folder and returns its absolute path.
+///
+/// # Errors
+/// [`LabError::File`].
+pub(crate) fn write(folder: &RunFolder, name: &str, text: &str) -> Result<PathBuf, LabError> {
     use std::os::unix::fs::OpenOptionsExt;
     let path = folder.join(name);
-    // The kubeconfig holds a token: for the user's eyes only.
+    // Some hold a token or a password: for the user's eyes only.
     let mut options = std::fs::OpenOptions::new();
     let opened = options
         .write(true)

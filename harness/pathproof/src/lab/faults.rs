@@ -21,8 +21,9 @@ use scenario::model::{self, Event};
 use scenario::plan::Plan;
 use serde_json::Value;
 
+use super::network;
 use super::sabotage::Sabotage;
-use super::{LabOptions, network};
+use super::wan::WanOptions;
 pub use check::Check;
 pub use error::FaultError;
 pub use state::Scope;
@@ -61,7 +62,7 @@ pub enum Change {
 impl Faults {
     /// The transports of a lab, nothing wrong with them yet.
     #[must_use]
-    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], options: &LabOptions) -> Self {
+    pub fn new(plan: &Plan, hosts: &[Arc<Host>], edges: &[Arc<Edge>], options: &WanOptions) -> Self {
         let transports = (0_u64..).zip(hosts);
         let transports = transports.map(|(number, host)| {
             // Neighbouring seeds are as good as any: each line mixes its own from them.

@@ -64,7 +64,7 @@ impl ManagerFaults {
             activities: manager.activity(),
             site_ids: edges.map(|edge| (edge.site.clone(), edge.site_id)).collect(),
             injected: Vec::new(),
-            are_dead: options.sabotage == Some(Sabotage::DeadFaults),
+            are_dead: options.wan.sabotage == Some(Sabotage::DeadFaults),
         }
     }
 

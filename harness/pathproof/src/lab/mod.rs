@@ -2,8 +2,8 @@
 //!
 //! [`network`] builds the wires of a plan; [`carriage`] has the encapsulations of its transports; [`clusters`] are its
 //! Kubernetes clusters, [`pods`] runs their pods as namespaces; [`edges`] is what the Manager programs; [`faults`]
-//! breaks the WAN as a scenario asks, [`manager_faults`] the Manager; [`operator`] runs the implementation under test; [`embedded`] puts them together;
-//! [`limits`] refuses what it cannot carry.
+//! breaks the WAN as a scenario asks; [`wan`] puts these together; [`manager_faults`] breaks the Manager; [`operator`] runs
+//! the implementation under test; [`embedded`] is the whole lab; [`limits`] refuses what it cannot carry.
 
 pub mod carriage;
 pub mod clusters;
@@ -18,5 +18,7 @@ pub mod operator;
 pub mod pods;
 pub mod sabotage;
 mod telemetry;
+pub mod wan;
 
 pub use embedded::{Lab, LabError, LabOptions, Listeners};
+pub use wan::{Wan, WanOptions};

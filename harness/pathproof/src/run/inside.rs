@@ -22,7 +22,7 @@ use super::RunOptions;
 use super::observe::Observer;
 use crate::lab::operator::Operator;
 use crate::lab::sabotage::Sabotage;
-use crate::lab::{Lab, LabError, LabOptions, Listeners};
+use crate::lab::{Lab, LabError, LabOptions, Listeners, WanOptions};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
 use crate::record::events::EventLog;
@@ -54,76 +54,82 @@ pub const RECORD: &str = "verdict.json";
 /// whatever its verdict.
 #[must_use]
 pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
-    in_runtime(signals, async move |interrupted| {
-        let folder = job.folder;
-        let mut stages = Stages {
-            times: Vec::new(),
-            impairments: None,
-            encapsulations: BTreeMap::new(),
-            progress: job.progress,
-        };
-        let mut info = job.info.clone();
-        let outcome = tokio::select! {
-            biased;
-            () = interrupted => return ExitCode::Interrupted.code(),
-            outcome = judged(&job, listeners, &mut stages) => outcome,
-        };
-        info.stages = stages.times;
-        info.environment.encapsulations = stages.encapsulations;
-        if let Some(backend) = stages.impairments {
-            info.environment.impairments = backend.to_string();
-        }
-        let record = match outcome {
-            Ok(judged) => judged.record(info, job.options.sabotage),
-            Err(error) if is_lacking(&error) => RunRecord::skipped(info, format!("{error:#}")),
-            Err(error) => RunRecord::broken(info, format!("{error:#}")),
-        };
-        match save(&folder.join(RECORD), &record) {
-            Ok(()) => ExitCode::Pass.code(),
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::Bug.code()
+    in_runtime(
+        || signals.unblock(),
+        async move |interrupted| {
+            let folder = job.folder;
+            let mut stages = Stages {
+                times: Vec::new(),
+                impairments: None,
+                encapsulations: BTreeMap::new(),
+                progress: job.progress,
+            };
+            let mut info = job.info.clone();
+            let outcome = tokio::select! {
+                biased;
+                () = interrupted => return ExitCode::Interrupted.code(),
+                outcome = judged(&job, listeners, &mut stages) => outcome,
+            };
+            info.stages = stages.times;
+            info.environment.encapsulations = stages.encapsulations;
+            if let Some(backend) = stages.impairments {
+                info.environment.impairments = backend.to_string();
             }
-        }
-    })
+            let record = match outcome {
+                Ok(judged) => judged.record(info, job.options.sabotage),
+                Err(error) if is_lacking(&error) => RunRecord::skipped(info, format!("{error:#}")),
+                Err(error) => RunRecord::broken(info, format!("{error:#}")),
+            };
+            match save(&folder.join(RECORD), &record) {
+                Ok(()) => ExitCode::Pass.code(),
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    ExitCode::Bug.code()
+                }
+            }
+        },
+    )
 }
 
 /// Brings a lab up and holds it until interrupted.
 #[must_use]
 pub fn hold(job: Job<'_>, listeners: Listeners, signals: &Signals, announce: impl FnOnce(&Lab)) -> u8 {
-    in_runtime(signals, async move |interrupted| {
-        let mut stages = Stages {
-            times: Vec::new(),
-            impairments: None,
-            encapsulations: BTreeMap::new(),
-            progress: job.progress,
-        };
-        let mut interrupted = interrupted;
-        let provisioned = tokio::select! {
-            biased;
-            () = &mut interrupted => return ExitCode::Interrupted.code(),
-            provisioned = provision(&job, listeners, &mut stages) => provisioned,
-        };
-        match provisioned {
-            Ok((lab, _log)) => {
-                if let Err(error) = lab.admit(job.folder) {
-                    eprintln!("error: {:#}", anyhow::Error::new(error));
-                    return ExitCode::Lab.code();
+    in_runtime(
+        || signals.unblock(),
+        async move |interrupted| {
+            let mut stages = Stages {
+                times: Vec::new(),
+                impairments: None,
+                encapsulations: BTreeMap::new(),
+                progress: job.progress,
+            };
+            let mut interrupted = interrupted;
+            let provisioned = tokio::select! {
+                biased;
+                () = &mut interrupted => return ExitCode::Interrupted.code(),
+                provisioned = provision(&job, listeners, &mut stages) => provisioned,
+            };
+            match provisioned {
+                Ok((lab, _log)) => {
+                    if let Err(error) = lab.access.admit(job.folder) {
+                        eprintln!("error: {:#}", anyhow::Error::new(error));
+                        return ExitCode::Lab.code();
+                    }
+                    announce(&lab);
+                    interrupted.await;
+                    ExitCode::Pass.code()
                 }
-                announce(&lab);
-                interrupted.await;
-                ExitCode::Pass.code()
+                Err(error) if is_lacking(&error) => {
+                    eprintln!("skipped: this machine cannot {error:#}");
+                    ExitCode::NothingSelected.code()
+                }
+                Err(error) => {
+                    eprintln!("error: failed to {error:#}");
+                    ExitCode::Lab.code()
+                }
             }
-            Err(error) if is_lacking(&error) => {
-                eprintln!("skipped: this machine cannot {error:#}");
-                ExitCode::NothingSelected.code()
-            }
-            Err(error) => {
-                eprintln!("error: failed to {error:#}");
-                ExitCode::Lab.code()
-            }
-        }
-    })
+        },
+    )
 }
 
 /// Whether this machine lacks what a scenario needs.
@@ -219,9 +225,11 @@ async fn provision(
     stages.impairments = Some(backend);
     let options = LabOptions {
         operator: job.options.operator.clone(),
-        sabotage: job.options.sabotage,
-        impairments: backend,
-        host_netns: job.host_netns,
+        wan: WanOptions {
+            sabotage: job.options.sabotage,
+            impairments: backend,
+            host_netns: job.host_netns,
+        },
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
     let (up, sessions) = lab.sessions_up();
@@ -267,9 +275,10 @@ impl Stages {
     }
 }
 
-/// Runs `work` on a runtime of its own; what it gets completes at SIGINT, SIGTERM or SIGHUP.
-fn in_runtime(
-    blocked: &Signals,
+/// Runs `work` on a runtime of its own; what it gets completes at SIGINT, SIGTERM or SIGHUP, for which it unblocks them
+/// when their handlers stand.
+pub(crate) fn in_runtime(
+    unblock: impl FnOnce(),
     work: impl AsyncFnOnce(futures::future::BoxFuture<'static, ()>) -> u8,
 ) -> u8 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -288,7 +297,7 @@ fn in_runtime(
         let signals: Result<Vec<_>, _> = kinds.into_iter().map(signal).collect();
         match signals {
             Ok(mut signals) => {
-                blocked.unblock();
+                unblock();
                 let interrupted = async move {
                     let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
                     futures::future::select_all(waits).await;

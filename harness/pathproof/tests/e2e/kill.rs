@@ -20,14 +20,14 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a lab could leave on the host.
 #[derive(Debug, PartialEq, Eq)]
-struct HostState {
+pub struct HostState {
     links: BTreeSet<PathBuf>,
     named_namespaces: BTreeSet<PathBuf>,
     mounts: usize,
 }
 
 impl HostState {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let list = |folder: &str| {
             fs::read_dir(folder)
                 .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -43,7 +43,7 @@ impl HostState {
 }
 
 /// Processes that have the folder in their command line: the program, its inner processes, and the operator.
-fn processes_of(out: &Path) -> Vec<Pid> {
+pub fn processes_of(out: &Path) -> Vec<Pid> {
     let needle = out.to_str().unwrap().as_bytes();
     let of_out = |entry: &fs::DirEntry| {
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -56,7 +56,7 @@ fn processes_of(out: &Path) -> Vec<Pid> {
         .collect()
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::support::{Run, folders, kubectl};
+use super::support::{Run, folders, on_path};
 
 pub fn works_on_a_held_lab() {
     let mut run = Run::new(&["lab", "up", "scenarios/core/demo.yaml"]);
@@ -24,7 +24,7 @@ pub fn works_on_a_held_lab() {
 
     let [folder] = folders(run.out.path()).try_into().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let output = Command::new(kubectl().unwrap())
+    let output = Command::new(on_path("kubectl").unwrap())
         .arg("--kubeconfig")
         .arg(folder.join("kubeconfig"))
         .args(["get", "svc,pods,endpointslices", "-A"])

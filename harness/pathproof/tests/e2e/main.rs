@@ -9,6 +9,7 @@ mod kill;
 mod kubectl;
 mod limits;
 mod manager;
+mod manager_faults;
 mod show;
 mod support;
 mod tenants;
@@ -45,6 +46,7 @@ fn trials() -> Vec<Trial> {
         impaired(),
         in_trouble(),
         topologies(),
+        managers(),
         endings(),
         conditional(),
     ]
@@ -118,11 +120,11 @@ fn in_trouble() -> Vec<Trial> {
     vec![
         trial(
             "changes_wait_for_a_manager_that_refuses_them",
-            manager::changes_wait_for_the_manager,
+            manager_faults::changes_wait_for_the_manager,
         ),
         trial(
             "a_fault_of_the_manager_that_nothing_feels_is_a_broken_lab",
-            manager::a_fault_that_nothing_feels_is_an_error,
+            manager_faults::a_fault_that_nothing_feels_is_an_error,
         ),
     ]
 }
@@ -146,6 +148,23 @@ fn topologies() -> Vec<Trial> {
             "a_site_without_inspection_refuses_to_inspect",
             inspection::a_site_without_the_service_refuses,
         ),
+    ]
+}
+
+fn managers() -> Vec<Trial> {
+    vec![
+        trial("a_manager_of_edges_in_memory", manager::of_edges_in_memory),
+        trial("a_manager_of_a_topology", manager::of_a_topology),
+        trial(
+            "a_manager_of_the_topology_of_a_scenario",
+            manager::of_the_topology_of_a_scenario,
+        ),
+        trial("a_manager_with_a_password_file", manager::with_a_password_file),
+        trial(
+            "a_manager_refuses_what_it_cannot_serve",
+            manager::refuses_what_it_cannot_serve,
+        ),
+        trial("a_killed_manager_leaves_nothing", manager::killed_leaves_nothing),
     ]
 }
 
@@ -201,7 +220,7 @@ fn conditional() -> Vec<Trial> {
         ),
         (
             "changes_wait_for_a_manager_of_an_ordinary_user",
-            manager::changes_wait_for_the_manager_of_an_ordinary_user,
+            manager_faults::changes_wait_for_the_manager_of_an_ordinary_user,
         ),
     ];
     for (name, test) in as_ordinary_user {
@@ -210,13 +229,22 @@ fn conditional() -> Vec<Trial> {
         }
         trials.push(trial(name, test).with_ignored_flag(!support::is_root()));
     }
-    let without_kubectl = support::kubectl().is_none();
+    let without_kubectl = support::on_path("kubectl").is_none();
     if without_kubectl {
         eprintln!("skipped: kubectl_works_on_a_held_lab: there is no kubectl on the PATH");
     }
     trials.push(
         trial("kubectl_works_on_a_held_lab", kubectl::works_on_a_held_lab).with_ignored_flag(without_kubectl),
     );
+    let without_curl = support::on_path("curl").is_none();
+    if without_curl {
+        eprintln!("skipped: a_manager_prints_a_command_that_works: there is no curl on the PATH");
+    }
+    let printed = trial(
+        "a_manager_prints_a_command_that_works",
+        manager::prints_a_command_that_works,
+    );
+    trials.push(printed.with_ignored_flag(without_curl));
     trials
 }
 

@@ -1,86 +1,269 @@
-//! Faults of the Manager: operators live through them, and one that nothing feels is no pass.
+//! `pathproof manager`: a Manager by itself, as a client of the REST API meets it.
 
-use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::support::{Finished, Run, root, run_as_nobody};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
 
-/// Runs scenarios that pass; every fault in them was felt.
-fn pass(scenarios: &[&str]) {
-    let files = scenarios
-        .iter()
-        .map(|name| format!("scenarios/extended/{name}.yaml"));
-    let files: Vec<String> = files.collect();
-    let mut words = vec!["run"];
-    words.extend(files.iter().map(String::as_str));
-    let finished = Run::new(&words).finish().expect(0);
-    assert_eq!(finished.folders.len(), scenarios.len());
-    all_were_felt(&finished);
+use super::kill::{HostState, processes_of, wait_until};
+use super::support::{folders, pathproof, root};
+
+const TWO_SITES: &str = "scenarios/topologies/two-sites.yaml";
+const SCENARIO: &str = "scenarios/extended/hub-and-spoke.yaml";
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A Manager that is up.
+struct Served {
+    child: Child,
+    /// What it printed.
+    line: Value,
 }
 
-fn all_were_felt(finished: &Finished) {
-    for folder in &finished.folders {
-        let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        let lines: Vec<Value> = lines.collect();
-        let of_faults = |what: &str| {
-            let lines = lines.iter().filter(|line| line["source"] == "fault");
-            let details = lines
-                .filter(|line| line["what"] == what)
-                .map(|line| &line["detail"]);
-            details.collect::<Vec<_>>()
-        };
-        let (injected, verified) = (of_faults("in force"), of_faults("verified"));
-        assert!(!injected.is_empty(), "{}", folder.display());
-        for event in injected {
-            let felt = verified.iter().find(|report| report["event"] == *event);
-            assert!(
-                felt.is_some_and(|report| report["felt"].as_u64() >= Some(1)),
-                "{event}: {verified:?}"
-            );
-        }
+impl Served {
+    fn start(words: &[&str], out: &Path) -> Self {
+        let mut child = command(words, out)
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
+        Self { child, line }
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.line[key].as_str().unwrap()
+    }
+
+    /// Logs in with a password and asks for a resource, over HTTPS and trusting the Manager's authority alone.
+    fn get(&self, password: &str, path: &str) -> String {
+        // Only the first call has an effect; tests share the process.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = std::fs::read(self.text("ca")).unwrap();
+        let client = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()])
+            .cookie_store(true)
+            .timeout(DEADLINE)
+            .build()
+            .unwrap();
+        let url = self.text("url");
+        let form = [("j_username", self.text("username")), ("j_password", password)];
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let login = client.post(format!("{url}/j_security_check")).form(&form).send();
+            login.await.unwrap().error_for_status().unwrap();
+            let answer = client
+                .get(format!("{url}/dataservice{path}"))
+                .send()
+                .await
+                .unwrap();
+            answer.text().await.unwrap()
+        })
+    }
+
+    fn rows(&self, path: &str) -> Vec<Value> {
+        let answer: Value = serde_json::from_str(&self.get(self.text("password"), path)).unwrap();
+        answer["data"].as_array().unwrap().clone()
+    }
+
+    fn sites(&self) -> Vec<String> {
+        let rows = self.rows("/device");
+        let edges = rows.iter().filter(|row| row["personality"] == "vedge");
+        edges
+            .map(|row| row["site-id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 }
 
-pub fn changes_wait_for_the_manager() {
-    pass(&["manager-push-fails", "manager-locked", "manager-controller-lost"]);
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }
 
-pub fn changes_wait_for_the_manager_of_an_ordinary_user() {
-    all_were_felt(&run_as_nobody("extended/manager-locked.yaml").expect(0));
+fn command(words: &[&str], out: &Path) -> Command {
+    let mut command = Command::new(pathproof());
+    command
+        .current_dir(root())
+        .arg("manager")
+        .args(words)
+        .arg("--out")
+        .arg(out);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
-/// No push is under way while the fault is in force; one after it has healed does not count.
-pub fn a_fault_that_nothing_feels_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let scenario = format!(
-        "apiVersion: pathproof.dev/v1alpha1\n\
-         kind: Scenario\n\
-         metadata: {{ name: unfelt, purpose: Nothing is pushed while pushes fail., profile: extended }}\n\
-         topology: {0}/topologies/two-sites.yaml\n\
-         manifests: [{{ file: {0}/manifests/business-and-best-effort.yaml }}]\n\
-         flows: {{ biz: {{ from: pod/business-client, to: service/business, udp: 8081 }} }}\n\
-         events:\n\
-         \x20 too-early: {{ manager: {{ failPushes: {{}} }} }}\n\
-         \x20 well: {{ manager: {{ heal: true }} }}\n\
-         \x20 annotate: {{ kubectl: {{ annotate: service/business, set: {{ policy.sdwan.cisco.com/tunnel: mpls }} }} }}\n\
-         timeline: [start: [biz], 200ms, too-early, 200ms, well, annotate, 200ms, stop]\n\
-         assert: {{ carried: all biz via tunnel/default when from too-early until well }}\n",
-        root().join("scenarios").display()
+fn out() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+pub fn of_edges_in_memory() {
+    let out = out();
+    let served = Served::start(&["--dry", "--sites", "3"], out.path());
+    assert_eq!(served.text("edges"), "dry");
+    assert_eq!(served.sites(), ["100", "200", "300"]);
+    let sessions = served.rows("/device/bfd/sessions?deviceId=10.255.0.1");
+    assert_eq!(sessions.len(), 4, "two colors to two others");
+    assert!(sessions.iter().all(|row| row["state"] == "up"));
+}
+
+pub fn of_a_topology() {
+    let out = out();
+    let mut served = Served::start(&["--topology", TWO_SITES], out.path());
+    assert_eq!(served.text("edges"), "fabric");
+    assert_eq!(served.sites(), ["100", "200"]);
+    let edge = served.rows("/device").remove(2);
+    let path = format!(
+        "/device/app-route/statistics?deviceId={}",
+        edge["deviceId"].as_str().unwrap()
     );
-    let file = folder.path().join("unfelt.yaml");
-    std::fs::write(&file, scenario).unwrap();
-    let record = Run::new(&["run", file.to_str().unwrap()])
-        .finish()
-        .expect(4)
-        .record();
-    is_unfelt(&record, "too-early");
+    let hellos = |rows: &[Value]| {
+        rows.iter()
+            .map(|row| row["total-packets"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    wait_until("its sessions send no hellos", || hellos(&served.rows(&path)) > 2);
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(folders(out.path()).is_empty(), "a run folder is left");
 }
 
-fn is_unfelt(record: &Value, event: &str) {
-    assert_eq!(record["verdicts"], json!(null));
-    let message = record["outcome"]["message"].as_str().unwrap();
-    assert!(
-        message.contains(&format!("verify the fault of event `{event}`")),
-        "{message}"
+pub fn of_the_topology_of_a_scenario() {
+    let out = out();
+    let served = Served::start(&["--topology", SCENARIO], out.path());
+    let topology = scenario::read(
+        &pathproof::run::host::Files,
+        &root().join(SCENARIO).to_string_lossy(),
     );
+    let mut expected: Vec<u32> = topology
+        .unwrap()
+        .topology
+        .sites
+        .iter()
+        .map(|site| site.id)
+        .collect();
+    let mut found: Vec<u32> = served.sites().iter().map(|site| site.parse().unwrap()).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+/// The password is that of the file, and it is not printed.
+pub fn with_a_password_file() {
+    let out = out();
+    let file = out.path().join("password");
+    std::fs::write(&file, "it's a \"secret\" $HOME\nnot this\n").unwrap();
+    let runs = out.path().join("runs");
+    let served = Served::start(
+        &[
+            "--dry",
+            "--username",
+            "ops",
+            "--password-file",
+            file.to_str().unwrap(),
+        ],
+        &runs,
+    );
+    assert_eq!(served.text("username"), "ops");
+    assert_eq!(served.line["password"], Value::Null);
+    assert!(served.get("it's a \"secret\" $HOME", "/device").starts_with('{'));
+    assert!(served.get("not this", "/device").contains("<html>"));
+}
+
+/// What it prints for people has a line for the shell, which works.
+pub fn prints_a_command_that_works() {
+    let out = out();
+    let mut child = command(&["--dry"], out.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    let line = lines.find(|line| line.trim_start().starts_with("curl ")).unwrap();
+    let asked = Command::new("sh").arg("-c").arg(&line).output().unwrap();
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let answer: Value = serde_json::from_slice(&asked.stdout).unwrap_or_else(|_| panic!("{asked:?}"));
+    assert_eq!(answer["data"].as_array().unwrap().len(), 4, "{answer}");
+}
+
+pub fn refuses_what_it_cannot_serve() {
+    let out = out();
+    let folder = out.path().to_str().unwrap().to_owned();
+    let runs = out.path().join("runs");
+    let cases: [(&[&str], i32, &str); 11] = [
+        (&[], 2, "--topology"),
+        (&["--dry", "--topology", TWO_SITES], 2, "cannot be used with"),
+        (
+            &["--topology", TWO_SITES, "--sites", "3"],
+            2,
+            "cannot be used with",
+        ),
+        (&["--dry", "--sites", "0"], 2, "1..=1000"),
+        (
+            &["--dry", "--listen", "0.0.0.0:0"],
+            2,
+            "one address of this machine",
+        ),
+        (&["--dry", "--listen", "localhost"], 2, "127.0.0.1:8443"),
+        (&["--dry", "--listen", "192.0.2.1:0"], 4, "listen on 192.0.2.1:0"),
+        (&["--dry", "--push-delay", "soon"], 2, "soon"),
+        (
+            &["--dry", "--password-file", &folder],
+            2,
+            "read the password file",
+        ),
+        (&["--topology", "no-such.yaml"], 2, "no-such.yaml"),
+        (&["--topology", "scenarios/negative/unknown-key.yaml"], 2, "hint"),
+    ];
+    for (words, code, said) in cases {
+        let output = command(words, &runs).stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
+        assert!(stderr.contains(said), "{words:?}: `{said}` is not in {stderr}");
+        assert!(!runs.exists(), "{words:?} made a folder");
+    }
+}
+
+pub fn killed_leaves_nothing() {
+    let before = HostState::read();
+    let out = out();
+    for words in [["--topology", TWO_SITES], ["--dry", "--sites=2"]] {
+        let mut served = Served::start(&words, out.path());
+        assert_eq!(
+            folders(out.path()).len(),
+            1,
+            "the next Manager removes what a killed one left"
+        );
+        served.signal(Signal::SIGKILL);
+        served.child.wait().unwrap();
+        wait_until("processes outlive their killed Manager", || {
+            processes_of(out.path()).is_empty() && is_unlocked(&folders(out.path())[0])
+        });
+    }
+    assert_eq!(HostState::read(), before);
+}
+
+/// Whether no process has the folder open as its own any more: a dying one loses its command line before its files.
+fn is_unlocked(folder: &Path) -> bool {
+    let file = File::open(folder.join("running")).unwrap();
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
 }

@@ -25,10 +25,11 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-pub fn kubectl() -> Option<PathBuf> {
+/// Where a program is on the PATH.
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
-        .map(|folder| folder.join("kubectl"))
+        .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }
 

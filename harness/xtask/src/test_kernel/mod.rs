@@ -190,21 +190,12 @@ struct Program {
 /// Builds the harness and the operator with the profile that this one was built with.
 fn build_harness() -> anyhow::Result<Vec<Program>> {
     const NAMES: [&str; 2] = ["pathproof", "sdwan-operator"];
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(super::root()).args(["build", "--bins"]);
-    build.args(NAMES.iter().flat_map(|name| ["--package", name]));
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let status = build.status().context("run cargo")?;
-    ensure!(status.success(), "build the harness");
-    let itself = std::env::current_exe().context("find the folder of this program")?;
-    let programs = NAMES.map(|name| Program {
+    let paths = super::build_bins(NAMES)?;
+    let programs = NAMES.into_iter().zip(paths).map(|(name, path)| Program {
         name: name.to_owned(),
-        path: itself.with_file_name(name),
+        path,
     });
-    Ok(programs.into())
+    Ok(programs.collect())
 }
 
 /// Builds test programs of netsim with the profile that this one was built with.

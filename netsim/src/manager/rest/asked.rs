@@ -48,6 +48,11 @@ impl Asked {
         device.ok_or_else(|| Refusal::NoDevice(device_id.clone()))
     }
 
+    /// The devices that it names.
+    pub(super) fn device_ids(&self) -> &[String] {
+        &self.device_ids
+    }
+
     /// Whether it asks for a device, which it does for all unless it names some.
     pub(super) fn takes_device(&self, device_id: &str) -> bool {
         self.device_ids.is_empty() || self.device_ids.iter().any(|id| id == device_id)

@@ -1,11 +1,13 @@
 //! The inventory: WAN edges, the Controller, the Manager.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::Uri;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::login::VERSION;
+use super::refusal::Refusal;
 use super::tunnels;
 use super::{Answer, Shared};
 use crate::manager::app::App;
@@ -26,6 +28,52 @@ struct Row<'a> {
 
 /// `GET /dataservice/device`; `deviceId=` and the name of any other column take the rows with that value.
 pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
+    asked.answer(&app, rows(&app, &asked).await)
+}
+
+/// `GET /dataservice/device/reachable`: as the inventory, of what answers.
+pub(super) async fn reachable(State(app): Shared, asked: Asked) -> Answer {
+    let mut rows = rows(&app, &asked).await;
+    rows.retain(|row| row["reachability"] == "reachable");
+    asked.answer(&app, rows)
+}
+
+/// `GET /dataservice/device/system/info`: as the inventory, of devices that all have to exist.
+pub(super) async fn system_info(State(app): Shared, asked: Asked) -> Answer {
+    let rows = rows(&app, &asked).await;
+    let is_found = |id: &&String| rows.iter().any(|row| row["deviceId"] == **id);
+    if let Some(unknown) = asked.device_ids().iter().find(|id| !is_found(id)) {
+        return Err(Refusal::NoDevice(unknown.clone()));
+    }
+    asked.answer(&app, rows)
+}
+
+/// `GET /dataservice/system/device/{category}`: WAN edges or controllers as they were entered.
+pub(super) async fn details(
+    State(app): Shared,
+    Path(category): Path<String>,
+    uri: Uri,
+    asked: Asked,
+) -> Answer {
+    let are_edges = match category.as_str() {
+        "vedges" => true,
+        "controllers" => false,
+        _ => return Err(Refusal::NoPath(uri.path().to_owned())),
+    };
+    let mut rows = rows(&app, &asked).await;
+    rows.retain(|row| (row["personality"] == "vedge") == are_edges);
+    for row in &mut rows {
+        row["chasisNumber"] = row["uuid"].clone();
+        row["deviceModel"] = row["device-model"].clone();
+        row["deviceType"] = row["device-type"].clone();
+        row["configOperationMode"] = json!("vmanage");
+        row["deviceIP"] = row["system-ip"].clone();
+    }
+    asked.answer(&app, rows)
+}
+
+/// The Manager, the Controllers and the edges, as far as they are asked for.
+async fn rows(app: &App, asked: &Asked) -> Vec<Value> {
     let mut rows = vec![row(
         app.started_ms,
         &Row {
@@ -37,14 +85,14 @@ pub(super) async fn inventory(State(app): Shared, asked: Asked) -> Answer {
             device_model: "vmanage",
         },
     )];
-    rows.extend(app.controllers.all().iter().map(|it| controller(&app, it)));
+    rows.extend(app.controllers.all().iter().map(|it| controller(app, it)));
     rows.retain(|row| row["system-ip"].as_str().is_some_and(|ip| asked.takes_device(ip)));
     for device in &app.devices {
         if asked.takes_device(&device.system_ip.to_string()) {
-            rows.push(edge(&app, device).await);
+            rows.push(edge(app, device).await);
         }
     }
-    asked.answer(&app, rows)
+    rows
 }
 
 fn controller(app: &App, controller: &Controller) -> Value {

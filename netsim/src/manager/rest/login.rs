@@ -1,10 +1,11 @@
 //! Logging in and out, and what the Manager says of itself.
 
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Form, Json};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -66,10 +67,12 @@ pub(super) struct TokenFormat {
 /// `GET /dataservice/client/token`: text, unless `?json=true`.
 pub(super) async fn token(
     Extension(session): Extension<Session>,
-    Query(format): Query<TokenFormat>,
+    format: Result<Query<TokenFormat>, QueryRejection>,
 ) -> Response {
-    match format.json.as_deref() {
-        Some("true") => Json(json!({ "token": session.token })).into_response(),
+    match format {
+        Ok(Query(TokenFormat { json: Some(json) })) if json == "true" => {
+            Json(json!({ "token": session.token })).into_response()
+        }
         _ => session.token.into_response(),
     }
 }
@@ -88,17 +91,23 @@ pub(super) async fn server(Extension(session): Extension<Session>) -> Json<Value
     }}))
 }
 
-/// `GET /dataservice/client/server/ready`.
+/// `GET /dataservice/client/server/ready`: clients ask before they log in.
 pub(super) async fn ready() -> Json<Value> {
     Json(json!({ "isServerReady": true }))
 }
 
 /// `GET /dataservice/client/about`.
-pub(super) async fn about() -> Json<Value> {
+pub(super) async fn about(State(app): Shared) -> Json<Value> {
+    let now =
+        Timestamp::from_millisecond(i64::try_from(app.now_ms()).unwrap_or(i64::MAX)).unwrap_or_default();
     Json(json!({ "data": {
         "title": "Cisco Catalyst SD-WAN",
         "version": VERSION,
         "applicationVersion": VERSION,
         "applicationServer": "vmanage",
+        "copyright": "an emulation of the API by pathproof, not the product",
+        "time": now.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        "timeZone": "UTC",
+        "logo": "/images/logo.png",
     }}))
 }

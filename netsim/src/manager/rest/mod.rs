@@ -1,7 +1,8 @@
 //! The REST API: paths, authentication, bodies.
 //!
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
-//! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
+//! `/dataservice` or `/pathproof` but whether the server is ready is answered without a session, and nothing is written
+//! without its XSRF token.
 
 mod asked;
 mod bulk;
@@ -40,7 +41,7 @@ use refusal::Refusal;
 /// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
 const BODY_LIMIT: usize = 32 << 20;
 
-const XSRF_HEADER: &str = "x-xsrf-token";
+pub(super) const XSRF_HEADER: &str = "x-xsrf-token";
 
 type Shared = State<Arc<App>>;
 type Answer = Result<Json<Value>, Refusal>;
@@ -50,7 +51,6 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/client/token", get(login::token))
         .route("/client/server", get(login::server))
-        .route("/client/server/ready", get(login::ready))
         .route("/client/about", get(login::about))
         .merge(realtime())
         .nest("/statistics/approute", approute())
@@ -85,6 +85,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/logout", get(login::log_out).post(login::log_out))
         .route("/", get(login::page))
         .route("/welcome.html", get(login::page))
+        .route("/dataservice/client/server/ready", get(login::ready))
         .nest("/dataservice", api)
         .nest("/pathproof", own)
         .fallback(no_path)
@@ -114,6 +115,9 @@ fn realtime() -> Router<Arc<App>> {
         .route("/vsmart", get(steering::from_controller));
     Router::new()
         .route("/device", get(devices::inventory))
+        .route("/device/reachable", get(devices::reachable))
+        .route("/device/system/info", get(devices::system_info))
+        .route("/system/device/{category}", get(devices::details))
         .route("/device/monitor", get(devices::monitor))
         .route("/device/counters", get(devices::counters))
         .route("/device/control/connections", get(omp::control_connections))

@@ -1,0 +1,218 @@
+//! `pathproof manager`: the Manager emulation by itself, for whoever writes a client of it.
+//!
+//! Owns the options and the folder with the certificate authority. Two kinds of edges stand behind it: those of a lab's
+//! WAN ([`fabric`]) or edges in memory. Invariant: nothing is created before the options and the topology are known to
+//! be good, and nothing is left when it ends.
+
+mod announce;
+mod fabric;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args};
+use netsim::manager::dry::{self, DryEdges};
+use netsim::manager::{Config, Device, Manager, SecretString};
+use scenario::quantity::parse_duration;
+use verdict::ExitCode;
+
+use crate::lab::embedded::{self, ManagerAccess};
+use crate::record::folder::RunFolder;
+use crate::run::inside::in_runtime;
+use announce::{Announcement, Format};
+
+/// Most octets of a password.
+const PASSWORD_MAX: usize = 1024;
+
+/// The options of `pathproof manager`. Whatever a [`Config`] offers belongs here and into [`ManagerArgs::config`].
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("edges").required(true).args(["topology", "dry"]))]
+pub struct ManagerArgs {
+    /// Where it listens: an address of this machine, and a port, or 0 for a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0", value_parser = address)]
+    listen: SocketAddr,
+    /// Manages the WAN of this topology or scenario, in private namespaces: edges that steer, tunnels that are probed.
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// Manages edges in memory, which remember their policy and carry nothing. Their tunnels are made up: always up, no
+    /// loss, 10 ms, no jitter, no traffic.
+    #[arg(long)]
+    dry: bool,
+    /// How many edges `--dry` has: sites 100, 200 and so on, service VPNs 10 and 20, biz-internet and default.
+    #[arg(long, default_value_t = 2, value_name = "N", conflicts_with = "topology",
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(dry::SITES_MAX)))]
+    sites: u16,
+    /// The one user.
+    #[arg(long, default_value = "admin", value_name = "NAME")]
+    username: String,
+    /// The first line of this file is the password; made for this run unless given.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// From the acceptance of an activation to the programming of the edges, such as 2s.
+    #[arg(long, default_value = "0ms", value_name = "DURATION", value_parser = duration)]
+    push_delay: Duration,
+    /// Prints one line of JSON when it is up, for scripts.
+    #[arg(long)]
+    json: bool,
+    /// Where the folder with the certificate authority goes, as run folders do.
+    #[arg(long, default_value = crate::cli::DEFAULT_OUT, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Why there is no password.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// The file cannot be read.
+    #[error("read the password file `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The file system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Its first line is none.
+    #[error(
+        "take the first line of `{}` as the password: it has {octets} octets, 1 to {PASSWORD_MAX} are accepted",
+        path.display()
+    )]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// How many octets it has.
+        octets: usize,
+    },
+}
+
+/// Serves until interrupted.
+///
+/// # Errors
+/// When it could not begin.
+pub fn serve(arguments: &ManagerArgs) -> anyhow::Result<ExitCode> {
+    let password = arguments.password()?;
+    match &arguments.topology {
+        Some(file) => fabric::serve(file, arguments, &password),
+        None => serve_dry(arguments, &password),
+    }
+}
+
+fn serve_dry(arguments: &ManagerArgs, password: &str) -> anyhow::Result<ExitCode> {
+    let listener = arguments.listener()?;
+    let folder = RunFolder::create(&arguments.out, "manager-dry")?;
+    let devices = dry::devices(arguments.sites);
+    let code = in_runtime(
+        || {},
+        async |interrupted| {
+            let edges = Arc::new(DryEdges::new(&devices));
+            let config = arguments.config(vec![listener], password, devices.clone());
+            let manager = match Manager::start(config, edges).await {
+                Ok(manager) => manager,
+                Err(error) => return failed(&error.into()),
+            };
+            if let Err(error) = arguments.announce(&manager, &folder, password, None) {
+                return failed(&error);
+            }
+            interrupted.await;
+            manager.shutdown().await;
+            ExitCode::Pass.code()
+        },
+    );
+    folder.discard()?;
+    Ok(exit_code(code))
+}
+
+impl ManagerArgs {
+    fn password(&self) -> Result<String, PasswordError> {
+        let Some(path) = &self.password_file else {
+            return Ok(uuid::Uuid::new_v4().simple().to_string());
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| PasswordError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let line = text.lines().next().unwrap_or_default();
+        if !(1..=PASSWORD_MAX).contains(&line.len()) {
+            return Err(PasswordError::Length {
+                path: path.clone(),
+                octets: line.len(),
+            });
+        }
+        Ok(line.to_owned())
+    }
+
+    fn listener(&self) -> anyhow::Result<TcpListener> {
+        TcpListener::bind(self.listen).with_context(|| format!("listen on {}", self.listen))
+    }
+
+    fn config(&self, listeners: Vec<TcpListener>, password: &str, devices: Vec<Device>) -> Config {
+        let username = self.username.clone();
+        Config {
+            push_delay: self.push_delay,
+            ..Config::new(listeners, username, SecretString::from(password), devices)
+        }
+    }
+
+    /// Leaves in the folder what clients need, and says that the Manager is up.
+    fn announce(
+        &self,
+        manager: &Manager,
+        folder: &RunFolder,
+        password: &str,
+        wan: Option<fabric::Size>,
+    ) -> anyhow::Result<()> {
+        let access = ManagerAccess {
+            url: format!("https://{}", manager.address()),
+            ca: embedded::write(folder, "manager-ca.pem", manager.ca_pem())?,
+            username: self.username.clone(),
+            password: password.to_owned(),
+        };
+        access.admit(folder)?;
+        let announcement = Announcement {
+            access: &access,
+            password_file: self.password_file.as_deref(),
+            folder: folder.path(),
+            edges: match wan {
+                Some(size) => announce::Edges::Fabric(size),
+                None => announce::Edges::Dry(self.sites),
+            },
+        };
+        announcement.print(if self.json { Format::Json } else { Format::Text });
+        Ok(())
+    }
+}
+
+fn failed(error: &anyhow::Error) -> u8 {
+    eprintln!("error: failed to {error:#}");
+    ExitCode::Lab.code()
+}
+
+/// The exit code that the inner process or the runtime ended with.
+fn exit_code(code: u8) -> ExitCode {
+    let codes = [ExitCode::Pass, ExitCode::NothingSelected, ExitCode::Interrupted];
+    let known = codes.into_iter().find(|known| known.code() == code);
+    known.unwrap_or(ExitCode::Lab)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "an IP address and a port are accepted, such as 127.0.0.1:8443 or [::1]:0".to_owned())?;
+    // Clients check the certificate against the address that they connect to.
+    if address.ip().is_unspecified() {
+        return Err("one address of this machine is accepted: the certificate has to name it".to_owned());
+    }
+    Ok(address)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// A path for people, as short as it is from here.
+fn shown(path: &Path) -> String {
+    crate::cli::quoted(&path.display().to_string())
+}
