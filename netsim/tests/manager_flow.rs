@@ -344,6 +344,7 @@ async fn e2e_no_body_is_answered_with_a_server_error() {
         deep.as_str(),
     ];
     let definition = format!("{DATA}/{}", steering.definition);
+    let multiple = format!("{DATA}/multiple/{}", steering.definition);
     let policy = format!("{VSMART}/{}", steering.policy);
     let writes = [
         ("POST", "/template/policy/list/site"),
@@ -354,6 +355,13 @@ async fn e2e_no_body_is_answered_with_a_server_error() {
         ("POST", "/template/policy/assembly/vsmart"),
         ("POST", "/template/policy/vsmart/activate/x"),
         ("POST", "/template/policy/definition/approute"),
+        ("PUT", "/template/policy/definition/data/bulk"),
+        ("PUT", &multiple),
+        ("POST", "/template/policy/definition/data/preview"),
+        ("POST", "/template/policy/list/dataprefix/preview"),
+        ("POST", "/template/device/config/input"),
+        ("POST", "/template/device/config/attachfeature"),
+        ("POST", "/device/action/status/cancel/x"),
     ];
     for (method, path) in writes {
         for body in bodies {

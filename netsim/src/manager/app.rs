@@ -181,13 +181,15 @@ impl App {
     /// Starts the push of an accepted activation, if it has one, and gives its task.
     pub(super) fn start_push(self: &Arc<Self>, accepted: Accepted) -> String {
         let Accepted { task, push } = accepted;
-        let Some(push) = push else {
-            let reason = "another operation is in progress".to_owned();
-            self.activity.record(Event::TaskFailed {
-                task: task.clone(),
-                reason,
-            });
-            return task;
+        let push = match push {
+            Ok(push) => push,
+            Err(reason) => {
+                self.activity.record(Event::TaskFailed {
+                    task: task.clone(),
+                    reason,
+                });
+                return task;
+            }
         };
         self.activity.record(Event::PushStarted {
             task: task.clone(),

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use uuid::Uuid;
 
 use super::faults::{Fault, Faults};
+use super::task::Target;
 
 /// A Controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,17 @@ impl Default for Controller {
 }
 
 impl Controller {
+    /// Its row in a task.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            host_name: self.host_name.clone(),
+            system_ip: self.system_ip,
+            site_id: 0,
+            uuid: self.uuid().to_string(),
+            device_type: "vsmart",
+        }
+    }
+
     /// The UUID of its chassis, which is always the same.
     pub(super) fn uuid(&self) -> Uuid {
         let [a, b, c, d] = self.system_ip.octets();

@@ -6,8 +6,9 @@
 //!
 //! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
 //! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`. What tunnels were like
-//! is in `history`. For clients that need no packets, [`dry`] has edges that only remember.
+//! (references, names). An accepted activation has been through `compile`, and goes on in `push`, past the `controllers`
+//! to the edges; clients follow it by its `task`. What tunnels were like is in `history`. For clients that need no
+//! packets, [`dry`] has edges that only remember.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -33,7 +34,18 @@
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
 //! - Classic sessions only; no rate limit, and no limit on the number of sessions.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
-//! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
+//!   The lock outlives the session of its holder, and ends by itself when nobody goes on with the edit for 30 minutes, a
+//!   time that public sources do not give; what was stored stays stored, and goes with the next activation.
+//! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it. A
+//!   cancelled one ends the same way; cancelling a push that every edge has taken by then changes nothing.
+//! - A Controller that is lost is out of reach of everybody, the edges included, and has the newest policy as soon as it
+//!   is back. Edges keep their policy without any Controller for as long as it takes; the product's do for 12 hours.
+//!   What waited for a Controller comes without a task of its own; the one that scheduled it stays as it ended.
+//! - There is one device template, of all Controllers, which is attached again by `attachfeature`, or `attachcli` if it is
+//!   configured to be of commands; its own content cannot be changed. `masterTemplatesAffected` names it. `isEdited` and
+//!   `isMasterEdited` of an attach request make no difference: only what has been edited is pushed.
+//! - `PUT …/multiple/{id}` takes the body of `…/bulk`, which is a guess, as is that `{id}` is one of the definitions.
+//! - The newest 1,000 finished tasks are kept.
 //! - Real-time resources of a device are those of `rest`'s `realtime`, of WAN edges only. They call every tunnel `ipsec`,
 //!   the encapsulation of its TLOCs in policies, whatever is on the wires; packets and octets are those of the tunnel's
 //!   device, which with VXLAN all tunnels of a color share. `app-route/statistics` has one row for each tunnel, over the
@@ -42,7 +54,7 @@
 //! - There is no OMP on a wire. A received route is one that the edge was set up with; its `status` is measured: `C` chosen
 //!   by the edge's routing, `I` in the kernel, `R` its tunnel is up, `Inv U` nothing of these. It is the route of packets
 //!   that no policy steers. `originator` and `site-id` are left out of a route that a hub forwards; `leaked-from-vpn` is no
-//!   column of the product. The peer and the control connections of an edge are up as long as the Manager is.
+//!   column of the product. The peers of an edge, and so its control connections, are the Controllers that are online.
 //! - Statistics are kept in memory: up to 1,200,000 rows and 24 hours. A row is made each `statistics_interval`, or less
 //!   often in labs of more than 2,000 tunnels, and is of the hellos and packets of the time since the row before; without a
 //!   settled hello there is none. Means are over hellos, in whole milliseconds. `vqoe_score` is by a formula of ours

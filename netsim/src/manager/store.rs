@@ -18,7 +18,7 @@ use super::definition::{Definition, DefinitionKind};
 use super::faults::{Fault, Faults};
 use super::list::ListKind;
 use super::objects::{ObjectError, Objects};
-use super::task::{Task, TaskKind};
+use super::task::{Task, Work};
 use super::task_list::TaskList;
 use super::template;
 use lock::EditLock;
@@ -217,7 +217,7 @@ impl Store {
         let policy_id = self.objects.policy(id)?.id;
         self.check_not_held()?;
         self.lock.may_push(caller, release)?;
-        let order = self.activation(TaskKind::VsmartPolicy, policy_id, places)?;
+        let order = self.activation(Work::PushVsmartPolicy, policy_id, places)?;
         Ok(self.accept(caller, order))
     }
 
@@ -226,13 +226,13 @@ impl Store {
     pub(super) fn attach_again(
         &mut self,
         caller: &Caller,
-        kind: TaskKind,
+        work: Work,
         places: &[Place<'_>],
     ) -> Result<Accepted, StoreError> {
         self.check_not_held()?;
         let edited = self.lock.process_id(caller.at_ms);
         let active = self.active.filter(|_| edited.is_some());
-        let order = self.activation(kind, active.ok_or(StoreError::NothingEdited)?, places)?;
+        let order = self.activation(work, active.ok_or(StoreError::NothingEdited)?, places)?;
         Ok(self.accept(caller, order))
     }
 
@@ -250,7 +250,7 @@ impl Store {
         self.check_not_held()?;
         self.lock.may_edit(caller, None)?;
         let order = Order {
-            kind: TaskKind::VsmartPolicy,
+            work: Work::PushVsmartPolicy,
             change: Change::Deactivate,
             policy_id: policy.id,
             policy_name: policy.name.clone(),
@@ -259,18 +259,13 @@ impl Store {
         Ok(self.accept(caller, order))
     }
 
-    fn activation(
-        &self,
-        kind: TaskKind,
-        policy_id: Uuid,
-        places: &[Place<'_>],
-    ) -> Result<Order, ObjectError> {
+    fn activation(&self, work: Work, policy_id: Uuid, places: &[Place<'_>]) -> Result<Order, ObjectError> {
         let policy = self.objects.policy_of(policy_id);
         // Lists may have changed since the policy was stored.
         self.objects.check_policy(policy)?;
         compile::check_emulated(&policy.assembly, &self.objects)?;
         Ok(Order {
-            kind,
+            work,
             change: Change::Activate,
             policy_id,
             policy_name: policy.name.clone(),

@@ -4,33 +4,32 @@
 //! Controller's `success` means that every edge took its policy, `success_scheduled` that they will.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::caller::Caller;
-use super::controllers::Controller;
 
 /// The system IP of the Manager itself.
 pub(super) const MANAGER_SYSTEM_IP: &str = "172.16.255.4";
 
-/// What a task is for.
+/// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TaskKind {
-    /// A vSmart policy is activated or deactivated.
-    VsmartPolicy,
-    /// The Controllers' feature template is attached again.
+pub(super) enum Work {
+    /// It makes a vSmart policy active, or ends that.
+    PushVsmartPolicy,
+    /// It attaches the Controllers' feature template again.
     FeatureTemplate,
-    /// The Controllers' CLI template is attached again.
+    /// It attaches the Controllers' CLI template again.
     CliTemplate,
 }
 
-impl TaskKind {
+impl Work {
     /// `action`, with which the ids of tasks begin.
     pub(super) fn action(self) -> &'static str {
         match self {
-            Self::VsmartPolicy => "vsmart_policy_config",
+            Self::PushVsmartPolicy => "vsmart_policy_config",
             Self::FeatureTemplate => "push_feature_template_configuration",
             Self::CliTemplate => "push_file_template_configuration",
         }
@@ -38,11 +37,21 @@ impl TaskKind {
 
     fn name(self) -> &'static str {
         match self {
-            Self::VsmartPolicy => "Push vSmart Policy",
+            Self::PushVsmartPolicy => "Push vSmart Policy",
             Self::FeatureTemplate => "Push Feature Template Configuration",
             Self::CliTemplate => "Push CLI Template Configuration",
         }
     }
+}
+
+/// A device that a task is about, in a row of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) host_name: String,
+    pub(super) system_ip: Ipv4Addr,
+    pub(super) site_id: u32,
+    pub(super) uuid: String,
+    pub(super) device_type: &'static str,
 }
 
 /// How far a task is.
@@ -58,7 +67,7 @@ enum Phase {
     Done { at_ms: u64 },
 }
 
-/// How far a Controller is.
+/// How far a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowStatus {
     /// Its turn has not come.
@@ -99,7 +108,7 @@ impl RowStatus {
 #[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) id: String,
-    kind: TaskKind,
+    work: Work,
     user: String,
     address: IpAddr,
     started_ms: u64,
@@ -110,20 +119,19 @@ pub(super) struct Task {
     rows: Vec<Row>,
 }
 
-/// A Controller's part in a task.
 #[derive(Debug, Clone)]
 struct Row {
-    controller: Controller,
+    target: Target,
     status: RowStatus,
     activity: Vec<String>,
 }
 
 impl Task {
     /// A task that has just been accepted.
-    pub(super) fn accept(id: String, kind: TaskKind, caller: &Caller) -> Self {
+    pub(super) fn accept(id: String, work: Work, caller: &Caller) -> Self {
         Self {
             id,
-            kind,
+            work,
             user: caller.user.clone(),
             address: caller.address,
             started_ms: caller.at_ms,
@@ -135,25 +143,23 @@ impl Task {
     }
 
     /// A task that ended before it began.
-    pub(super) fn refuse(id: String, kind: TaskKind, caller: &Caller, reason: &str) -> Self {
+    pub(super) fn refuse(id: String, work: Work, caller: &Caller, reason: &str) -> Self {
         Self {
             phase: Phase::Done { at_ms: caller.at_ms },
             refusal: Some(line(caller.at_ms, reason)),
-            ..Self::accept(id, kind, caller)
+            ..Self::accept(id, work, caller)
         }
     }
 
     /// Gives it its rows; its turn has not come.
-    pub(super) fn queue(&mut self, controllers: &[Controller]) {
+    pub(super) fn queue(&mut self, targets: impl Iterator<Item = Target>) {
         self.phase = Phase::Queued;
-        self.rows = controllers
-            .iter()
-            .map(|controller| Row {
-                controller: controller.clone(),
-                status: RowStatus::Scheduled,
-                activity: Vec::new(),
-            })
-            .collect();
+        let row = |target| Row {
+            target,
+            status: RowStatus::Scheduled,
+            activity: Vec::new(),
+        };
+        self.rows = targets.map(row).collect();
     }
 
     /// Its turn has come.
@@ -172,10 +178,10 @@ impl Task {
         }
     }
 
-    /// Ends it; each Controller has its own status and last line.
-    pub(super) fn end(&mut self, at_ms: u64, row_end: impl Fn(&Controller) -> (RowStatus, String)) {
+    /// Ends it; each row has its own status and last line.
+    pub(super) fn end(&mut self, at_ms: u64, row_end: impl Fn(&Target) -> (RowStatus, String)) {
         for row in &mut self.rows {
-            let (status, text) = row_end(&row.controller);
+            let (status, text) = row_end(&row.target);
             row.status = status;
             row.activity.push(line(at_ms, &text));
         }
@@ -201,7 +207,7 @@ impl Task {
             "isParallelExecutionEnabled": true,
         });
         if self.phase != Phase::Accepted {
-            status["data"] = self.rows.iter().map(|row| self.controller_row(row)).collect();
+            status["data"] = self.rows.iter().map(|row| self.target_row(row)).collect();
         }
         status
     }
@@ -230,8 +236,8 @@ impl Task {
     /// What the summary and the row of a task have in common.
     fn head(&self) -> Value {
         json!({
-            "name": self.kind.name(),
-            "action": self.kind.action(),
+            "name": self.work.name(),
+            "action": self.work.action(),
             "detailsURL": "/dataservice/device/action/status",
             "status": match self.phase {
                 Phase::Accepted | Phase::Queued => "scheduled",
@@ -252,8 +258,8 @@ impl Task {
         }
     }
 
-    fn controller_row(&self, row: &Row) -> Value {
-        let (name, uuid) = (self.kind.name(), row.controller.uuid());
+    fn target_row(&self, row: &Row) -> Value {
+        let (name, target) = (self.work.name(), &row.target);
         let current = match row.status {
             RowStatus::Scheduled => "Scheduled".to_owned(),
             RowStatus::InProgress => name.to_owned(),
@@ -261,21 +267,21 @@ impl Task {
             RowStatus::SuccessScheduled => "Done - Scheduled".to_owned(),
         };
         json!({
-            "statusType": self.kind.action(),
+            "statusType": self.work.action(),
             "activity": row.activity,
             "vmanageIP": MANAGER_SYSTEM_IP,
-            "system-ip": row.controller.system_ip,
-            "host-name": row.controller.host_name,
-            "site-id": "0",
-            "deviceID": uuid,
-            "uuid": uuid,
+            "system-ip": target.system_ip,
+            "host-name": target.host_name,
+            "site-id": target.site_id.to_string(),
+            "deviceID": target.uuid,
+            "uuid": target.uuid,
             "statusId": row.status.id(),
             "status": row.status.text(),
             "currentActivity": current,
             "actionConfig": "{}",
             "processId": self.id,
-            "device-type": "vsmart",
-            "action": self.kind.action(),
+            "device-type": target.device_type,
+            "action": self.work.action(),
             "startTime": self.started_ms,
             "endTime": self.ended_ms().unwrap_or(0),
             "requestStatus": "received",

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::caller::Caller;
-use super::task::{Task, TaskKind};
+use super::task::{Task, Work};
 
 /// So many finished tasks are kept.
 const FINISHED_MAX: usize = 1000;
@@ -20,13 +20,13 @@ pub(super) struct TaskList {
 
 impl TaskList {
     /// Adds a task, and gives its id.
-    pub(super) fn accept(&mut self, kind: TaskKind, caller: &Caller) -> String {
-        self.add(kind, caller, |id| Task::accept(id, kind, caller))
+    pub(super) fn accept(&mut self, work: Work, caller: &Caller) -> String {
+        self.add(work, caller, |id| Task::accept(id, work, caller))
     }
 
     /// Adds a task that fails its validation, and gives its id.
-    pub(super) fn refuse(&mut self, kind: TaskKind, caller: &Caller, reason: &str) -> String {
-        self.add(kind, caller, |id| Task::refuse(id, kind, caller, reason))
+    pub(super) fn refuse(&mut self, work: Work, caller: &Caller, reason: &str) -> String {
+        self.add(work, caller, |id| Task::refuse(id, work, caller, reason))
     }
 
     /// A task.
@@ -46,10 +46,10 @@ impl TaskList {
         self.by_number.values().filter(|task| task.is_running())
     }
 
-    fn add(&mut self, kind: TaskKind, caller: &Caller, task: impl FnOnce(String) -> Task) -> String {
+    fn add(&mut self, work: Work, caller: &Caller, task: impl FnOnce(String) -> Task) -> String {
         // The product numbers tasks by their time; two of one millisecond need different numbers.
         self.last_number = caller.at_ms.max(self.last_number + 1);
-        let id = format!("{}-{}", kind.action(), self.last_number);
+        let id = format!("{}-{}", work.action(), self.last_number);
         self.by_number.insert(self.last_number, task(id.clone()));
         let finished = self.by_number.iter().filter(|(_, task)| !task.is_running());
         let surplus = finished.clone().count().saturating_sub(FINISHED_MAX);
@@ -69,13 +69,13 @@ fn number(id: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const KIND: TaskKind = TaskKind::VsmartPolicy;
+    const WORK: Work = Work::PushVsmartPolicy;
 
     #[test]
     fn ids_differ_within_a_millisecond() {
         let (mut tasks, caller) = (TaskList::default(), Caller::test("a"));
-        let first = tasks.accept(KIND, &caller);
-        let second = tasks.accept(TaskKind::CliTemplate, &caller);
+        let first = tasks.accept(WORK, &caller);
+        let second = tasks.accept(Work::CliTemplate, &caller);
         assert_eq!(first, "vsmart_policy_config-1700000000000");
         assert_eq!(second, "push_file_template_configuration-1700000000001");
         assert_eq!(tasks.get(&first).unwrap().id, first);
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn old_finished_tasks_are_forgotten_and_running_ones_are_not() {
         let (mut tasks, caller) = (TaskList::default(), Caller::test("a"));
-        let running = tasks.accept(KIND, &caller);
+        let running = tasks.accept(WORK, &caller);
         let finished: Vec<_> = (0..FINISHED_MAX + 2)
-            .map(|_| tasks.refuse(KIND, &caller, "busy"))
+            .map(|_| tasks.refuse(WORK, &caller, "busy"))
             .collect();
         let known: Vec<_> = finished.iter().map(|id| tasks.get(id).is_some()).collect();
         assert_eq!(known[..3], [false, false, true]);

@@ -9,7 +9,7 @@ use uuid::{Uuid, uuid};
 
 use super::body::BodyError;
 use super::controllers::Controller;
-use super::task::TaskKind;
+use super::task::Work;
 
 /// The id of the template.
 pub(super) const ID: Uuid = uuid!("2d9a7c41-6b1e-4f0a-8c35-70d1e6b9a204");
@@ -25,11 +25,11 @@ pub enum TemplateKind {
 }
 
 impl TemplateKind {
-    /// What the task of attaching it is.
-    pub(super) fn task(self) -> TaskKind {
+    /// What the task of attaching it does.
+    pub(super) fn work(self) -> Work {
         match self {
-            Self::Feature => TaskKind::FeatureTemplate,
-            Self::Cli => TaskKind::CliTemplate,
+            Self::Feature => Work::FeatureTemplate,
+            Self::Cli => Work::CliTemplate,
         }
     }
 

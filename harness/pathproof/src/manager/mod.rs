@@ -151,7 +151,7 @@ impl ManagerArgs {
     fn config(&self, listeners: Vec<TcpListener>, password: &str, devices: Vec<Device>) -> Config {
         let username = self.username.clone();
         Config {
-            push_delay: self.push_delay,
+            push_delay: self.push_delay.into(),
             ..Config::new(listeners, username, SecretString::from(password), devices)
         }
     }

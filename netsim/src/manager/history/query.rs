@@ -100,6 +100,7 @@ pub(in crate::manager) struct Filter {
 impl Filter {
     /// The filter of a body's `query`; without one all rows are taken.
     pub(in crate::manager) fn parse(body: &Value) -> Result<Self, QueryError> {
+        let body = object(body, "the body")?;
         let Some(query) = body.get("query").filter(|query| !query.is_null()) else {
             return Ok(Self::default());
         };

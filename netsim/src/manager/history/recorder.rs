@@ -183,3 +183,20 @@ fn saturated(count: u64) -> u32 {
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_of_many_rows_are_far_apart() {
+        let seconds = [0, 400, 2_000, 79_600].map(|rows| apart(rows).as_secs_f64());
+        assert_eq!(seconds, [0.0, 0.2, 1.0, 39.8]);
+    }
+
+    #[test]
+    fn a_full_history_reaches_back_ten_minutes() {
+        let rows = u32::try_from(crate::manager::history::ROWS_MAX).unwrap();
+        assert!(rows / ROWS_PER_SECOND >= 600);
+    }
+}

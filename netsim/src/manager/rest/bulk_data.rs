@@ -9,11 +9,12 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::asked::data;
-use super::statistics::{Parameters, begin, page_answer, page_size, parameters, scrolled};
+use super::statistics::{Parameters, apart, begin, page_answer, page_size, parameters, scrolled};
 use super::{Answer, Refusal, Shared, omp, tunnels};
 use crate::manager::Device;
 use crate::manager::app::App;
 use crate::manager::history::query::{Filter, SIZE_MAX, View, parse_time};
+use crate::manager::history::row::RowRef;
 
 /// More rows than any edge has.
 const STRIDE: u64 = 1_000_000;
@@ -28,17 +29,22 @@ pub(super) async fn statistics(State(app): Shared, Path(of): Path<String>, uri: 
         });
     }
     let parameters = parameters(&uri)?;
-    let page = match scrolled(&app, &parameters)? {
-        Some(page) => page,
-        None => {
-            let zone = zone(&parameters)?;
-            let start = time(&parameters, "startDate", &zone)?.unwrap_or(0);
-            let end = time(&parameters, "endDate", &zone)?.unwrap_or_else(|| app.now_ms());
-            let found = app.history.select(&Filter::between(start, end), app.now_ms());
-            begin(&app, &parameters, View::default(), found)?
-        }
-    };
-    Ok(page_answer(&app, &page))
+    apart(app, move |app| {
+        let page = match scrolled(app, &parameters)? {
+            Some(page) => page,
+            None => begin(app, &parameters, View::default(), span(app, &parameters)?)?,
+        };
+        Ok(page_answer(app, &page))
+    })
+    .await
+}
+
+/// The rows between two times.
+fn span(app: &App, parameters: &Parameters) -> Result<Vec<RowRef>, Refusal> {
+    let zone = zone(parameters)?;
+    let start = time(parameters, "startDate", &zone)?.unwrap_or(0);
+    let end = time(parameters, "endDate", &zone)?.unwrap_or_else(|| app.now_ms());
+    Ok(app.history.select(&Filter::between(start, end), app.now_ms()))
 }
 
 fn zone(parameters: &Parameters) -> Result<TimeZone, Refusal> {

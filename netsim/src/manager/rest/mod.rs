@@ -5,8 +5,8 @@
 //! without its XSRF token.
 
 mod asked;
-mod bulk;
 mod bulk_data;
+mod definition_bulk;
 mod devices;
 mod faults;
 mod login;
@@ -133,21 +133,15 @@ fn realtime() -> Router<Arc<App>> {
 
 /// What tunnels were like.
 fn approute() -> Router<Arc<App>> {
-    use statistics::{
-        aggregation_by_get, aggregation_by_post, count_by_get, count_by_post, page_by_get, page_by_post,
-        rows_by_get, rows_by_post,
-    };
+    use statistics::{aggregation, count, page, rows};
     Router::new()
-        .route("/", get(rows_by_get).post(rows_by_post))
+        .route("/", get(rows).post(rows))
         .route("/fields", get(statistics::fields))
         .route("/query/fields", get(statistics::query_fields))
-        .route("/doccount", get(count_by_get).post(count_by_post))
-        .route("/aggregation", get(aggregation_by_get).post(aggregation_by_post))
-        .route(
-            "/fec/aggregation",
-            get(aggregation_by_get).post(aggregation_by_post),
-        )
-        .route("/page", get(page_by_get).post(page_by_post))
+        .route("/doccount", get(count).post(count))
+        .route("/aggregation", get(aggregation).post(aggregation))
+        .route("/fec/aggregation", get(aggregation).post(aggregation))
+        .route("/page", get(page).post(page))
         .route("/tunnels/health/{type}", get(statistics::health))
         .route("/tunnels/summary/{type}", get(statistics::summary))
 }
@@ -169,8 +163,8 @@ fn templates() -> Router<Arc<App>> {
             "/{kind}",
             get(objects::definitions).post(objects::create_definition),
         )
-        .route("/{kind}/bulk", put(bulk::replace_all))
-        .route("/{kind}/multiple/{id}", put(bulk::replace_multiple))
+        .route("/{kind}/bulk", put(definition_bulk::replace_all))
+        .route("/{kind}/multiple/{id}", put(definition_bulk::replace_multiple))
         .route("/{kind}/preview", post(previews::unsaved_definition))
         .route("/{kind}/preview/{id}", get(previews::definition))
         .route(

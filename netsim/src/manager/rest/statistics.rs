@@ -1,12 +1,13 @@
 //! The statistics of tunnels over time: queries, aggregations, pages.
 //!
-//! Owns the translation between HTTP and the `history`. A GET takes as `query=` what a POST has as its body.
+//! Owns the translation between HTTP and the `history`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::Uri;
 use serde_json::{Map, Value, json};
 
@@ -26,32 +27,55 @@ const FIGURES: [Field; 4] = [
     Field::LossPercentage,
     Field::VqoeScore,
 ];
-const HOUR_MS: u64 = 60 * 60 * 1000;
+const MINUTE_MS: u64 = 60 * 1000;
 
 /// The parameters of a path; of several of one name the last.
 pub(super) type Parameters = BTreeMap<String, String>;
 
-/// `GET /dataservice/statistics/approute?query=`.
-pub(super) async fn rows_by_get(State(app): Shared, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    rows(&app, &query_of(&parameters)?)
+/// What is searched for.
+pub(super) struct Search {
+    parameters: Parameters,
+    /// What a POST has as its body, and a GET in its `query`; an empty object without it.
+    body: Value,
 }
 
-/// `POST /dataservice/statistics/approute`.
-pub(super) async fn rows_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
-    rows(&app, &body)
+impl<S: Send + Sync> FromRequest<S> for Search {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let parameters = parameters(request.uri())?;
+        let body = if request.method().is_safe() {
+            match parameters.get("query").filter(|query| !query.is_empty()) {
+                None => json!({}),
+                Some(query) => serde_json::from_str(query).map_err(Refusal::Malformed)?,
+            }
+        } else {
+            JsonBody::from_request(request, state).await?.0
+        };
+        Ok(Self { parameters, body })
+    }
 }
 
-fn rows(app: &App, body: &Value) -> Answer {
-    let (view, mut found) = select(app, body)?;
-    found.truncate(view.size);
-    let rows: Vec<Value> = found.iter().map(|row| view.row(row)).collect();
-    let mut info = Map::new();
-    add_span(&mut info, &found);
-    let Json(mut answer) = data(app, rows);
-    answer["header"]["fields"] = fields_json();
-    answer["pageInfo"] = Value::Object(info);
-    Ok(Json(answer))
+/// Runs a search apart from what must not wait: among a million rows it takes some hundred milliseconds.
+pub(super) async fn apart(app: Arc<App>, search: impl FnOnce(&App) -> Answer + Send + 'static) -> Answer {
+    let searched = tokio::task::spawn_blocking(move || search(&app)).await;
+    searched.expect("a search does not panic, and nobody cancels it")
+}
+
+/// `GET` and `POST /dataservice/statistics/approute`.
+pub(super) async fn rows(State(app): Shared, search: Search) -> Answer {
+    apart(app, move |app| {
+        let (view, mut found) = select(app, &search.body)?;
+        found.truncate(view.size);
+        let rows: Vec<Value> = found.iter().map(|row| view.row(row)).collect();
+        let mut info = Map::new();
+        add_span(&mut info, &found);
+        let Json(mut answer) = data(app, rows);
+        answer["header"]["fields"] = fields_json();
+        answer["pageInfo"] = Value::Object(info);
+        Ok(Json(answer))
+    })
+    .await
 }
 
 /// What a body asks for: how to show it, and all rows in its order.
@@ -62,59 +86,38 @@ fn select(app: &App, body: &Value) -> Result<(View, Vec<RowRef>), Refusal> {
     Ok((view, found))
 }
 
-/// `GET /dataservice/statistics/approute/doccount?query=`.
-pub(super) async fn count_by_get(State(app): Shared, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    count(&app, &query_of(&parameters)?)
+/// `GET` and `POST /dataservice/statistics/approute/doccount`.
+pub(super) async fn count(State(app): Shared, search: Search) -> Answer {
+    apart(app, move |app| {
+        let found = app.history.select(&Filter::parse(&search.body)?, app.now_ms());
+        Ok(Json(json!({ "count": found.len() })))
+    })
+    .await
 }
 
-/// `POST /dataservice/statistics/approute/doccount`.
-pub(super) async fn count_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
-    count(&app, &body)
+/// `GET` and `POST /dataservice/statistics/approute/aggregation`, and those of `fec/aggregation`.
+pub(super) async fn aggregation(State(app): Shared, search: Search) -> Answer {
+    apart(app, move |app| {
+        let (filter, aggregation) = (Filter::parse(&search.body)?, Aggregation::parse(&search.body)?);
+        let found = app.history.select(&filter, app.now_ms());
+        Ok(data(app, aggregation.of(&found)))
+    })
+    .await
 }
 
-fn count(app: &App, body: &Value) -> Answer {
-    let found = app.history.select(&Filter::parse(body)?, app.now_ms());
-    Ok(Json(json!({ "count": found.len() })))
-}
-
-/// `GET /dataservice/statistics/approute/aggregation?query=`, and that of `fec/aggregation`.
-pub(super) async fn aggregation_by_get(State(app): Shared, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    aggregation(&app, &query_of(&parameters)?)
-}
-
-/// `POST /dataservice/statistics/approute/aggregation`, and that of `fec/aggregation`.
-pub(super) async fn aggregation_by_post(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
-    aggregation(&app, &body)
-}
-
-fn aggregation(app: &App, body: &Value) -> Answer {
-    let (filter, aggregation) = (Filter::parse(body)?, Aggregation::parse(body)?);
-    let found = app.history.select(&filter, app.now_ms());
-    Ok(data(app, aggregation.of(&found)))
-}
-
-/// `GET /dataservice/statistics/approute/page?query=&scrollId=&count=`.
-pub(super) async fn page_by_get(State(app): Shared, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    page(&app, &parameters, &query_of(&parameters)?)
-}
-
-/// `POST /dataservice/statistics/approute/page?scrollId=&count=`.
-pub(super) async fn page_by_post(State(app): Shared, uri: Uri, JsonBody(body): JsonBody) -> Answer {
-    page(&app, &parameters(&uri)?, &body)
-}
-
-fn page(app: &App, parameters: &Parameters, body: &Value) -> Answer {
-    let page = match scrolled(app, parameters)? {
-        Some(page) => page,
-        None => {
-            let (view, found) = select(app, body)?;
-            begin(app, parameters, view, found)?
-        }
-    };
-    Ok(page_answer(app, &page))
+/// `GET` and `POST /dataservice/statistics/approute/page?scrollId=&count=`.
+pub(super) async fn page(State(app): Shared, search: Search) -> Answer {
+    apart(app, move |app| {
+        let page = match scrolled(app, &search.parameters)? {
+            Some(page) => page,
+            None => {
+                let (view, found) = select(app, &search.body)?;
+                begin(app, &search.parameters, view, found)?
+            }
+        };
+        Ok(page_answer(app, &page))
+    })
+    .await
 }
 
 /// The next page of the scroll that is named, if one is.
@@ -213,26 +216,27 @@ fn figure(name: &str) -> Result<Field, Refusal> {
 
 /// `GET /dataservice/statistics/approute/tunnels/health/{type}?limit=&last_n_hours=&site-id=`: the worst tunnels by
 /// their means of that time, 3 h unless said otherwise, with the state that was recorded last.
-pub(super) async fn health(State(app): Shared, Path(by): Path<String>, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    let span_ms = match (
-        number(&parameters, "last_n_minutes")?,
-        number(&parameters, "last_n_hours")?,
-    ) {
-        (Some(minutes), _) => minutes.saturating_mul(60 * 1000),
-        (None, hours) => hours.unwrap_or(3).saturating_mul(HOUR_MS),
+pub(super) async fn health(State(app): Shared, Path(by): Path<String>, search: Search) -> Answer {
+    let parameters = search.parameters;
+    let minutes = number(&parameters, "last_n_minutes")?;
+    let hours = number(&parameters, "last_n_hours")?;
+    let span_ms = match minutes {
+        Some(minutes) => minutes.saturating_mul(MINUTE_MS),
+        None => hours.unwrap_or(3).saturating_mul(60 * MINUTE_MS),
     };
     let now = app.now_ms();
     let filter = Filter::between(now.saturating_sub(span_ms), now);
-    worst(&app, figure(&by)?, &filter, &parameters)
+    apart(app, move |app| worst(app, figure(&by)?, &filter, &parameters)).await
 }
 
 /// `GET /dataservice/statistics/approute/tunnels/summary/{type}?query=&limit=&site-id=`: as [`health`], of the rows that
 /// a query takes.
-pub(super) async fn summary(State(app): Shared, Path(by): Path<String>, uri: Uri) -> Answer {
-    let parameters = parameters(&uri)?;
-    let filter = Filter::parse(&query_of(&parameters)?)?;
-    worst(&app, figure(&by)?, &filter, &parameters)
+pub(super) async fn summary(State(app): Shared, Path(by): Path<String>, search: Search) -> Answer {
+    let filter = Filter::parse(&search.body)?;
+    apart(app, move |app| {
+        worst(app, figure(&by)?, &filter, &search.parameters)
+    })
+    .await
 }
 
 fn worst(app: &App, by: Field, filter: &Filter, parameters: &Parameters) -> Answer {
@@ -307,12 +311,4 @@ fn number(parameters: &Parameters, name: &'static str) -> Result<Option<u64>, Re
 /// The parameters of a request.
 pub(super) fn parameters(uri: &Uri) -> Result<Parameters, Refusal> {
     Ok(Query::<Parameters>::try_from_uri(uri).map_err(Refusal::Query)?.0)
-}
-
-/// The body that a GET has in its `query`; an empty one without it.
-fn query_of(parameters: &Parameters) -> Result<Value, Refusal> {
-    match parameters.get("query").filter(|query| !query.is_empty()) {
-        None => Ok(json!({})),
-        Some(query) => serde_json::from_str(query).map_err(Refusal::Malformed),
-    }
 }

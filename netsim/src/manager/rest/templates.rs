@@ -60,6 +60,6 @@ fn attach(app: &Arc<App>, caller: &Caller, body: &Value, kind: Option<TemplateKi
     template::check_attach(body, app.template, kind, app.controllers.all())?;
     let accepted = app
         .store()
-        .attach_again(caller, app.template.task(), &app.places())?;
+        .attach_again(caller, app.template.work(), &app.places())?;
     Ok(Json(json!({ "id": app.start_push(accepted) })))
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Store, StoreError};
 use crate::manager::caller::Caller;
 use crate::manager::controllers::Controller;
-use crate::manager::task::{RowStatus, Task, TaskKind};
+use crate::manager::task::{RowStatus, Target, Task, Work};
 use crate::policy::EdgePolicy;
 
 /// What becomes of the policy when its push is done.
@@ -28,7 +28,7 @@ pub enum Change {
 
 /// What is pushed, and why.
 pub(super) struct Order {
-    pub(super) kind: TaskKind,
+    pub(super) work: Work,
     pub(super) change: Change,
     pub(super) policy_id: Uuid,
     pub(super) policy_name: String,
@@ -55,8 +55,8 @@ pub(in crate::manager) struct Push {
 pub(in crate::manager) struct Accepted {
     /// The task to follow.
     pub(in crate::manager) task: String,
-    /// Nothing when the task failed its validation.
-    pub(in crate::manager) push: Option<Push>,
+    /// The reason when the task failed its validation.
+    pub(in crate::manager) push: Result<Push, String>,
 }
 
 /// How a push went.
@@ -94,10 +94,12 @@ impl Store {
     pub(super) fn accept(&mut self, caller: &Caller, order: Order) -> Accepted {
         if self.running.is_some() {
             let reason = "A vSmart policy operation is already in progress";
-            let task = self.tasks.refuse(order.kind, caller, reason);
-            return Accepted { task, push: None };
+            return Accepted {
+                task: self.tasks.refuse(order.work, caller, reason),
+                push: Err(reason.to_owned()),
+            };
         }
-        let task = self.tasks.accept(order.kind, caller);
+        let task = self.tasks.accept(order.work, caller);
         let cancel = CancellationToken::new();
         self.running = Some(Running {
             policy_id: order.policy_id,
@@ -114,15 +116,13 @@ impl Store {
             edges: order.edges,
             cancel,
         };
-        Accepted {
-            task,
-            push: Some(push),
-        }
+        Accepted { task, push: Ok(push) }
     }
 
     /// Notes that a push waits for its turn.
     pub(in crate::manager) fn queue_push(&mut self, push: &Push, controllers: &[Controller]) {
-        self.on_task(&push.task, |task| task.queue(controllers));
+        let targets = controllers.iter().map(Controller::target);
+        self.on_task(&push.task, |task| task.queue(targets));
     }
 
     /// Notes that the turn of a push has come.
@@ -155,12 +155,13 @@ impl Store {
                 (scheduled.policy.site_id, scheduled)
             }));
         }
-        let row_end = |controller: &Controller| match &end.failure {
+        let is_away = |target: &Target| end.away.iter().any(|away| away.system_ip == target.system_ip);
+        let row_end = |target: &Target| match &end.failure {
             Some(reason) => (
                 RowStatus::Failure,
                 format!("Failed to push vSmart policy: {reason}"),
             ),
-            None if end.away.contains(controller) => {
+            None if is_away(target) => {
                 let text = "Controller is offline; the policy is scheduled until it is back";
                 (RowStatus::SuccessScheduled, text.to_owned())
             }

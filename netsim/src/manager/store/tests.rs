@@ -129,6 +129,40 @@ fn a_success_releases_the_lock_and_a_failure_keeps_it() {
 }
 
 #[test]
+fn an_edit_that_is_being_pushed_is_not_given_up() {
+    let (mut store, ids, [a, _]) = active();
+    let process_id = edit_servers(&mut store, &a, &ids, None).unwrap().process_id;
+    let id = process_id.clone().unwrap();
+    let release = Release {
+        is_edited: true,
+        process_id,
+    };
+    let accepted = activate(&mut store, &a, ids.policy, &release).unwrap();
+    assert!(matches!(store.release_lock(&a, &id), Err(StoreError::Locked)));
+    store.extend_lock(&a, &id).unwrap();
+    store.end_push(&accepted.push.unwrap(), failed("site 1: no"), 0);
+    store.release_lock(&a, &id).unwrap();
+    assert!(matches!(
+        store.extend_lock(&a, &id),
+        Err(StoreError::EditExpired(_))
+    ));
+}
+
+#[test]
+fn an_edit_whose_lock_expired_is_pushed_by_the_next_activation() {
+    let (mut store, ids, [a, mut b]) = active();
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+    b.at_ms += lock::LIFETIME_MS;
+    let accepted = activate(&mut store, &b, ids.policy, &Release::default()).unwrap();
+    let push = accepted.push.unwrap();
+    let matching = &push.edges[0].data[0].sequences[0].matching;
+    assert_eq!(
+        matching.source_prefixes,
+        Some(["10.1.0.6/32".parse().unwrap()].into())
+    );
+}
+
+#[test]
 fn a_bare_activation_does_not_end_an_edit() {
     let (mut store, ids, [a, b]) = active();
     edit_servers(&mut store, &a, &ids, None).unwrap();
@@ -164,7 +198,7 @@ fn while_a_push_runs_nothing_of_it_changes() {
         Err(StoreError::Locked)
     ));
     let second = activate(&mut store, &a, ids.policy, &is_edited()).unwrap();
-    assert!(second.push.is_none());
+    assert!(second.push.is_err());
     assert_ne!(second.task, accepted.task);
     let status = store.task(&second.task).unwrap().status();
     assert_eq!(status["validation"]["statusId"], "validation_failure");

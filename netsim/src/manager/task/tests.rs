@@ -1,22 +1,25 @@
 use rstest::rstest;
 
 use super::*;
+use crate::manager::Controller;
 
-fn controllers() -> [Controller; 2] {
+fn controllers() -> impl Iterator<Item = Target> {
     let second = Controller {
         host_name: "vsmart2".to_owned(),
         system_ip: "172.16.255.6".parse().unwrap(),
     };
     [Controller::default(), second]
+        .into_iter()
+        .map(|controller| controller.target())
 }
 
 fn accepted() -> Task {
-    Task::accept("t".to_owned(), TaskKind::VsmartPolicy, &Caller::test("a"))
+    Task::accept("t".to_owned(), Work::PushVsmartPolicy, &Caller::test("a"))
 }
 
 fn running() -> Task {
     let mut task = accepted();
-    task.queue(&controllers());
+    task.queue(controllers());
     task.start(1_700_000_000_100);
     task
 }
@@ -32,7 +35,7 @@ fn an_accepted_task_has_no_data_yet() {
 #[test]
 fn a_queued_task_is_scheduled_everywhere() {
     let mut task = accepted();
-    task.queue(&controllers());
+    task.queue(controllers());
     let status = task.status();
     assert_eq!(status["summary"]["status"], "scheduled");
     assert_eq!(status["summary"]["count"], json!({"Scheduled": 2}));
@@ -108,7 +111,7 @@ fn a_cancelled_task_cannot_be_cancelled_again() {
 
 #[test]
 fn a_refused_task_has_no_rows_and_a_failed_validation() {
-    let status = Task::refuse("t".to_owned(), TaskKind::VsmartPolicy, &Caller::test("a"), "busy").status();
+    let status = Task::refuse("t".to_owned(), Work::PushVsmartPolicy, &Caller::test("a"), "busy").status();
     assert_eq!(status["data"], json!([]));
     assert_eq!(status["summary"]["status"], "done");
     assert_eq!(status["summary"]["count"], json!({}));

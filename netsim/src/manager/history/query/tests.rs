@@ -80,6 +80,7 @@ fn a_condition_joins_all_rules() {
 }
 
 #[rstest]
+#[case(json!([]), "the body is [], not an object")]
 #[case(json!({"query": []}), "query is [], not an object")]
 #[case(json!({"query": {"condition": "XOR", "rules": []}}), r#"query.condition is "XOR", not AND or OR"#)]
 #[case(json!({"query": {}}), "query.rules is missing, not an array")]
