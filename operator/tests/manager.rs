@@ -356,6 +356,26 @@ async fn an_expired_session_is_renewed_once(#[case] status: u16, #[case] body: &
     assert!(manager.in_force().contains("10.2.0.7/32"));
 }
 
+#[rstest]
+#[case::form("POST /j_security_check", 429)]
+#[case::token("GET /dataservice/client/token", 503)]
+#[tokio::test]
+async fn a_login_waits_for_a_busy_manager(#[case] call: &'static str, #[case] status: u16) {
+    let manager = FakeManager::start().await;
+    manager
+        .shelf()
+        .faults
+        .push_back(Fault::new(call, status, "slow down"));
+    reconciler(&manager).reconcile(&business()).await.unwrap();
+    assert!(manager.in_force().contains("10.2.0.5/32"));
+    manager
+        .shelf()
+        .faults
+        .extend((0..100).map(|_| Fault::new(call, status, "slow down")));
+    let error = reconciler(&manager).reconcile(&business()).await.unwrap_err();
+    assert!(matches!(error, ManagerError::Busy { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_session_that_is_refused_when_fresh_is_an_error() {
     let manager = FakeManager::start().await;

@@ -92,12 +92,13 @@ async fn a_read_or_a_login_that_is_not_answered_is_repeated(#[case] status: u16,
 }
 
 #[tokio::test]
-async fn a_read_whose_answer_is_torn_is_repeated() {
+async fn what_may_be_done_twice_is_repeated_when_its_answer_is_torn() {
     let manager = FakeManager::start().await;
     manager.shelf().torn.extend([
         "POST /j_security_check",
         "GET /dataservice/device",
         "GET /dataservice/device/action/status/",
+        "DELETE /dataservice/template/policy/list/vpn/",
     ]);
     reconciler(&manager)
         .reconcile(&business("10.2.0.5"))
