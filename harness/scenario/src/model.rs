@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::assertion::Assertion;
 use crate::quantity::format_duration;
 
+mod manager;
 mod topology;
 
+pub use manager::*;
 pub use topology::*;
 
 /// A whole scenario.
@@ -311,6 +313,13 @@ pub enum Event {
         /// Which part of it.
         scope: Scope,
     },
+    /// Something goes wrong at the Manager.
+    ManagerFault {
+        /// What.
+        fault: ManagerFault,
+    },
+    /// Ends everything that is wrong with the Manager.
+    HealManager,
 }
 
 /// One entry of the timeline.

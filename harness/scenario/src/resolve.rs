@@ -10,6 +10,7 @@ mod faults;
 mod fields;
 mod flows;
 mod impair;
+mod manager;
 mod manifests;
 mod reach;
 mod timeline;

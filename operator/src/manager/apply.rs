@@ -324,12 +324,18 @@ impl Writing<'_> {
             let task = self.start(push).await?;
             info!(policy = %self.identity.policy_name, task, ?push, "policy activation started");
             match self.client.await_task(&task).await? {
-                Outcome::Pushed => {
-                    info!(
-                        task,
-                        elapsed = ?started.elapsed(),
-                        "policy in force"
-                    );
+                Outcome::Pushed { waiting_for } => {
+                    let elapsed = started.elapsed();
+                    if waiting_for.is_empty() {
+                        info!(task, ?elapsed, "policy in force");
+                    } else {
+                        warn!(
+                            task,
+                            ?elapsed,
+                            ?waiting_for,
+                            "policy scheduled, controllers are offline"
+                        );
+                    }
                     return Ok(());
                 }
                 Outcome::Skipped { reason } => {

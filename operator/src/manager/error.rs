@@ -72,6 +72,14 @@ pub enum ManagerError {
         /// The last answer.
         reason: String,
     },
+    /// Something between the operator and the Manager broke.
+    #[error("send `{call}`: it may or may not have been done: {reason}")]
+    Unclear {
+        /// The request.
+        call: Call,
+        /// What answered in place of the Manager.
+        reason: String,
+    },
     /// An answer is not what the API promises.
     #[error("read the answer to `{call}`")]
     Decode {

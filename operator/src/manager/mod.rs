@@ -10,6 +10,7 @@
 mod apply;
 mod error;
 mod observe;
+mod reply;
 mod session;
 mod task;
 mod transport;

@@ -10,6 +10,9 @@ use tracing::info;
 use super::error::{Call, ManagerError};
 use super::transport::{ManagerClient, Reply};
 
+/// The path of the login.
+pub(super) const LOGIN: &str = "j_security_check";
+
 /// The session, or none; the generation tells a renewed session from the one that a request failed with.
 #[derive(Debug, Default)]
 pub(super) struct SessionSlot {
@@ -33,7 +36,8 @@ impl ManagerClient {
         let Some(session) = self.slot.lock().await.current.take() else {
             return Ok(());
         };
-        self.exchange(&Call::new(Method::POST, "logout"), None, Some(&session))
+        let call = Call::new(Method::POST, "logout");
+        self.settle(&call, self.request_to(&call, None, &session))
             .await
             .map(|_| ())
     }
@@ -60,31 +64,28 @@ impl ManagerClient {
     }
 
     async fn login(&self) -> Result<Option<String>, ManagerError> {
-        let call = Call::new(Method::POST, "j_security_check");
+        let call = Call::new(Method::POST, LOGIN);
         let form = [
             ("j_username", self.credentials.username.as_str()),
             ("j_password", self.credentials.password.expose_secret()),
         ];
-        let ask = || self.reply(&call, self.http.post(self.url(&call)).form(&form));
-        let refused = || ManagerError::LoginRefused {
+        let request = self.http.post(self.url(&call)).form(&form);
+        let not_accepted = || ManagerError::LoginRefused {
             username: self.credentials.username.clone(),
         };
-        match self.patiently(&call, ask).await? {
-            Reply::Done(_) => {}
-            Reply::NoSession(_) => return Err(refused()),
-            reply => return Err(reply.into_error(call)),
+        if let Reply::NoSession(_) = self.settle(&call, request).await? {
+            return Err(not_accepted());
         }
         let call = Call::service(Method::GET, "client/token");
-        let ask = || self.exchange(&call, None, None);
-        let token = match self.patiently(&call, ask).await? {
-            Reply::Done(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
-            Reply::NoSession(_) => return Err(refused()),
+        let token = match self.settle(&call, self.http.get(self.url(&call))).await {
+            Ok(Reply::Done(bytes)) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            Ok(Reply::NoSession(_)) => return Err(not_accepted()),
             // Managers before 19.2 have no tokens.
-            Reply::Refused {
+            Err(ManagerError::Refused {
                 status: StatusCode::NOT_FOUND,
                 ..
-            } => None,
-            reply => return Err(reply.into_error(call)),
+            }) => None,
+            Err(error) => return Err(error),
         };
         info!(username = self.credentials.username, url = %self.base, "logged in to the Manager");
         Ok(token)

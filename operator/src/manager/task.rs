@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 use super::error::ManagerError;
-use super::transport::{ManagerClient, is_lock};
+use super::reply::is_lock;
+use super::transport::ManagerClient;
 
 const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_secs(1);
@@ -18,8 +18,8 @@ const POLL_MAX: Duration = Duration::from_secs(1);
 /// How a finished task ended, if it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Every Controller has the policy, or will get it when it is back.
-    Pushed,
+    /// Every Controller has the policy, but for these, which are offline and get it when they are back.
+    Pushed { waiting_for: Vec<String> },
     /// The push was skipped because of another operation.
     Skipped { reason: String },
 }
@@ -78,12 +78,7 @@ impl ManagerClient {
                     });
                 }
                 Progress::Running => sleep(pause).await,
-                Progress::Pushed { waiting_for } => {
-                    if !waiting_for.is_empty() {
-                        warn!(task, ?waiting_for, "policy waits for offline controllers");
-                    }
-                    return Ok(Outcome::Pushed);
-                }
+                Progress::Pushed { waiting_for } => return Ok(Outcome::Pushed { waiting_for }),
                 Progress::Skipped { reason } => return Ok(Outcome::Skipped { reason }),
                 Progress::Failed { device, reason } => {
                     return Err(ManagerError::TaskFailed {

@@ -1,13 +1,12 @@
 //! Requests.
 //!
-//! Owns the HTTP client, what an answer's status means, one renewal of an expired session per request, and waiting
-//! while the Manager is busy. Invariant: a request that changes something is repeated only if the Manager said that it did
-//! not do it.
+//! Owns the HTTP client, one renewal of an expired session per request, and waiting while the Manager is busy; what an
+//! answer means is in `reply`. Invariant: a request is repeated only if the Manager said that it did not do it, or if
+//! doing it twice is like doing it once.
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url, redirect};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,8 +15,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::error::{Call, ManagerError};
-use super::session::{Session, SessionSlot};
-use super::wire::Refusal;
+use super::reply::{Answer, Hindrance, classify};
+use super::session::{LOGIN, Session, SessionSlot};
 
 const XSRF_HEADER: &str = "X-XSRF-TOKEN";
 const BUSY_DELAY_MIN: Duration = Duration::from_millis(50);
@@ -76,11 +75,10 @@ impl Default for Patience {
     }
 }
 
+/// What a request came to.
 pub(super) enum Reply {
     Done(Vec<u8>),
     NoSession(StatusCode),
-    Busy { wait: Option<Duration>, reason: String },
-    Refused { status: StatusCode, message: String },
 }
 
 impl ManagerClient {
@@ -161,31 +159,77 @@ impl ManagerClient {
         let mut renewed = false;
         loop {
             let session = self.session().await?;
-            let exchange = || self.exchange(call, body, Some(&session));
-            match self.patiently(call, exchange).await? {
-                Reply::NoSession(status) if !renewed => {
+            let reply = self.settle(call, self.request_to(call, body, &session)).await;
+            if let (Err(ManagerError::Busy { .. }), &Method::GET) = (&reply, &call.method) {
+                // What answers may be a login page that is not known as one.
+                self.forget(session.generation).await;
+            }
+            match reply? {
+                Reply::Done(bytes) => return Ok(bytes),
+                Reply::NoSession(status) if renewed => {
+                    return Err(ManagerError::SessionRefused {
+                        call: call.clone(),
+                        status,
+                    });
+                }
+                Reply::NoSession(status) => {
                     info!(%call, %status, "session expired");
                     self.forget(session.generation).await;
                     renewed = true;
                 }
-                Reply::Done(bytes) => return Ok(bytes),
-                reply => return Err(reply.into_error(call.clone())),
             }
         }
     }
 
-    /// Asks until the Manager is not busy any more; what it says then is never [`Reply::Busy`].
-    pub(super) async fn patiently<F: Future<Output = Result<Reply, ManagerError>>>(
-        &self,
-        call: &Call,
-        ask: impl Fn() -> F,
-    ) -> Result<Reply, ManagerError> {
+    /// A request within a session.
+    pub(super) fn request_to(&self, call: &Call, body: Option<&Value>, session: &Session) -> RequestBuilder {
+        let mut request = self.http.request(call.method.clone(), self.url(call));
+        if let Some(token) = session.xsrf.as_deref()
+            && call.method != Method::GET
+        {
+            request = request.header(XSRF_HEADER, token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request
+    }
+
+    /// Sends a request, again and again while the Manager is busy, and while there is no telling whether it was done
+    /// if that does not matter.
+    pub(super) async fn settle(&self, call: &Call, request: RequestBuilder) -> Result<Reply, ManagerError> {
         let started = Instant::now();
         let mut delay = BUSY_DELAY_MIN;
         loop {
-            let (wait, reason) = match ask().await? {
-                Reply::Busy { wait, reason } => (wait, reason),
-                reply => return Ok(reply),
+            let again = request.try_clone().expect("bodies are in memory");
+            let Hindrance { wait, reason } = match self.exchange(call, again).await {
+                Ok(Answer::Done(body)) => return Ok(Reply::Done(body)),
+                Ok(Answer::NoSession(status)) => return Ok(Reply::NoSession(status)),
+                Ok(Answer::Refused { status, message }) => {
+                    return Err(ManagerError::Refused {
+                        call: call.clone(),
+                        status,
+                        message,
+                    });
+                }
+                Ok(Answer::NotNow(hindrance)) => hindrance,
+                Ok(Answer::Unclear(hindrance)) if call.may_be_repeated() => hindrance,
+                Ok(Answer::Unclear(Hindrance { reason, .. })) => {
+                    return Err(ManagerError::Unclear {
+                        call: call.clone(),
+                        reason,
+                    });
+                }
+                Err(source) if call.may_be_repeated() && is_torn(&source) => Hindrance {
+                    wait: None,
+                    reason: source.to_string(),
+                },
+                Err(source) => {
+                    return Err(ManagerError::Transport {
+                        call: call.clone(),
+                        source,
+                    });
+                }
             };
             let pause = wait.unwrap_or(delay).max(BUSY_DELAY_MIN);
             let patience = self.patience.busy;
@@ -196,46 +240,20 @@ impl ManagerClient {
                     reason,
                 });
             }
-            debug!(%call, reason, ?pause, "Manager is busy");
+            debug!(%call, reason, ?pause, "asking the Manager again");
             sleep(pause).await;
             delay = (delay * 2).min(BUSY_DELAY_MAX);
         }
     }
 
-    pub(super) async fn exchange(
-        &self,
-        call: &Call,
-        body: Option<&Value>,
-        session: Option<&Session>,
-    ) -> Result<Reply, ManagerError> {
-        let mut request = self.http.request(call.method.clone(), self.url(call));
-        if let Some(token) = session.and_then(|session| session.xsrf.as_deref())
-            && call.method != Method::GET
-        {
-            request = request.header(XSRF_HEADER, token);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.reply(call, request).await
-    }
-
-    pub(super) async fn reply(
-        &self,
-        call: &Call,
-        request: reqwest::RequestBuilder,
-    ) -> Result<Reply, ManagerError> {
-        let transport = |source: reqwest::Error| ManagerError::Transport {
-            call: call.clone(),
-            source: source.without_url(),
-        };
+    async fn exchange(&self, call: &Call, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         let started = Instant::now();
-        let response = request.send().await.map_err(transport)?;
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = response.bytes().await.map_err(transport)?;
+        let body = response.bytes().await.map_err(reqwest::Error::without_url)?;
         debug!(%call, %status, elapsed = ?started.elapsed(), "Manager answered");
-        Ok(classify(&call.method, status, &headers, body.into()))
+        Ok(classify(status, &headers, body.into()))
     }
 
     pub(super) fn url(&self, call: &Call) -> Url {
@@ -245,76 +263,9 @@ impl ManagerClient {
     }
 }
 
-fn classify(method: &Method, status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Reply {
-    let no_session = status.is_redirection()
-        || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        || (status.is_success() && is_html(headers, &body));
-    if no_session {
-        return Reply::NoSession(status);
-    }
-    if status.is_success() {
-        return Reply::Done(body);
-    }
-    let message = Refusal::read(&body).to_string();
-    let locked = is_lock(&message);
-    let busy = match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
-        // The gateway does not know what became of the request, which matters only if it was to change something.
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => method == Method::GET,
-        _ => locked,
-    };
-    if busy {
-        let after = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let reason = if locked {
-            message
-        } else {
-            format!("status {status}")
-        };
-        return Reply::Busy {
-            wait: after.map(Duration::from_secs),
-            reason,
-        };
-    }
-    Reply::Refused { status, message }
-}
-
-/// The login page comes with status 200 in place of the answer when there is no session.
-fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
-    let declared = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("text/html"));
-    let start = body.trim_ascii_start();
-    let looks = |tag: &[u8]| start.len() >= tag.len() && start[..tag.len()].eq_ignore_ascii_case(tag);
-    !start.is_empty() && (looks(b"<html") || looks(b"<!doctype html") || (declared && start[0] == b'<'))
-}
-
-/// Whether an error message says that another edit or push is under way.
-pub(super) fn is_lock(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    [
-        "locked in edit mode",
-        "failed to acquire lock",
-        "operation is already in progress",
-    ]
-    .iter()
-    .any(|phrase| message.contains(phrase))
-}
-
-impl Reply {
-    pub(super) fn into_error(self, call: Call) -> ManagerError {
-        match self {
-            Self::NoSession(status) => ManagerError::SessionRefused { call, status },
-            Self::Refused { status, message } => ManagerError::Refused {
-                call,
-                status,
-                message,
-            },
-            Self::Done(_) | Self::Busy { .. } => unreachable!("only refusals become errors"),
-        }
-    }
+/// Whether the connection broke after the request may have reached the Manager.
+fn is_torn(error: &reqwest::Error) -> bool {
+    !error.is_connect() && !error.is_timeout()
 }
 
 impl Call {
@@ -330,5 +281,10 @@ impl Call {
             method,
             path: format!("dataservice/{path}"),
         }
+    }
+
+    /// Whether doing it twice is like doing it once. A write that is repeated might find itself locked out.
+    fn may_be_repeated(&self) -> bool {
+        matches!(self.method, Method::GET | Method::DELETE) || self.path == LOGIN
     }
 }

@@ -43,6 +43,8 @@ pub struct Shelf {
     pub lock: Option<String>,
     pub sites: Vec<&'static str>,
     pub faults: VecDeque<Fault>,
+    /// The next requests that begin like these are done, and their replies torn.
+    pub torn: VecDeque<&'static str>,
     /// The next tasks look like this; after that, like success.
     pub task_results: VecDeque<Value>,
     tasks: BTreeMap<String, Value>,
@@ -50,14 +52,12 @@ pub struct Shelf {
     issued: usize,
 }
 
-/// Answers the next matching request in place of the Manager, or cuts its answer.
+/// Answers the next matching request in place of the Manager.
 pub struct Fault {
     pub call: &'static str,
     pub status: u16,
     pub headers: Vec<(&'static str, &'static str)>,
     pub body: String,
-    /// The Manager does what is asked, and the connection ends in the middle of its own answer.
-    pub cut: bool,
 }
 
 impl Fault {
@@ -67,14 +67,6 @@ impl Fault {
             status,
             headers: Vec::new(),
             body: body.into(),
-            cut: false,
-        }
-    }
-
-    pub fn cut(call: &'static str) -> Self {
-        Self {
-            cut: true,
-            ..Self::new(call, 200, "")
         }
     }
 
@@ -175,30 +167,21 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
     let call = format!("{} {path}", parts.method);
-    let (answer, is_cut) = {
-        let mut shelf = state.lock().unwrap();
-        let is_struck = |fault: &Fault| fault.cut && call.starts_with(fault.call);
-        let cut = shelf.faults.iter().position(is_struck);
-        cut.map(|at| shelf.faults.remove(at));
-        let answer = shelf.answer(&parts.method, &path, &parts.headers, &body);
-        (answer, cut.is_some())
-    };
-    if is_cut { half(answer).await } else { answer }
-}
-
-/// The first half of an answer, after which the connection ends.
-async fn half(answer: Response) -> Response {
-    let (mut parts, body) = answer.into_parts();
-    let all = to_bytes(body, usize::MAX).await.unwrap();
-    parts
-        .headers
-        .insert(header::CONTENT_LENGTH, all.len().max(2).into());
-    let halves = [Ok(all.slice(..all.len() / 2)), Err(std::io::Error::other("cut"))];
-    Response::from_parts(parts, Body::from_stream(futures::stream::iter(halves)))
+    let mut shelf = state.lock().unwrap();
+    let response = shelf.answer(&parts.method, &path, &parts.headers, &body);
+    match shelf.torn.iter().position(|start| call.starts_with(start)) {
+        Some(at) => {
+            shelf.torn.remove(at);
+            // The server closes a connection on which it cannot finish a body.
+            let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
+            response.map(|_| Body::from_stream(torn))
+        }
+        None => response,
+    }
 }
 
 fn login_page() -> Response {
-    Html("<html><body>log in</body></html>").into_response()
+    Html("<html><form action=\"/j_security_check\"></form></html>").into_response()
 }
 
 fn refuse(status: u16, message: &str) -> Response {
@@ -220,14 +203,6 @@ impl Shelf {
     }
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
-        let cookie = headers
-            .get(header::COOKIE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let known = self
-            .session
-            .as_ref()
-            .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
         let call = format!("{method} {path}");
         if !["/j_security_check", "/dataservice/client/token"].contains(&path) {
             self.calls.push(call.clone());
@@ -243,6 +218,14 @@ impl Shelf {
         if path == "/j_security_check" {
             return self.log_in(body);
         }
+        let cookie = headers
+            .get(header::COOKIE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let known = self
+            .session
+            .as_ref()
+            .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
         if !known {
             return login_page();
         }
@@ -308,10 +291,12 @@ impl Shelf {
                 self.route_definitions(method, rest, body)
             }
             (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
-            ("DELETE", ["template", "lock", id]) => match self.lock.take_if(|lock| lock == id) {
-                Some(_) => reply(json!({})),
-                None => refuse(400, "Template edit request has expired"),
-            },
+            ("DELETE", ["template", "lock", id]) => {
+                if self.lock.take_if(|lock| lock == id).is_none() {
+                    return refuse(400, "Template edit request has expired");
+                }
+                reply(json!({}))
+            }
             _ => refuse(404, &format!("no {path:?}")),
         }
     }

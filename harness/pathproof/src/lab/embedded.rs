@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::carriage::CarriageError;
 use super::clusters::{self, Cluster, twin};
 use super::faults::{FaultError, Faults};
+use super::manager_faults::ManagerFaults;
 use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::sabotage::Sabotage;
@@ -156,6 +157,8 @@ pub struct Lab {
     pub edges: Vec<Arc<Edge>>,
     /// What is wrong with the transports.
     pub faults: Faults,
+    /// What is wrong with the Manager.
+    pub manager_faults: ManagerFaults,
     /// Kubernetes clusters, in the order of the plan.
     pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
@@ -230,6 +233,7 @@ impl Lab {
         Ok(Self {
             edges: network.edges.clone(),
             faults,
+            manager_faults: ManagerFaults::new(&manager, plan, options),
             clusters,
             operator,
             prober,

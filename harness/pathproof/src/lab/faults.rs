@@ -104,7 +104,10 @@ impl Faults {
             Event::Heal { transport, scope } => {
                 Some((self.transport(transport), Change::Heal(self.scope(scope))))
             }
-            Event::Annotate { .. } | Event::DeleteService { .. } => None,
+            Event::Annotate { .. }
+            | Event::DeleteService { .. }
+            | Event::ManagerFault { .. }
+            | Event::HealManager => None,
         }
     }
 

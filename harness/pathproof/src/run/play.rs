@@ -3,12 +3,13 @@
 //! Owns the moments. An event's mark is taken before its write is sent, so convergence is never measured too
 //! short, and a window that the event ends holds no packet sent after it.
 
+mod backend;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Collection, Local, ObjectRef};
+use kubeapi::{Collection, Local};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
 use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
@@ -18,7 +19,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
+use self::backend::{Backend, backend, object_of};
 use crate::lab::faults::{Change, FaultError};
+use crate::lab::manager_faults::{Unfelt, Verified};
 use crate::lab::{Lab, clusters};
 use crate::probe::agent::{self, AgentError, Client, Context};
 use crate::probe::identity::now_ns;
@@ -72,6 +75,9 @@ pub enum PlayError {
     /// A fault did not take, or did not heal.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// Nothing felt a fault of the Manager.
+    #[error(transparent)]
+    Unfelt(#[from] Unfelt),
 }
 
 /// What a played timeline left; the sockets stay open until it is dropped, so that no connection closes on the
@@ -179,6 +185,8 @@ pub async fn play(
         player.checked(transport).await?;
     }
     player.lab.faults.end()?;
+    let verified = player.lab.manager_faults.end()?;
+    player.log_verified(&verified);
     let mut played = player.played;
     played.stopped_ns = now_ns();
     Ok(played)
@@ -215,6 +223,12 @@ fn unresolved(stream: &StreamPlan) -> StreamInfo {
 impl Player<'_> {
     fn log_step(&self, what: &str, detail: &Value) {
         self.log.note("timeline", what, detail.clone());
+    }
+
+    fn log_verified(&self, faults: &[Verified]) {
+        for fault in faults {
+            self.log.note("fault", "verified", json!(fault));
+        }
     }
 
     async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
@@ -325,6 +339,16 @@ impl Player<'_> {
             }
             Event::DeleteService { service } => self.api(service).delete(&object_of(service)).map(drop),
             Event::Fault { .. } | Event::Heal { .. } => Ok(()),
+            Event::ManagerFault { fault } => {
+                self.lab.manager_faults.inject(name, fault);
+                self.log.note("fault", "in force", json!(name));
+                Ok(())
+            }
+            Event::HealManager => {
+                let verified = self.lab.manager_faults.heal()?;
+                self.log_verified(&verified);
+                Ok(())
+            }
         };
         if let Some((transport, change)) = fault {
             self.inject(transport, change, name).await?;
@@ -371,56 +395,4 @@ impl Player<'_> {
         self.log.note("fault", "verified", report);
         Ok(())
     }
-}
-
-struct Backend {
-    pod: PodRef,
-    address: SocketAddr,
-}
-
-fn object_of(service: &ServiceRef) -> ObjectRef {
-    ObjectRef::namespaced("v1", "Service", &service.kube_namespace, &service.name)
-}
-
-/// The first ready endpoint of a Service port.
-fn backend(service: &Value, slices: &[Arc<Value>], stream: &StreamPlan) -> Option<Backend> {
-    let protocol = match stream.protocol {
-        Protocol::Udp => "UDP",
-        Protocol::Tcp => "TCP",
-    };
-    let ports = service.pointer("/spec/ports")?.as_array()?;
-    let port = ports
-        .iter()
-        .find(|port| port["port"] == stream.service_port && port["protocol"] == protocol)?;
-    for slice in slices {
-        let slice_port = slice["ports"]
-            .as_array()?
-            .iter()
-            .find(|candidate| name_of(candidate) == name_of(port) && candidate["protocol"] == protocol)
-            .and_then(|candidate| candidate["port"].as_u64())
-            .and_then(|number| u16::try_from(number).ok());
-        let ready = slice["endpoints"]
-            .as_array()?
-            .iter()
-            .find(|endpoint| endpoint.pointer("/conditions/ready") == Some(&Value::Bool(true)));
-        let (Some(number), Some(endpoint)) = (slice_port, ready) else {
-            continue;
-        };
-        let address = endpoint.pointer("/addresses/0")?.as_str()?.parse().ok()?;
-        let pod = endpoint.pointer("/targetRef/name")?.as_str()?.to_owned();
-        return Some(Backend {
-            pod: PodRef {
-                cluster: stream.to.cluster.clone(),
-                kube_namespace: stream.to.kube_namespace.clone(),
-                name: pod,
-            },
-            address: SocketAddr::new(address, number),
-        });
-    }
-    None
-}
-
-/// The name of a port. The only port of a Service may have none, and is then called "" in its slices.
-fn name_of(port: &Value) -> &str {
-    port["name"].as_str().unwrap_or_default()
 }

@@ -9,6 +9,7 @@ mod kill;
 mod kubectl;
 mod limits;
 mod manager;
+mod manager_faults;
 mod show;
 mod support;
 mod tenants;
@@ -43,6 +44,7 @@ fn trials() -> Vec<Trial> {
         verdicts(),
         encapsulated(),
         impaired(),
+        in_trouble(),
         topologies(),
         managers(),
         endings(),
@@ -110,6 +112,19 @@ fn impaired() -> Vec<Trial> {
         trial(
             "a_fault_that_does_not_take_is_a_broken_lab",
             faults::dead_fault_is_an_error,
+        ),
+    ]
+}
+
+fn in_trouble() -> Vec<Trial> {
+    vec![
+        trial(
+            "changes_wait_for_a_manager_that_refuses_them",
+            manager_faults::changes_wait_for_the_manager,
+        ),
+        trial(
+            "a_fault_of_the_manager_that_nothing_feels_is_a_broken_lab",
+            manager_faults::a_fault_that_nothing_feels_is_an_error,
         ),
     ]
 }
@@ -197,11 +212,15 @@ fn endings() -> Vec<Trial> {
 /// Those that need something that not every machine has.
 fn conditional() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let as_ordinary_user: [(&str, fn()); 2] = [
+    let as_ordinary_user: [(&str, fn()); 3] = [
         ("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user),
         (
             "an_encrypted_transport_hides_probes_of_an_ordinary_user",
             encap::encrypted_transport_hides_probes_of_an_ordinary_user,
+        ),
+        (
+            "changes_wait_for_a_manager_of_an_ordinary_user",
+            manager_faults::changes_wait_for_the_manager_of_an_ordinary_user,
         ),
     ];
     for (name, test) in as_ordinary_user {

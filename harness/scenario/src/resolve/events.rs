@@ -1,10 +1,10 @@
-//! Events: what an author can do to the cluster and to the WAN while flows run.
+//! Events: what an author can do to the cluster, to the WAN and to the Manager while flows run.
 
 use std::collections::BTreeMap;
 
-use super::fields::{Fields, Kind, mapping, named, quoted, set, string};
+use super::fields::{Fields, Kind, mapping, named, set, string};
 use super::manifests::Inventory;
-use super::{Name, Resolved, faults, flows};
+use super::{Name, Resolved, faults, flows, manager};
 use crate::document::{Entry, Key, Notes, Span};
 use crate::model::{Event, Topology};
 use crate::names;
@@ -57,26 +57,14 @@ fn event(
     inventory: &Inventory,
     topology: Option<&Topology>,
 ) -> Option<Event> {
-    const KEYS: [&str; 5] = ["kubectl", "impair", "cut", "flap", "heal"];
+    const KEYS: [&str; 6] = ["kubectl", "impair", "cut", "flap", "heal", "manager"];
     let what = format!("event `{}`", entry.key.text);
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
-    let mut done = KEYS.into_iter().filter_map(|key| fields.optional(key));
-    match (done.next(), done.next()) {
-        (Some(entry), None) => match entry.key.text.as_str() {
-            "kubectl" => kubectl(notes, entry, inventory),
-            _ => faults::event(notes, entry, topology),
-        },
-        // A mistyped key is noted already.
-        (None, _) if !fields.is_empty() => None,
-        _ => {
-            let message = format!("expected one of {} in {what}", quoted(&KEYS));
-            notes.error(
-                entry.key.span,
-                message,
-                "an event does one thing; make two events of two",
-            );
-            None
-        }
+    let entry = fields.only(notes, &KEYS)?;
+    match entry.key.text.as_str() {
+        "kubectl" => kubectl(notes, entry, inventory),
+        "manager" => manager::event(notes, entry, topology),
+        _ => faults::event(notes, entry, topology),
     }
 }
 

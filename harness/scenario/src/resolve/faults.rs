@@ -223,7 +223,13 @@ fn phase(notes: &mut Notes<'_>, fields: &Fields<'_>, key: &str) -> Option<Durati
     Some(duration)
 }
 
-fn reference(notes: &mut Notes<'_>, node: &Node, kind: &Kind, names: Option<&[&str]>) -> Option<String> {
+/// The name of one of a kind of things; notes any other.
+pub(super) fn reference(
+    notes: &mut Notes<'_>,
+    node: &Node,
+    kind: &Kind,
+    names: Option<&[&str]>,
+) -> Option<String> {
     let text = string(notes, node, &format!("the name of a {}", kind.singular))?;
     let names = names?;
     if !names.contains(&text) {

@@ -50,6 +50,22 @@ impl<'n> Fields<'n> {
         self.entries.is_empty()
     }
 
+    /// The one entry of what does one thing; notes none and several.
+    pub(super) fn only(&self, notes: &mut Notes<'_>, keys: &[&str]) -> Option<&'n Entry> {
+        let mut known = keys.iter().filter_map(|key| self.optional(key));
+        match (known.next(), known.next()) {
+            (Some(entry), None) => return Some(entry),
+            // A mistyped key is noted already.
+            (None, _) if !self.is_empty() => {}
+            _ => notes.error(
+                self.owner,
+                format!("expected one of {} in {}", quoted(keys), self.what),
+                "an event does one thing; make two events of two",
+            ),
+        }
+        None
+    }
+
     pub(super) fn required(&self, notes: &mut Notes<'_>, key: &str) -> Option<&'n Entry> {
         let entry = self.optional(key);
         if entry.is_none() {
@@ -181,6 +197,25 @@ pub(super) fn integer(
         }
         _ => mismatch(notes, node, &full_form, None),
     }
+}
+
+/// One of some words of a `kind`, which takes the article `an`; notes any other.
+pub(super) fn word<T: Copy>(
+    notes: &mut Notes<'_>,
+    node: &Node,
+    kind: &str,
+    words: &[(&str, T)],
+) -> Option<T> {
+    let known = words.iter().map(|(name, _)| *name);
+    let hint = |text: &str| names::suggestion(text, &format!("{kind}s"), known.clone());
+    let Some(text) = node.text() else {
+        return mismatch(notes, node, &format!("an {kind}"), Some(hint("")));
+    };
+    let found = words.iter().find(|(name, _)| *name == text);
+    if found.is_none() {
+        notes.error(node.span, format!("unknown {kind} `{text}`"), hint(text));
+    }
+    found.map(|(_, value)| *value)
 }
 
 /// Whether a key is there, whose value can only be `true`.

@@ -62,7 +62,13 @@ pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: 
         let (transport, scope) = match events.values.get(&name.text) {
             Some(Event::Fault { transport, fault }) => (transport, fault.scope()),
             Some(Event::Heal { transport, scope }) => (transport, scope),
-            Some(Event::Annotate { .. } | Event::DeleteService { .. }) | None => continue,
+            Some(
+                Event::Annotate { .. }
+                | Event::DeleteService { .. }
+                | Event::ManagerFault { .. }
+                | Event::HealManager,
+            )
+            | None => continue,
         };
         for (missing, hint) in missing(transport, scope, topology, &graph) {
             notes.error(name.span, format!("event `{}` {missing}", name.text), hint);

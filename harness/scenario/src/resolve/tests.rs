@@ -9,7 +9,8 @@ use rstest::rstest;
 use super::*;
 use crate::document::SourceError;
 use crate::model::{
-    Event, Fault, Overlay, OverlayLinks, OverlayPair, Protocol, Scope, SlaTiming, Step, Stream,
+    Event, ExpiryShape, Fault, GatewayAnswer, ManagerFault, Method, Overlay, OverlayLinks, OverlayPair,
+    Protocol, Requests, Scope, SlaTiming, Step, Stream,
 };
 
 /// Files in memory.
@@ -105,6 +106,55 @@ fn an_event_may_set_and_unset_annotations_at_once() {
     };
     let expected = [("a".to_owned(), Some("1".to_owned())), ("b/c".to_owned(), None)];
     assert_eq!(*annotations, BTreeMap::from(expected));
+}
+
+#[rstest]
+#[case("failPushes: {}", ManagerFault::FailPushes { count: None, sites: Vec::new() })]
+#[case(
+    "failPushes: {count: 2, sites: [s]}",
+    ManagerFault::FailPushes { count: Some(2), sites: vec!["s".to_owned()] }
+)]
+#[case("holdLock: true", ManagerFault::HoldLock)]
+#[case(
+    "delayTasks: {by: 500ms, count: 1}",
+    ManagerFault::DelayTasks { by: Duration::from_millis(500), count: Some(1) }
+)]
+#[case(
+    "answer: {with: unavailable, count: 3, method: POST, path: /dataservice/template}",
+    ManagerFault::Answer {
+        with: GatewayAnswer::Unavailable,
+        requests: Requests {
+            count: Some(3),
+            method: Some(Method::Post),
+            path: Some("/dataservice/template".to_owned()),
+        },
+    }
+)]
+#[case("cutReplies: {}", ManagerFault::CutReplies { requests: Requests::default() })]
+#[case(
+    "delayRequests: {by: 1m, method: GET}",
+    ManagerFault::DelayRequests {
+        by: Duration::from_secs(60),
+        requests: Requests { method: Some(Method::Get), ..Requests::default() },
+    }
+)]
+#[case("expireSessions: cookie", ManagerFault::ExpireSessions(ExpiryShape::Cookie))]
+#[case("loseController: true", ManagerFault::LoseController)]
+fn an_event_may_do_something_to_the_manager(#[case] words: &str, #[case] fault: ManagerFault) {
+    assert_eq!(manager_event(words), Event::ManagerFault { fault });
+}
+
+#[test]
+fn an_event_may_heal_the_manager() {
+    assert_eq!(manager_event("heal: true"), Event::HealManager);
+}
+
+fn manager_event(words: &str) -> Event {
+    let events =
+        format!("events: {{e: {{manager: {{{words}}}}}}}\ntimeline: [start: [web], 1s, e, 1s, stop]");
+    let text = SCENARIO.replace("timeline: [start: [web], 1s, stop]", &events);
+    let scenario = read(&files(&text, TOPOLOGY, PODS), "x/small.yaml").unwrap_or_else(|d| panic!("{d}"));
+    scenario.events["e"].clone()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::document::{Entry, Node, Notes};
 use crate::model::{COLORS, Color, Encap, IpVersion, Transport};
 use crate::names;
 use crate::resolve::faults;
-use crate::resolve::fields::{Fields, integer, named, string};
+use crate::resolve::fields::{Fields, integer, named, string, word};
 
 /// What every lab has.
 const MTU_DEFAULT: u32 = 1500;
@@ -84,18 +84,6 @@ fn mtu(notes: &mut Notes<'_>, node: &Node, underlay: Option<IpVersion>) -> Optio
     let form = format!("the MTU of an {underlay} underlay in bytes");
     let mtu = integer(notes, node, &form, i64::from(least)..=i64::from(MTU_MAX))?;
     u32::try_from(mtu).ok()
-}
-
-/// One of some words; notes any other.
-fn word<T: Copy>(notes: &mut Notes<'_>, node: &Node, kind: &str, words: &[(&str, T)]) -> Option<T> {
-    let text = string(notes, node, &format!("an {kind}"))?;
-    let found = words.iter().find(|(name, _)| *name == text);
-    if found.is_none() {
-        let known: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let hint = names::suggestion(text, &format!("{kind}s"), known);
-        notes.error(node.span, format!("unknown {kind} `{text}`"), hint);
-    }
-    found.map(|(_, value)| *value)
 }
 
 fn color(notes: &mut Notes<'_>, node: &Node) -> Option<Color> {
