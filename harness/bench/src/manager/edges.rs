@@ -8,7 +8,7 @@ use netsim::fabric::Edge;
 use netsim::manager::Device;
 use netsim::manager::dry::DryEdges;
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
-use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
+use netsim::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
 /// What is programmed.
 pub(super) enum Programmed {
@@ -96,5 +96,9 @@ impl Telemetry for Timed {
 
     async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
         self.told.policy(site_id).await
+    }
+
+    async fn routing(&self, site_id: u32) -> Result<RoutingReport, TelemetryError> {
+        self.told.routing(site_id).await
     }
 }
