@@ -45,7 +45,7 @@ pub enum Fault {
         #[serde(default)]
         requests: Requests,
     },
-    /// Every session of now has expired; never in force, since it strikes once.
+    /// Every session of now has expired; never in force, since it strikes once. Whoever uses one of them feels it.
     ExpireSessions {
         /// How clients with a cookie find out; those with a token get status 401.
         #[serde(default)]
@@ -199,10 +199,6 @@ impl Faults {
 
     /// Puts a fault in force; the answer names it.
     pub fn inject(&self, fault: Fault) -> u64 {
-        if let Fault::ExpireSessions { shape } = &fault {
-            let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-            sessions.expire_all(*shape);
-        }
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -211,6 +207,10 @@ impl Faults {
             id,
             fault: fault.clone(),
         });
+        if let Fault::ExpireSessions { shape } = &fault {
+            let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.expire_all(*shape, id);
+        }
         if left != Some(0) {
             state.in_force.push(FaultInForce {
                 id,

@@ -113,13 +113,17 @@ impl Gateway {
     pub(super) fn resume(&self, proof: Proof<'_>, address: IpAddr) -> Result<(Session, Caller), Refused> {
         let now = Instant::now();
         let mut sessions = self.sessions();
-        let (id, session) = match proof {
+        let resumed = match proof {
             Proof::Cookie(id) => {
-                let session = sessions.resume(&id, now).map_err(Refused::Cookie)?;
-                (id, session)
+                let session = sessions.resume(&id, now).map_err(Refused::Cookie);
+                session.map(|session| (id, session))
             }
-            Proof::Token(token) => sessions.resume_token(token, now).map_err(Refused::Token)?,
+            Proof::Token(token) => sessions.resume_token(token, now).map_err(Refused::Token),
         };
+        for id in sessions.take_felt() {
+            self.activity.record(Event::FaultFelt { id });
+        }
+        let (id, session) = resumed?;
         let caller = Caller {
             session: id,
             user: session.user.clone(),

@@ -55,7 +55,14 @@ pub(super) struct Session {
     kind: Kind,
     began: Instant,
     used: Instant,
-    expired: Option<ExpiryShape>,
+    expired: Option<Expiry>,
+}
+
+/// What made a session expire before its time.
+#[derive(Clone, Copy)]
+struct Expiry {
+    shape: ExpiryShape,
+    fault: u64,
 }
 
 #[derive(Clone)]
@@ -120,6 +127,8 @@ pub(super) struct Tokens {
 /// All sessions.
 pub(super) struct Sessions {
     by_id: HashMap<SessionId, Session>,
+    /// The faults that expired the sessions of requests.
+    felt: Vec<u64>,
     limits: SessionLimits,
     expiry: ExpiryShape,
     signer: Signer,
@@ -132,6 +141,7 @@ impl Sessions {
     pub(super) fn new(limits: SessionLimits, expiry: ExpiryShape, now: Instant, unix_s: u64) -> Self {
         Self {
             by_id: HashMap::new(),
+            felt: Vec::new(),
             limits,
             expiry,
             signer: Signer::new(),
@@ -187,8 +197,9 @@ impl Sessions {
     /// The session of a cookie, which is thereby used; otherwise how its client finds out that there is none.
     pub(super) fn resume(&mut self, id: &SessionId, now: Instant) -> Result<Session, ExpiryShape> {
         let session = self.by_id.get_mut(id).ok_or(self.expiry)?;
-        if let Some(shape) = session.expired {
-            return Err(shape);
+        if let Some(expiry) = session.expired {
+            self.felt.push(expiry.fault);
+            return Err(expiry.shape);
         }
         if session.has_ended(now) || !matches!(session.kind, Kind::Cookie) {
             return Err(self.expiry);
@@ -205,11 +216,11 @@ impl Sessions {
     ) -> Result<(SessionId, Session), TokenError> {
         let claims = self.check(token, Purpose::Access, now)?;
         let id = SessionId(claims.sid);
-        let session = self
-            .by_id
-            .get_mut(&id)
-            .filter(|session| session.expired.is_none());
-        let session = session.ok_or(TokenError::Ended)?;
+        let session = self.by_id.get_mut(&id).ok_or(TokenError::Ended)?;
+        if let Some(expiry) = session.expired {
+            self.felt.push(expiry.fault);
+            return Err(TokenError::Ended);
+        }
         session.used = now;
         Ok((id, session.clone()))
     }
@@ -231,11 +242,16 @@ impl Sessions {
         self.by_id.remove(id);
     }
 
-    /// Ends every session before its time, as if it had expired.
-    pub(super) fn expire_all(&mut self, shape: ExpiryShape) {
+    /// Ends every session before its time, as if it had expired, because of a fault.
+    pub(super) fn expire_all(&mut self, shape: ExpiryShape, fault: u64) {
         for session in self.by_id.values_mut() {
-            session.expired.get_or_insert(shape);
+            session.expired.get_or_insert(Expiry { shape, fault });
         }
+    }
+
+    /// The faults that requests of expired sessions have felt, once for each request, since this was asked last.
+    pub(super) fn take_felt(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.felt)
     }
 
     fn admit(&mut self, user: &str, kind: Kind, now: Instant) -> Result<SessionId, Full> {

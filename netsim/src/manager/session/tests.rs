@@ -59,7 +59,7 @@ fn ended_sessions_do_not_pile_up() {
     for _ in 0..5 {
         sessions.open("admin", now).unwrap();
     }
-    sessions.expire_all(ExpiryShape::Forbidden);
+    sessions.expire_all(ExpiryShape::Forbidden, 1);
     for _ in 0..5 {
         sessions.open_tokens("admin", SECOND, now).unwrap();
     }
@@ -96,11 +96,13 @@ fn a_full_manager_takes_no_more_sessions_until_one_ends() {
 fn expired_on_purpose_is_told_by_the_shape_and_frees_the_place() {
     let (mut sessions, now) = sessions(1, 1);
     let id = sessions.open("admin", now).unwrap();
-    sessions.expire_all(ExpiryShape::Cookie);
-    sessions.expire_all(ExpiryShape::LoginPage);
+    sessions.expire_all(ExpiryShape::Cookie, 2);
+    sessions.expire_all(ExpiryShape::LoginPage, 3);
     assert_eq!(sessions.resume(&id, now).err(), Some(ExpiryShape::Cookie));
+    assert_eq!(sessions.take_felt(), [2]);
     let next = sessions.open("other", now).unwrap();
     assert!(sessions.resume(&next, now).is_ok(), "only sessions of then");
+    assert!(sessions.take_felt().is_empty());
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn an_ended_session_takes_its_tokens_along() {
     let closed = sessions.open_tokens("admin", HOUR, now).unwrap();
     sessions.close(&SessionId(closed.claims.sid.clone()));
     let expired = sessions.open_tokens("admin", HOUR, now).unwrap();
-    sessions.expire_all(ExpiryShape::LoginPage);
+    sessions.expire_all(ExpiryShape::LoginPage, 4);
     for tokens in [closed, expired] {
         let resumed = sessions.resume_token(&tokens.token, now);
         assert_eq!(resumed.err(), Some(TokenError::Ended));
