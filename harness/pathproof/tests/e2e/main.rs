@@ -123,8 +123,16 @@ fn in_trouble() -> Vec<Trial> {
             manager_faults::changes_wait_for_the_manager,
         ),
         trial(
+            "changes_outlive_what_hides_the_manager",
+            manager_faults::changes_outlive_what_hides_the_manager,
+        ),
+        trial(
             "a_fault_of_the_manager_that_nothing_feels_is_a_broken_lab",
             manager_faults::a_fault_that_nothing_feels_is_an_error,
+        ),
+        trial(
+            "a_fault_of_the_manager_that_is_pretended_is_a_broken_lab",
+            manager_faults::a_fault_that_is_only_pretended_is_an_error,
         ),
     ]
 }

@@ -42,7 +42,20 @@ fn all_were_felt(finished: &Finished) {
 }
 
 pub fn changes_wait_for_the_manager() {
-    pass(&["manager-push-fails", "manager-locked", "manager-controller-lost"]);
+    pass(&[
+        "manager-push-fails",
+        "manager-locked",
+        "manager-rate-limited",
+        "manager-controller-lost",
+    ]);
+}
+
+pub fn changes_outlive_what_hides_the_manager() {
+    pass(&[
+        "manager-session-expires",
+        "manager-torn-replies",
+        "manager-unavailable",
+    ]);
 }
 
 pub fn changes_wait_for_the_manager_of_an_ordinary_user() {
@@ -74,6 +87,12 @@ pub fn a_fault_that_nothing_feels_is_an_error() {
         .expect(4)
         .record();
     is_unfelt(&record, "too-early");
+}
+
+pub fn a_fault_that_is_only_pretended_is_an_error() {
+    let scenario = "scenarios/extended/manager-session-expires.yaml";
+    let words = ["run", scenario, "--sabotage", "dead-faults"];
+    is_unfelt(&Run::new(&words).finish().expect(4).record(), "by-page");
 }
 
 fn is_unfelt(record: &Value, event: &str) {
