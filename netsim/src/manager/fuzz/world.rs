@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::manager::dry::{self, DryEdges};
+use crate::manager::limits::Limits;
 use crate::manager::rest::XSRF_HEADER;
 use crate::manager::serve::Peer;
 use crate::manager::{Config, Manager};
@@ -106,7 +107,8 @@ impl World {
         let edges = Arc::new(DryEdges::new(&devices));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let password = SecretString::from("not a secret");
-        let config = Config::new(vec![listener], "admin".to_owned(), password, devices);
+        let mut config = Config::new(vec![listener], "admin".to_owned(), password, devices);
+        config.limits = Limits::SESSIONS_ONLY;
         let manager = Manager::start(config, edges.clone()).await.unwrap();
         let mut world = Self {
             manager,
