@@ -44,7 +44,7 @@ pub async fn measure(sending: Duration) -> Result<Vec<Figure>> {
     let logins = rate(CLIENTS, start);
     let clients: Vec<Arc<Client>> = clients.into_iter().map(Arc::new).collect();
     let empty = load(&clients, sending, Duration::ZERO).await?;
-    let policy = policy::create(&clients[0]).await?;
+    let policy = policy::create(&clients[0], policy::MANY_SEQUENCES).await?;
     let full = load(&clients, sending, Duration::ZERO).await?;
     let alone = activations(&served, &clients[0], &policy).await?;
     let beside = activations_beside(&served, &clients, &policy).await?;
@@ -54,7 +54,7 @@ pub async fn measure(sending: Duration) -> Result<Vec<Figure>> {
     let served = Served::start(Timed::new(Programmed::Fabric(mesh.edges.clone()))).await?;
     let clients = try_join_all((0..CLIENTS).map(|_| Client::log_in(&served.manager))).await?;
     let clients: Vec<Arc<Client>> = clients.into_iter().map(Arc::new).collect();
-    let policy = policy::create(&clients[0]).await?;
+    let policy = policy::create(&clients[0], policy::FEW_SEQUENCES).await?;
     let real_alone = activations(&served, &clients[0], &policy).await?;
     let real_beside = activations_beside(&served, &clients, &policy).await?;
 

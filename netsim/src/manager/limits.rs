@@ -34,6 +34,15 @@ impl Limits {
         bulk_per_minute: NonZeroU32::new(48),
         sessions: SessionLimits::PRODUCT,
     };
+    /// No limit of anything.
+    pub const NONE: Self = Self {
+        requests_per_second: None,
+        bulk_per_minute: None,
+        sessions: SessionLimits {
+            per_user: usize::MAX,
+            in_all: usize::MAX,
+        },
+    };
     /// No limit of requests, and the product's of sessions.
     pub const SESSIONS_ONLY: Self = Self {
         requests_per_second: None,

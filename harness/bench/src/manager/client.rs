@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use netsim::manager::limits::Limits;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use serde_json::Value;
 
@@ -17,12 +18,11 @@ const POLL: Duration = Duration::from_millis(5);
 pub(super) fn config(devices: Vec<Device>) -> Result<Config> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let password = SecretString::from(PASSWORD);
-    Ok(Config::new(
-        vec![listener],
-        USERNAME.to_owned(),
-        password,
-        devices,
-    ))
+    // The product would refuse most of what the clients do.
+    Ok(Config {
+        limits: Limits::NONE,
+        ..Config::new(vec![listener], USERNAME.to_owned(), password, devices)
+    })
 }
 
 /// A client that is logged in.

@@ -1,7 +1,6 @@
 //! The large policy, and the small lists that other clients edit meanwhile.
 //!
-//! One data definition of 5,000 sequences, each with a prefix list of its own, a port and a color, as an operator makes
-//! them for 5,000 ports of Services with two endpoints each: 10,000 prefix entries.
+//! One data definition of 10,000 prefix entries, each sequence with a list of its own, a port and a color.
 
 use std::net::Ipv4Addr;
 
@@ -10,8 +9,12 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 
-const SEQUENCES: u32 = 5000;
-const PREFIXES_OF_LIST: u32 = 2;
+/// Prefix entries of a policy.
+const ENTRIES: u32 = 10_000;
+/// As for 5,000 ports of Services with two endpoints each.
+pub(super) const MANY_SEQUENCES: u32 = 5000;
+/// As the bundled operator makes them, one for each class of traffic.
+pub(super) const FEW_SEQUENCES: u32 = 100;
 const LISTS: &str = "/template/policy/list";
 
 /// The policy as it is at the Manager.
@@ -44,14 +47,15 @@ impl Large {
     }
 }
 
-/// Makes the policy; nothing is in force.
-pub(super) async fn create(client: &Client) -> Result<Large> {
+/// Makes the policy of so many sequences; nothing is in force.
+pub(super) async fn create(client: &Client, sequences: u32) -> Result<Large> {
     let sites = id(client, "site", &json!([{ "siteId": "1-100000" }]), "sites").await?;
     let vpns = id(client, "vpn", &json!([{ "vpn": "10" }]), "vpns").await?;
     let mut lists = Vec::new();
-    for number in 0..SEQUENCES {
-        let first = number * PREFIXES_OF_LIST;
-        let entries = (first..first + PREFIXES_OF_LIST).map(|endpoint| {
+    let entries_of_list = ENTRIES / sequences;
+    for number in 0..sequences {
+        let first = number * entries_of_list;
+        let entries = (first..first + entries_of_list).map(|endpoint| {
             let address = Ipv4Addr::from(0x0b00_0000 + 2 * endpoint);
             json!({ "ipPrefix": format!("{address}/32") })
         });
