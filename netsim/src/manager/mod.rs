@@ -108,6 +108,7 @@ mod app;
 mod body;
 mod caller;
 mod compile;
+mod config;
 mod controllers;
 mod definition;
 pub mod dry;
@@ -142,15 +143,14 @@ mod tls;
 mod value;
 mod vsmart_policy;
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
+pub use config::{Config, Device, StartError};
 pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
@@ -161,142 +161,10 @@ pub use tls::TlsError;
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 use app::App;
-use faults::{ExpiryShape, Faults};
+use faults::Faults;
 use gateway::Gateway;
 use history::History;
-use limits::Limits;
-use task::Target;
 use tenants::{Part, Shares};
-
-/// What a Manager is started with.
-#[derive(Debug)]
-pub struct Config {
-    /// Where it serves, at least one; already bound, so they may belong to another network namespace.
-    pub listeners: Vec<TcpListener>,
-    /// The one user.
-    pub username: String,
-    /// Their password; never logged.
-    pub password: SecretString,
-    /// The WAN edges, one for each site.
-    pub devices: Vec<Device>,
-    /// The Controllers, at least one.
-    pub controllers: Vec<Controller>,
-    /// How they are configured.
-    pub controller_template: TemplateKind,
-    /// From the acceptance of an activation to the programming of each edge.
-    pub push_delay: PushDelay,
-    /// Between two rows of statistics of a tunnel, above zero; longer where that would be too many rows, see `history`.
-    /// The product has 10 min.
-    pub statistics_interval: Duration,
-    /// An edge that tells nothing for so long counts as one that does not answer.
-    pub edge_patience: Duration,
-    /// What it takes before it refuses.
-    pub limits: Limits,
-    /// How clients with a cookie find out that their session has expired.
-    pub expiry: ExpiryShape,
-    /// From the start until `/client/server/ready` says so. Requests are answered all the same.
-    pub ready_after: Duration,
-    /// Who shares the edges; the Manager is of a single tenant if there are none.
-    pub tenants: Vec<Tenant>,
-}
-
-impl Config {
-    /// One user and no tenants, one Controller, edges that are programmed at once, statistics every second, and the
-    /// product's limits.
-    #[must_use]
-    pub fn new(
-        listeners: Vec<TcpListener>,
-        username: String,
-        password: SecretString,
-        devices: Vec<Device>,
-    ) -> Self {
-        Self {
-            listeners,
-            username,
-            password,
-            devices,
-            controllers: vec![Controller::default()],
-            controller_template: TemplateKind::default(),
-            push_delay: PushDelay::default(),
-            statistics_interval: Duration::from_secs(1),
-            edge_patience: Duration::from_secs(10),
-            limits: Limits::PRODUCT,
-            expiry: ExpiryShape::default(),
-            ready_after: Duration::ZERO,
-            tenants: Vec::new(),
-        }
-    }
-}
-
-/// A WAN edge that the Manager manages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its name.
-    pub host_name: String,
-    /// The address that identifies it.
-    pub system_ip: Ipv4Addr,
-    /// Its site.
-    pub site_id: u32,
-    /// The service VPNs that it has.
-    pub service_vpns: Vec<u16>,
-    /// The colors of its TLOCs.
-    pub colors: Vec<String>,
-}
-
-impl Device {
-    /// Its UUID in the inventory.
-    fn uuid(&self) -> String {
-        format!("C8K-{}", self.system_ip)
-    }
-
-    /// As a task tells of it.
-    fn target(&self) -> Target {
-        Target {
-            host_name: self.host_name.clone(),
-            system_ip: self.system_ip,
-            site_id: self.site_id,
-            uuid: self.uuid(),
-            device_type: "vedge",
-        }
-    }
-}
-
-/// Why a Manager did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is nowhere to serve.
-    #[error("serve the Manager without a listener")]
-    NoListener,
-    /// Two devices have one site; policy could not tell them apart.
-    #[error("manage two WAN edges of site {0}")]
-    SiteTwice(u32),
-    /// A TLOC has a color that does not exist.
-    #[error("manage WAN edge `{host_name}` with color `{color}`, which is not one of the 22 colors")]
-    Color {
-        /// The device.
-        host_name: String,
-        /// The color.
-        color: String,
-    },
-    /// There is no Controller.
-    #[error("manage WAN edges without a Controller")]
-    NoController,
-    /// Two Controllers have one name, or one system IP.
-    #[error("manage two Controllers that are both `{0}`")]
-    ControllerTwice(String),
-    /// The delays of pushes.
-    #[error(transparent)]
-    PushDelay(#[from] PushDelayError),
-    /// Tenants cannot be told apart.
-    #[error(transparent)]
-    Tenants(#[from] TenantError),
-    /// A listener cannot be used.
-    #[error("use a listener of the Manager")]
-    Listener(#[source] std::io::Error),
-    /// There is no certificate.
-    #[error("prepare TLS for the Manager")]
-    Tls(#[from] TlsError),
-}
 
 /// A running Manager; dropping it ends it, its connections and its pushes.
 pub struct Manager {
@@ -325,10 +193,7 @@ impl Manager {
     /// # Errors
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
     pub async fn start<E: Edges + Telemetry>(mut config: Config, edges: Arc<E>) -> Result<Self, StartError> {
-        check(&config.devices)?;
-        check_controllers(&config.controllers)?;
-        config.push_delay.check()?;
-        tenants::check(&config.tenants)?;
+        config.check()?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in std::mem::take(&mut config.listeners) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
@@ -405,20 +270,6 @@ impl Drop for Manager {
     }
 }
 
-fn check_controllers(controllers: &[Controller]) -> Result<(), StartError> {
-    if controllers.is_empty() {
-        return Err(StartError::NoController);
-    }
-    let mut known = BTreeSet::new();
-    for controller in controllers {
-        let identity = [controller.host_name.clone(), controller.system_ip.to_string()];
-        if let Some(twice) = identity.into_iter().find(|word| !known.insert(word.clone())) {
-            return Err(StartError::ControllerTwice(twice));
-        }
-    }
-    Ok(())
-}
-
 /// The provider's Manager, and then one for each tenant.
 fn apps<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &Arc<E>) -> Vec<Arc<App>> {
     let history = Arc::new(History::default());
@@ -436,20 +287,4 @@ fn apps<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &A
         Arc::new(App::new(gateway, tenant, config, &part, &history))
     };
     whose.map(app).collect()
-}
-
-fn check(devices: &[Device]) -> Result<(), StartError> {
-    let mut sites = BTreeSet::new();
-    for device in devices {
-        if !sites.insert(device.site_id) {
-            return Err(StartError::SiteTwice(device.site_id));
-        }
-        if let Some(color) = device.colors.iter().find(|color| value::color(color).is_err()) {
-            return Err(StartError::Color {
-                host_name: device.host_name.clone(),
-                color: color.clone(),
-            });
-        }
-    }
-    Ok(())
 }
