@@ -21,9 +21,10 @@
 //! - What the emulated edges cannot do is stored, shown in previews, and refused with `POLICY0004` when activated: the
 //!   matches `appList`, `dnsAppList`, `saasAppList`, `dns`, `plp`, `destinationRegion`, `trafficTo` and `icmpMessage`;
 //!   the actions `cloudSaas` and `preferredRemoteColor`; an SLA class with an `appProbeClass`; `service` of any type but
-//!   IDS, away from the site, in another service VPN or with `restrict`; remote TLOCs together with local colors; and
-//!   TLOCs of which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left
-//!   out, as TLOCs that no edge has.
+//!   IDS, away from the site, in another service VPN or with `restrict`; `vpn` that is not the service VPN that the
+//!   definition is applied to, since policy leaks nothing here; remote TLOCs together with local colors; and TLOCs of
+//!   which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left out, as
+//!   TLOCs that no edge has. Remote TLOCs need no `vpn`, though the product's pages and clients ask for one.
 //! - `service` IDS, local, gives the inspection service a copy and forwards the packet. The product redirects the packet
 //!   through the service; nothing here waits for what the service says.
 //! - Loss is in whole percent, and latency, jitter and variances are in whole milliseconds, as the API has them; they
@@ -91,7 +92,7 @@
 //! - Policy objects take no variables. In traffic policies every option may be one but numbers and references; its value has
 //!   the type of the option, and is checked when it is deployed. There is no `device/variables/schema`.
 //! - Stored, and refused with `POLICY0004` when deployed: of `set` the fields `dscp`, `policer`, `forwardingClass`,
-//!   `preferredRemoteColor`, `serviceChain`, `nextHop…` and `vpn`; every action but `slaClass`, `backupSlaPreferredColor`,
+//!   `preferredRemoteColor`, `serviceChain` and `nextHop…`; every action but `slaClass`, `backupSlaPreferredColor`,
 //!   `set`, `count` and `log`; match fields that classic definitions do not have; and what is refused of those.
 //! - An edge follows the active vSmart policy and the policy group of its device side by side. An activation or deployment
 //!   that brings both to one service VPN, kind of policy and direction of a site is refused; neither takes the other away.
