@@ -80,7 +80,9 @@
 //!   `aggregation`, since nothing is recovered. Groups without an `order` are those of most rows first.
 //! - Bulk data has `approutestatsstatistics`, and the states `BFDSessions`, `OMPPeer` and `ControlConnection`. Scrolls end
 //!   after 5 min, and when 16 others are open.
-//! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `query/fields`: their columns are in part guesses.
+//! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `transport/summary`, `query/fields`: their columns are in part
+//!   guesses. `health` is `green` from a `vqoe_score` of 8, `yellow` from 5, and `red` below. Colors are compared over half
+//!   hours. `tlocInterfaceMap` names interfaces that edges do not have.
 //! - Of feature profiles there are `application-priority` with `traffic-policy`, and `policy-object` with `data-prefix`,
 //!   `data-ipv6-prefix`, `sla-class`, `color`, `tloc`, `preferred-color-group`, `app-probe`, `class` and `policer`; the rest
 //!   does not exist, application lists among it. There may be several policy-object profiles; names of policy objects of one
