@@ -37,8 +37,7 @@
 //! - A sequence of `sequenceIpType all` takes conditions of neither address family.
 //! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
-//! - All logins are there at once, though the product has that of the API gateway since 20.15 and that for tokens since
-//!   20.18.1. To the API gateway, a client's id and secret are the user's name and password; `mode` and the like are ignored.
+//! - The release is 20.18.1, the first with all three logins. To the API gateway, a client's id and secret are the user's name and password; `mode` and the like are ignored.
 //! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
 //!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
 //!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
@@ -158,7 +157,7 @@ pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
 pub use template::TemplateKind;
-pub use tenants::{Tenant, TenantError};
+pub use tenants::{Tenant, TenantError, check_tenants};
 pub use tls::TlsError;
 
 use crate::policy::Edges;
@@ -331,7 +330,7 @@ impl Manager {
         check(&config.devices)?;
         check_controllers(&config.controllers)?;
         config.push_delay.check()?;
-        tenants::check(&config.tenants)?;
+        check_tenants(&config.tenants)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in std::mem::take(&mut config.listeners) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
