@@ -2,7 +2,8 @@
 
 `cargo xtask catalystwan` runs it against a Manager of its own. stdin is the line that `pathproof manager --json` prints;
 stdout is a table of the steps. Exit code: 0 when no step failed, 1 otherwise. A step that cannot be taken, because an
-earlier one failed or because the Manager has no such resource, is counted as skipped, with the reason.
+earlier one failed or because the Manager does not have that, is counted as skipped, with the reason. A Manager with
+tenants is driven as its first one.
 """
 
 import json
@@ -13,8 +14,20 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 import requests
 from catalystwan.api.policy_api import POLICY_DEFINITION_ENDPOINTS_MAP, POLICY_LIST_ENDPOINTS_MAP
 from catalystwan.api.task_status_api import Task
+from catalystwan.api.templates.device_template.device_template import DeviceTemplate
+from catalystwan.apigw_auth import ApiGwAuth, ApiGwLogin
 from catalystwan.endpoints.configuration.policy.vsmart_template import ConfigurationVSmartTemplatePolicy
 from catalystwan.exceptions import ManagerHTTPError
+from catalystwan.models.configuration.feature_profile.sdwan.policy_object import (
+    AppProbeParcel,
+    ColorParcel,
+    DataPrefixParcel,
+    FowardingClassParcel,
+    IPv6DataPrefixParcel,
+    PreferredColorGroupParcel,
+    SLAClassParcel,
+    TlocParcel,
+)
 from catalystwan.models.policy import (
     AppList,
     AppProbeClassList,
@@ -33,11 +46,14 @@ from catalystwan.models.policy.centralized import CentralizedPolicyEditPayload
 from catalystwan.models.policy.lists_entries import SLAClassListEntry
 from catalystwan.models.policy.policy_definition import DefaultAction
 from catalystwan.session import ManagerSession
+from catalystwan.utils.dashboard import BfdConnectivityName
 from catalystwan.utils.personality import Personality
 from catalystwan.vmanage_auth import UnauthorizedAccessError, create_vmanage_auth
 
 API = "/dataservice"
 APP_ROUTE = f"{API}/template/policy/definition/approute"
+SDWAN = f"{API}/v1/feature-profile/sdwan"
+GROUPS = f"{API}/v1/policy-group"
 NAME = "sdk"
 
 
@@ -70,11 +86,11 @@ def refused(status, work, *words):
 STEPS = []
 
 
-def step(name, *needs, optional=False):
-    """Registers a step. `needs` are functions of earlier steps. `optional`: a 404 means that the resource is not there."""
+def step(name, *needs):
+    """Registers a step. `needs` are functions of earlier steps."""
 
     def register(work):
-        STEPS.append((name, needs, optional, work))
+        STEPS.append((name, needs, work))
         return work
 
     return register
@@ -83,8 +99,8 @@ def step(name, *needs, optional=False):
 def run(manager):
     """Takes every step and returns rows of (outcome, name, detail, milliseconds)."""
     done, rows = set(), []
-    names = {work: name for name, _, _, work in STEPS}
-    for name, needs, optional, work in STEPS:
+    names = {work: name for name, _, work in STEPS}
+    for name, needs, work in STEPS:
         missing = [names[need] for need in needs if need not in done]
         start = time.monotonic()
         try:
@@ -96,11 +112,8 @@ def run(manager):
         except Skip as reason:
             outcome, detail = "SKIP", str(reason)
         except ManagerHTTPError as error:
-            absent = optional and error.response.status_code == 404
-            outcome = "SKIP" if absent else "FAIL"
-            detail = f"{error.request.method} {error.request.path_url}: {error.response.status_code}"
-            if not absent:
-                detail += f" {error.response.text}"
+            outcome, answer = "FAIL", f"{error.response.status_code} {error.response.text}"
+            detail = f"{error.request.method} {error.request.path_url}: {answer}"
         except Exception as error:  # noqa: BLE001: a step may fail in any way, and the next ones still count
             outcome, detail = "FAIL", f"{type(error).__name__}: {error}"
         rows.append((outcome, name, detail, (time.monotonic() - start) * 1000))
@@ -114,12 +127,15 @@ class Manager:
         self.url, self.ca = line["url"], line["ca"]
         self.username, self.password = line["username"], line["password"]
         self.sites = line["sites"]
+        self.tenant = next(iter(line["tenants"]), None)
         self.session = None
         self.ids = {}
         self.edges = []
 
     def open(self, password):
-        auth = create_vmanage_auth(self.username, password, verify=self.ca)
+        return self.open_with(create_vmanage_auth(self.username, password, self.tenant, verify=self.ca))
+
+    def open_with(self, auth):
         session = ManagerSession(base_url=self.url, auth=auth, verify=self.ca)
         session.request_timeout = 10
         return session.login()
@@ -129,6 +145,13 @@ class Manager:
         return self.session.api.policy
 
     @property
+    def objects(self):
+        return self.session.api.sd_routing_feature_profiles.policy_object
+
+    def group_devices(self):
+        return {"devices": [{"id": edge.uuid} for edge in self.edges]}
+
+    @property
     def vsmart(self):
         return ConfigurationVSmartTemplatePolicy(self.session)
 
@@ -136,6 +159,16 @@ class Manager:
         result = task.wait_for_completed(timeout_seconds=20, interval_seconds=0.05)
         expect(result.result, f"the task failed: {result.sub_tasks_data}")
         return result
+
+    def soon(self, rows):
+        """Rows that come with time, statistics say; none after 10 s is an error."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            found = rows()
+            if found:
+                return found
+            time.sleep(0.1)
+        raise AssertionError("no rows after 10 s")
 
     def central(self):
         found = [row for row in self.policy.centralized.get() if row.policy_id == self.ids["policy"]]
@@ -158,8 +191,17 @@ def wrong_password(m):
 @step("log in")
 def log_in(m):
     m.session = m.open(m.password)
-    equal(m.session.session_type.name, "SINGLE_TENANT", "session type")
+    expected = "PROVIDER_AS_TENANT" if m.tenant else "SINGLE_TENANT"
+    equal(m.session.session_type.name, expected, "session type")
     return f"release {m.session.api_version}"
+
+
+@step("log in through the API gateway, and read", log_in)
+def gateway_log_in(m):
+    login = ApiGwLogin(client_id=m.username, client_secret=m.password, org_name=NAME)
+    session = m.open_with(ApiGwAuth(login, verify=m.ca))
+    expect(session.api.devices.get_reachable_devices(Personality.EDGE), "no WAN edge")
+    session.close()
 
 
 @step("about", log_in)
@@ -228,13 +270,59 @@ def tunnel_statistics(m):
     return f"{len(rows)} tunnels"
 
 
-@step("historic app-route statistics", devices, optional=True)
+LAST_HOUR = {
+    "condition": "AND",
+    "rules": [{"value": ["1"], "field": "entry_time", "type": "date", "operator": "last_n_hours"}],
+}
+
+
+def colors_of_edges(m):
+    return {color for edge in m.edges for color in m.session.api.device_state.get_colors(edge.device_id)}
+
+
+@step("colors of every edge", devices)
+def edge_colors(m):
+    sessions = [m.session.api.device_state.get_bfd_sessions(edge.device_id) for edge in m.edges]
+    begin = {session.sourceTlocColor for of_edge in sessions for session in of_edge}
+    equal(colors_of_edges(m), begin, "colors")
+
+
+@step("historic app-route statistics (the SDK has no model of them)", devices)
 def historic_statistics(m):
-    rule = {"value": ["1"], "field": "entry_time", "type": "date", "operator": "last_n_hours"}
-    query = {"query": {"condition": "AND", "rules": [rule]}, "size": 100}
-    answer = m.session.post(f"{API}/statistics/approute", json=query).json()
-    expect(isinstance(answer.get("data"), list), f"no data in {answer}")
-    return f"{len(answer['data'])} rows"
+    query = {"query": LAST_HOUR, "size": 100}
+    rows = m.soon(lambda: m.session.post(f"{API}/statistics/approute", json=query).json()["data"])
+    for key in ("entry_time", "local_system_ip", "remote_color", "loss_percentage", "latency", "jitter", "vqoe_score"):
+        expect(key in rows[0], f"{key} is not in {rows[0]}")
+    count = m.session.post(f"{API}/statistics/approute/doccount", json=query).json()["count"]
+    expect(count >= len(rows), f"{count} rows, of which {len(rows)} were answered")
+    return f"{len(rows)} rows"
+
+
+@step("aggregated app-route statistics (the SDK has no model of them)", historic_statistics)
+def aggregated_statistics(m):
+    metrics = [{"property": "latency", "type": "avg"}, {"property": "loss_percentage", "type": "max"}]
+    query = {"query": LAST_HOUR, "aggregation": {"field": [{"property": "local_color"}], "metrics": metrics}}
+    rows = m.session.post(f"{API}/statistics/approute/aggregation", json=query).json()["data"]
+    equal({row["local_color"] for row in rows}, colors_of_edges(m), "colors")
+    for row in rows:
+        expect(0 <= row["loss_percentage"] <= 100 and row["latency"] >= 0 and row["count"] > 0, f"{row}")
+    return f"{len(rows)} colors"
+
+
+@step("the dashboard's connectivity of sites", log_in)
+def connectivity(m):
+    (row,) = m.session.api.dashboard.get_bfd_connectivity_count()
+    full = [status for status in row.status_list if status.name is BfdConnectivityName.FULL]
+    equal([status.count for status in full], [m.sites], "sites with full connectivity")
+
+
+@step("the dashboard's health of transports and tunnels", historic_statistics)
+def health(m):
+    transports = m.session.api.dashboard.get_transport_health()
+    equal({row.color for row in transports}, colors_of_edges(m), "colors")
+    tunnels = m.session.api.dashboard.get_tunnel_health()
+    expect(all(row.state == "Up" for row in tunnels) and tunnels, f"{tunnels}")
+    return f"{len(transports)} transports, {len(tunnels)} tunnels"
 
 
 @step("Controllers can be reached", log_in)
@@ -244,9 +332,21 @@ def controllers(m):
     equal({status.operation_mode for status in statuses}, {"vmanage"}, "operation mode")
 
 
-@step("OMP summary", devices, optional=True)
+@step("OMP of every edge", devices)
 def omp(m):
-    m.session.api.omp.get_omp_summary(m.edges[0].device_id)
+    omp, routes = m.session.api.omp, 0
+    for edge in m.edges:
+        (summary,) = omp.get_omp_summary(edge.device_id)
+        peers = omp.get_omp_peers(edge.device_id)
+        equal(len(peers), int(summary.vsmart_peers), f"peers of {edge.host_name}")
+        equal([peer.state for peer in peers], ["up"], f"peers of {edge.host_name}")
+        equal(len(omp.get_received_tlocs(edge.device_id)), int(summary.tlocs_received), "received TLOCs")
+        equal(len(omp.get_advertised_tlocs(edge.device_id)), int(summary.tlocs_sent), "advertised TLOCs")
+        equal(len(omp.get_advertised_routes(edge.device_id)), int(summary.routes_sent), "advertised routes")
+        found = len(omp.get_received_routes(edge.device_id))
+        equal(found, int(summary.routes_received), "received routes")
+        routes += found
+    return f"{routes} received routes"
 
 
 # Lists
@@ -404,6 +504,7 @@ def data_policy(m):
     remote = policy.add_ipv4_sequence("remote", base_action="accept")
     remote.match_destination_data_prefix_list(m.ids[DataPrefixList])
     remote.match_destination_port({443})
+    remote.associate_vpn_action(10)
     remote.associate_tloc_action(tloc_list_id=m.ids[TLOCList])
     one = policy.add_ipv4_sequence("one", base_action="accept")
     one.match_source_ip([IPv4Network("10.1.9.0/24")])
@@ -447,7 +548,7 @@ def edit_data(m):
     equal(m.policy.definitions.get(TrafficDataPolicy, m.ids["data"]).description, "edited", "description")
 
 
-@step("preview the data definition", create_data, optional=True)
+@step("preview the data definition", create_data)
 def preview_data(m):
     definitions = m.session.endpoints.configuration.policy.definition.data
     text = definitions.preview_policy_definition_by_id(m.ids["data"]).preview
@@ -486,6 +587,125 @@ def other_definitions(m):
     raise Skip(f"not emulated: {len(others)} ({', '.join(others)})")
 
 
+# Policy groups
+
+
+def value(of):
+    return {"optionType": "global", "value": of}
+
+
+def servers(*networks):
+    parcel = DataPrefixParcel(parcel_name=f"{NAME}-servers")
+    for network in networks:
+        parcel.add_data_prefix(IPv4Network(network))
+    return parcel
+
+
+@step("a policy-object profile (the SDK has no model of it), and its objects", log_in)
+def create_objects(m):
+    body = {"name": f"{NAME}-objects", "description": "x"}
+    m.ids["objects"] = m.session.post(f"{SDWAN}/policy-object", json=body).json()["id"]
+    probe = AppProbeParcel(parcel_name=f"{NAME}-probe")
+    probe.add_fowarding_class("voice")
+    probe.add_map("mpls", 46)
+    probe = m.objects.create(m.ids["objects"], probe).id
+    sla = SLAClassParcel(parcel_name=f"{NAME}-sla")
+    sla.add_entry(probe, loss=1, latency=150)
+    sla.add_fallback("loss-latency", loss_variance=1, latency_variance=10)
+    tlocs = TlocParcel(parcel_name=f"{NAME}-tlocs")
+    tlocs.add_entry(IPv4Address("10.255.0.2"), "biz-internet", "ipsec", "100")
+    color = ColorParcel(parcel_name=f"{NAME}-colors")
+    color.add_color("biz-internet")
+    tiers = PreferredColorGroupParcel(parcel_name=f"{NAME}-tiers")
+    tiers.add_primary(["biz-internet"], "direct-path")
+    tiers.add_secondary(["default", "lte"], "all-paths")
+    hosts = IPv6DataPrefixParcel(parcel_name=f"{NAME}-hosts")
+    hosts.add_prefix(IPv6Network("fd00:10::5/128"))
+    queue = FowardingClassParcel(parcel_name=f"{NAME}-queue")
+    queue.add_queue(3)
+    m.ids["parcel"] = m.objects.create(m.ids["objects"], servers("10.1.0.5/32")).id
+    parcels = [(AppProbeParcel, probe), (DataPrefixParcel, m.ids["parcel"])]
+    for parcel in (sla, tlocs, color, tiers, hosts, queue):
+        parcels.append((type(parcel), m.objects.create(m.ids["objects"], parcel).id))
+    m.ids["parcels"] = parcels
+    for kind, id in parcels:
+        equal([row.parcel_id for row in m.objects.get(m.ids["objects"], kind)], [str(id)], kind.__name__)
+        (found,) = m.objects.get(m.ids["objects"], kind, id)
+        equal(found.payload["name"][: len(NAME)], NAME, f"name of {kind.__name__}")
+    return f"{len(parcels)} kinds"
+
+
+@step("a policy group of these (the SDK has no model of it)", create_objects, devices)
+def create_group(m):
+    body = {"name": f"{NAME}-priorities", "description": "x"}
+    m.ids["priorities"] = m.session.post(f"{SDWAN}/application-priority", json=body).json()["id"]
+    path = {"color": value(["biz-internet"]), "encap": value("ipsec"), "restrict": value(True)}
+    sequence = {
+        "sequenceId": value(1),
+        "sequenceName": value("strict"),
+        "baseAction": value("accept"),
+        "sequenceIpType": value("ipv4"),
+        "match": {"entries": [{"destinationDataPrefixList": {"refId": value(str(m.ids["parcel"]))}}]},
+        "actions": [{"set": [{"localTlocList": path}, {"vpn": value(10)}]}, {"count": value("sdk_group")}],
+    }
+    data = {
+        "dataDefaultAction": value("accept"),
+        "target": {"vpn": value(["VPN10"]), "direction": value("service")},
+        "sequences": [sequence],
+    }
+    body = {"name": f"{NAME}-traffic", "description": "x", "data": data}
+    policies = f"{SDWAN}/application-priority/{m.ids['priorities']}/traffic-policy"
+    m.ids["traffic"] = m.session.post(policies, json=body).json()["parcelId"]
+    profiles = [{"id": m.ids["priorities"]}, {"id": m.ids["objects"]}]
+    body = {"name": f"{NAME}-group", "description": "x", "solution": "sdwan", "profiles": profiles}
+    m.ids["group"] = m.session.post(GROUPS, json=body).json()["id"]
+    m.session.post(f"{GROUPS}/{m.ids['group']}/device/associate", json=m.group_devices())
+
+
+@step("deploy the policy group, and wait_for_completed", create_group)
+def deploy(m):
+    body = m.group_devices()
+    task = m.session.post(f"{GROUPS}/{m.ids['group']}/device/deploy", json=body).json()["parentTaskId"]
+    result = m.finish(Task(m.session, task))
+    equal(len(result.sub_tasks_data), len(m.edges), "devices in the task")
+    data = m.session.get_data(f"{API}/device/policy/datapolicyfilter?deviceId={m.edges[0].device_id}")
+    expect(any("sdk_group" in json.dumps(row) for row in data), f"no counter of the group in {data}")
+
+
+@step("edit an object of the group, and deploy it", deploy)
+def redeploy(m):
+    m.objects.update(m.ids["objects"], servers("10.1.0.5/32", "10.1.0.6/32"), m.ids["parcel"])
+    associated = f"{GROUPS}/{m.ids['group']}/device/associate"
+    flags = [device["policyGroupUpToDate"] for device in m.session.get_json(associated)["devices"]]
+    equal(flags, [False] * len(m.edges), "up to date after the edit")
+    deploy(m)
+    flags = [device["policyGroupUpToDate"] for device in m.session.get_json(associated)["devices"]]
+    equal(flags, [True] * len(m.edges), "up to date after the deployment")
+
+
+@step("an object of the group cannot be deleted", create_group)
+def object_in_use(m):
+    refused(400, lambda: m.objects.delete(m.ids["objects"], DataPrefixParcel, m.ids["parcel"]))
+
+
+@step("take the policy group away", deploy)
+def delete_group(m):
+    group = f"{GROUPS}/{m.ids['group']}"
+    m.session.delete(f"{group}/device/associate", json=m.group_devices())
+    deploy_away = m.session.post(f"{group}/device/deploy", json=m.group_devices()).json()
+    m.finish(Task(m.session, deploy_away["parentTaskId"]))
+    data = m.session.get_data(f"{API}/device/policy/datapolicyfilter?deviceId={m.edges[0].device_id}")
+    expect(not any("sdk_group" in json.dumps(row) for row in data), f"the group is in force: {data}")
+    m.session.delete(group)
+    m.session.delete(f"{SDWAN}/application-priority/{m.ids['priorities']}/traffic-policy/{m.ids['traffic']}")
+    m.session.delete(f"{SDWAN}/application-priority/{m.ids['priorities']}")
+    # Those that refer to others go first.
+    for kind, id in reversed(m.ids["parcels"]):
+        m.objects.delete(m.ids["objects"], kind, id)
+    m.session.delete(f"{SDWAN}/policy-object/{m.ids['objects']}")
+    equal(m.session.get_json(f"{SDWAN}/policy-object"), [], "profiles")
+
+
 # The centralized policy
 
 
@@ -506,6 +726,20 @@ def read_policy(m):
     equal(item.definition_id, m.ids["data"], "definition")
     equal(item.entries[0].site_lists, [m.ids[SiteList]], "site lists")
     equal(m.policy.centralized.get(m.ids["policy"]).policy_name, f"{NAME}-central", "name by id")
+
+
+@step("what a tenant makes is not the provider's", create_policy)
+def tenants(m):
+    if m.tenant is None:
+        equal(m.session.get_data(f"{API}/tenant"), [], "tenants")
+        return "no tenants"
+    provider = m.open_with(create_vmanage_auth(m.username, m.password, verify=m.ca))
+    equal(provider.session_type.name, "PROVIDER", "session type")
+    found = [tenant.tenant_id for tenant in provider.endpoints.tenant_management.get_all_tenants()]
+    expect(m.tenant in found, f"{m.tenant} is not in {found}")
+    equal(len(provider.api.policy.centralized.get()), 0, "policies of the provider")
+    provider.close()
+    return ", ".join(found)
 
 
 @step("preview the centralized policy", create_policy)
@@ -593,16 +827,21 @@ def active_stays(m):
     refused(400, lambda: m.policy.centralized.delete(m.ids["policy"]))
 
 
-@step("device templates", log_in, optional=True)
-def templates(m):
-    rows = m.session.get_data(f"{API}/template/device?feature=all")
-    return f"{len(rows)}"
-
-
-@step("feature profiles of UX 2.0", log_in, optional=True)
-def profiles(m):
-    found = m.session.get_json(f"{API}/v1/feature-profile/sdwan/policy-object")
-    return f"{len(found)}"
+@step("edit a list of the active policy, and push it by the Controllers' template", edit_active_policy)
+def push_by_template(m):
+    edited = prefixes(m)
+    edited.add_prefix(IPv4Network("10.1.0.7/32"))
+    m.policy.lists.edit(m.ids[DataPrefixList], edited)
+    (template,) = m.session.api.templates.get(DeviceTemplate)
+    config = f"{API}/template/device/config"
+    ids = [row["uuid"] for row in m.session.get_data(f"{config}/attached/{template.id}")]
+    expect(ids, "the template has no Controller")
+    asked = {"templateId": template.id, "deviceIds": ids, "isEdited": True, "isMasterEdited": False}
+    rows = m.session.post(f"{config}/input/", json=asked).json()["data"]
+    attached = [{**row, "csv-templateId": template.id} for row in rows]
+    body = {"deviceTemplateList": [{"templateId": template.id, "device": attached, "isEdited": True}]}
+    m.finish(Task(m.session, m.session.post(f"{config}/attachfeature", json=body).json()["id"]))
+    return template.name
 
 
 # Everything goes

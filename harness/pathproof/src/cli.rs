@@ -20,7 +20,7 @@ use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
 use crate::lab::limits::NotCarried;
 use crate::lab::sabotage::Sabotage;
-use crate::manager::{self, ManagerArgs, PasswordError};
+use crate::manager::{self, ManagerArgs, PasswordError, UnfitTenants};
 use crate::progress::Progress;
 use crate::repeat::Repeated;
 use crate::run::RunOptions;
@@ -169,7 +169,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<PlanError>()
         || error.is::<NotCarried>()
         || error.is::<NoNetem>()
-        || error.is::<PasswordError>();
+        || error.is::<PasswordError>()
+        || error.is::<UnfitTenants>();
     if error.is::<NoLab>() {
         ExitCode::NothingSelected
     } else if usage {

@@ -35,6 +35,16 @@ pub(super) enum CompileError {
     /// A sequence has a field that the emulated edges do not act on.
     #[error("SeqID {sequence}: field {field} is not emulated by the edges")]
     NotEmulated { sequence: u16, field: &'static str },
+    /// A sequence takes packets from the service VPN that it applies to into another VPN.
+    #[error(
+        "SeqID {sequence}: field vpn: from service VPN {service_vpn}, where it is applied, into VPN {vpn} is not \
+         emulated by the edges"
+    )]
+    Leaks {
+        sequence: u16,
+        service_vpn: u16,
+        vpn: u16,
+    },
     /// An SLA class asks for what the emulated edges do not measure.
     #[error("sla class {class}: field appProbeClass is not emulated by the edges")]
     AppProbe { class: String },

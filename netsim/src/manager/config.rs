@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::push_delay::{PushDelay, PushDelayError};
 use super::task::Target;
 use super::template::TemplateKind;
-use super::tenants::{self, Tenant, TenantError};
+use super::tenants::{Tenant, TenantError, check_tenants};
 use super::tls::TlsError;
 use super::value;
 
@@ -82,7 +82,7 @@ impl Config {
         check_devices(&self.devices)?;
         check_controllers(&self.controllers)?;
         self.push_delay.check()?;
-        tenants::check(&self.tenants)?;
+        check_tenants(&self.tenants)?;
         if self.statistics_interval.is_zero() {
             return Err(StartError::NoStatisticsInterval);
         }

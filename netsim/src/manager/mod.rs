@@ -21,9 +21,10 @@
 //! - What the emulated edges cannot do is stored, shown in previews, and refused with `POLICY0004` when activated: the
 //!   matches `appList`, `dnsAppList`, `saasAppList`, `dns`, `plp`, `destinationRegion`, `trafficTo` and `icmpMessage`;
 //!   the actions `cloudSaas` and `preferredRemoteColor`; an SLA class with an `appProbeClass`; `service` of any type but
-//!   IDS, away from the site, in another service VPN or with `restrict`; remote TLOCs together with local colors; and
-//!   TLOCs of which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left
-//!   out, as TLOCs that no edge has.
+//!   IDS, away from the site, in another service VPN or with `restrict`; `vpn` that is not the service VPN that the
+//!   definition is applied to, since policy leaks nothing here; remote TLOCs together with local colors; and TLOCs of
+//!   which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left out, as
+//!   TLOCs that no edge has. Remote TLOCs need no `vpn`, though the product's pages and clients ask for one.
 //! - `service` IDS, local, gives the inspection service a copy and forwards the packet. The product redirects the packet
 //!   through the service; nothing here waits for what the service says.
 //! - Loss is in whole percent, and latency, jitter and variances are in whole milliseconds, as the API has them; they
@@ -36,8 +37,8 @@
 //! - A sequence of `sequenceIpType all` takes conditions of neither address family.
 //! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
-//! - All logins are there at once, though the product has that of the API gateway since 20.15 and that for tokens since
-//!   20.18.1. To the API gateway, a client's id and secret are the user's name and password; `mode` and the like are ignored.
+//! - The release is 20.18.1, the first with all three logins. To the API gateway, a client's id and secret are the user's
+//!   name and password; `mode` and the like are ignored.
 //! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
 //!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
 //!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
@@ -79,7 +80,9 @@
 //!   `aggregation`, since nothing is recovered. Groups without an `order` are those of most rows first.
 //! - Bulk data has `approutestatsstatistics`, and the states `BFDSessions`, `OMPPeer` and `ControlConnection`. Scrolls end
 //!   after 5 min, and when 16 others are open.
-//! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `query/fields`: their columns are in part guesses.
+//! - `device/tloc`, `policy/vsmart`, `tunnels/health`, `transport/summary`, `query/fields`: their columns are in part
+//!   guesses. `health` is `green` from a `vqoe_score` of 8, `yellow` from 5, and `red` below. Colors are compared over half
+//!   hours. `tlocInterfaceMap` names interfaces that edges do not have.
 //! - Of feature profiles there are `application-priority` with `traffic-policy`, and `policy-object` with `data-prefix`,
 //!   `data-ipv6-prefix`, `sla-class`, `color`, `tloc`, `preferred-color-group`, `app-probe`, `class` and `policer`; the rest
 //!   does not exist, application lists among it. There may be several policy-object profiles; names of policy objects of one
@@ -91,7 +94,7 @@
 //! - Policy objects take no variables. In traffic policies every option may be one but numbers and references; its value has
 //!   the type of the option, and is checked when it is deployed. There is no `device/variables/schema`.
 //! - Stored, and refused with `POLICY0004` when deployed: of `set` the fields `dscp`, `policer`, `forwardingClass`,
-//!   `preferredRemoteColor`, `serviceChain`, `nextHop…` and `vpn`; every action but `slaClass`, `backupSlaPreferredColor`,
+//!   `preferredRemoteColor`, `serviceChain` and `nextHop…`; every action but `slaClass`, `backupSlaPreferredColor`,
 //!   `set`, `count` and `log`; match fields that classic definitions do not have; and what is refused of those.
 //! - An edge follows the active vSmart policy and the policy group of its device side by side. An activation or deployment
 //!   that brings both to one service VPN, kind of policy and direction of a site is refused; neither takes the other away.
@@ -155,7 +158,7 @@ pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;
 pub use template::TemplateKind;
-pub use tenants::{Tenant, TenantError};
+pub use tenants::{Tenant, TenantError, check_tenants};
 pub use tls::TlsError;
 
 use crate::policy::Edges;

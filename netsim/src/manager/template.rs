@@ -117,6 +117,7 @@ pub(super) fn row(template: TemplateKind, controllers: usize, at_ms: u64) -> Val
         "templateName": "controllers",
         "templateDescription": "All Controllers",
         "deviceType": "vsmart",
+        "templateClass": "vsmart",
         "configType": template.config_type(),
         "factoryDefault": false,
         "devicesAttached": controllers,

@@ -48,7 +48,10 @@ pub enum TenantError {
 }
 
 /// Checks that tenants can be told apart.
-pub(super) fn check(tenants: &[Tenant]) -> Result<(), TenantError> {
+///
+/// # Errors
+/// When they cannot.
+pub fn check_tenants(tenants: &[Tenant]) -> Result<(), TenantError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut owners: BTreeMap<u16, &str> = BTreeMap::new();
     let mut ids = BTreeSet::new();

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use netsim::manager::Tenant;
 use serde_json::json;
 
 use super::fabric::Size;
 use super::shown;
+use super::values::listed;
 use crate::cli::{itself, quoted};
 use crate::lab::embedded::ManagerAccess;
 
@@ -17,6 +19,7 @@ pub(super) struct Announcement<'a> {
     pub(super) password_file: Option<&'a Path>,
     pub(super) folder: &'a Path,
     pub(super) edges: Edges,
+    pub(super) tenants: &'a [Tenant],
 }
 
 /// What stands behind it.
@@ -72,7 +75,7 @@ impl Announcement<'_> {
         let itself = quoted(&itself());
         format!(
             "the Manager is up; Ctrl-C ends it\n\
-             \n  {edges}\n\
+             \n  {edges}\n{tenants}\
              \n  URL       {url}\
              \n  user      {username}\
              \n  password  {password}\
@@ -81,6 +84,20 @@ impl Announcement<'_> {
              --next -sS --cacert {ca} -b '' {url}/dataservice/device\n\
              \n  {itself} lab show {folder}    # sites, tunnels and policies as they are now\n",
             edges = self.edges.text(),
+            tenants = self.tenants_text(),
+        )
+    }
+
+    /// A paragraph, if there are tenants.
+    fn tenants_text(&self) -> String {
+        if self.tenants.is_empty() {
+            return String::new();
+        }
+        let tenant = |tenant: &Tenant| format!("{} ({})", tenant.id, listed(&tenant.service_vpns));
+        let tenants: Vec<String> = self.tenants.iter().map(tenant).collect();
+        format!(
+            "\n  tenants by service VPN: {}; the user is their provider, who has the others\n",
+            tenants.join(", ")
         )
     }
 
@@ -98,6 +115,7 @@ impl Announcement<'_> {
             "folder": self.folder,
             "edges": self.edges.name(),
             "sites": self.edges.sites(),
+            "tenants": self.tenants.iter().map(|tenant| &tenant.id).collect::<Vec<_>>(),
         });
         match self.password_file {
             Some(file) => line["passwordFile"] = json!(file),

@@ -16,7 +16,7 @@ use scenario::model::{Scenario, Topology};
 use scenario::plan::{Plan, plan};
 use verdict::ExitCode;
 
-use super::{ManagerArgs, exit_code};
+use super::{ManagerArgs, exit_code, values};
 use crate::lab::embedded::netns_inode;
 use crate::lab::wan::sessions_up;
 use crate::lab::{LabError, Wan, WanOptions, limits};
@@ -46,6 +46,8 @@ pub(super) fn serve(file: &Path, arguments: &ManagerArgs, password: &str) -> any
     };
     let idle = idle(topology);
     let plan = plan(&idle, SEED)?;
+    let service_vpns = plan.service_vpns.iter().copied().collect();
+    values::check(&arguments.tenants, &service_vpns)?;
     limits::check(&plan)?;
     raise_open_files();
     limits::demand(&idle, &plan, 0).check()?;

@@ -6,23 +6,27 @@
 
 mod announce;
 mod fabric;
+mod values;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use netsim::manager::dry::{self, DryEdges};
-use netsim::manager::{Config, Device, Distribution, Manager, PushDelay, SecretString};
-use scenario::quantity::parse_duration;
+use netsim::manager::limits::Limits;
+use netsim::manager::{Config, Device, Distribution, Manager, PushDelay, SecretString, Tenant};
 use verdict::ExitCode;
 
 use crate::lab::embedded::{self, ManagerAccess};
 use crate::record::folder::RunFolder;
 use crate::run::inside::in_runtime;
 use announce::{Announcement, Format};
+pub use values::UnfitTenants;
+use values::{CONTROLLERS_MAX, Expiry};
 
 /// Most octets of a password.
 const PASSWORD_MAX: usize = 1024;
@@ -32,7 +36,7 @@ const PASSWORD_MAX: usize = 1024;
 #[command(group = ArgGroup::new("edges").required(true).args(["topology", "dry"]))]
 pub struct ManagerArgs {
     /// Where it listens: an address of this machine, and a port, or 0 for a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0", value_parser = address)]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0", value_parser = values::address)]
     listen: SocketAddr,
     /// Manages the WAN of this topology or scenario, in private namespaces: edges that steer, tunnels that are probed.
     #[arg(long, value_name = "FILE")]
@@ -53,8 +57,27 @@ pub struct ManagerArgs {
     password_file: Option<PathBuf>,
     /// From the acceptance of an activation to the programming of each edge: 2s, or anything from 1s..3s, for each edge
     /// another.
-    #[arg(long, default_value = "0ms", value_name = "DURATION[..DURATION]", value_parser = push_delay)]
+    #[arg(long, default_value = "0ms", value_name = "DURATION[..DURATION]", value_parser = values::push_delay)]
     push_delay: Distribution,
+    /// How many Controllers there are: vsmart1, vsmart2 and so on.
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(1..=i64::from(CONTROLLERS_MAX)))]
+    controllers: u8,
+    /// A tenant, and the service VPNs that are its own on all edges, as in red=10; once for each tenant. With tenants
+    /// the user is their provider, who has the other service VPNs and can speak for each tenant.
+    #[arg(long = "tenant", value_name = "ID=VPN[,VPN]", value_parser = values::tenant)]
+    tenants: Vec<Tenant>,
+    /// Requests of all clients in a second, of which more are refused with status 429, or none for no limit; the product
+    /// has 100. Statistics in bulk have the product's 48 in a minute besides, and no limit with none.
+    #[arg(long, default_value = "100", value_name = "N|none", value_parser = values::rate_limit)]
+    rate_limit: Limits,
+    /// Between two rows of statistics of a tunnel; the product has 10m.
+    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = values::interval)]
+    statistics_interval: Duration,
+    /// How clients with a cookie find out that their session has expired, as after 30 min without a request; the fault
+    /// expireSessions has a shape of its own.
+    #[arg(long, value_enum, default_value_t, value_name = "SHAPE")]
+    expiry: Expiry,
     /// Prints one line of JSON when it is up, for scripts.
     #[arg(long)]
     json: bool,
@@ -101,9 +124,16 @@ pub fn serve(arguments: &ManagerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_dry(arguments: &ManagerArgs, password: &str) -> anyhow::Result<ExitCode> {
+    let devices = dry::devices(arguments.sites);
+    values::check(
+        &arguments.tenants,
+        &devices
+            .iter()
+            .flat_map(|device| device.service_vpns.clone())
+            .collect(),
+    )?;
     let listener = arguments.listener()?;
     let folder = RunFolder::create(&arguments.out, "manager-dry")?;
-    let devices = dry::devices(arguments.sites);
     let code = in_runtime(
         || {},
         async |interrupted| {
@@ -155,6 +185,11 @@ impl ManagerArgs {
                 distribution: self.push_delay,
                 ..PushDelay::default()
             },
+            controllers: values::controllers(self.controllers),
+            tenants: self.tenants.clone(),
+            limits: self.rate_limit,
+            statistics_interval: self.statistics_interval,
+            expiry: self.expiry.into(),
             ..Config::new(listeners, username, SecretString::from(password), devices)
         }
     }
@@ -182,6 +217,7 @@ impl ManagerArgs {
                 Some(size) => announce::Edges::Fabric(size),
                 None => announce::Edges::Dry(self.sites),
             },
+            tenants: &self.tenants,
         };
         announcement.print(if self.json { Format::Json } else { Format::Text });
         Ok(())
@@ -198,28 +234,6 @@ fn exit_code(code: u8) -> ExitCode {
     let codes = [ExitCode::Pass, ExitCode::NothingSelected, ExitCode::Interrupted];
     let known = codes.into_iter().find(|known| known.code() == code);
     known.unwrap_or(ExitCode::Lab)
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "an IP address and a port are accepted, such as 127.0.0.1:8443 or [::1]:0".to_owned())?;
-    // Clients check the certificate against the address that they connect to.
-    if address.ip().is_unspecified() {
-        return Err("one address of this machine is accepted: the certificate has to name it".to_owned());
-    }
-    Ok(address)
-}
-
-fn push_delay(text: &str) -> Result<Distribution, String> {
-    let duration = |text: &str| parse_duration(text).map_err(|error| error.to_string());
-    Ok(match text.split_once("..") {
-        None => Distribution::Fixed(duration(text)?),
-        Some((min, max)) => Distribution::Uniform {
-            min: duration(min)?,
-            max: duration(max)?,
-        },
-    })
 }
 
 /// A path for people, as short as it is from here.

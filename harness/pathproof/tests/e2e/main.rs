@@ -169,6 +169,15 @@ fn managers() -> Vec<Trial> {
         ),
         trial("a_manager_with_a_password_file", manager::with_a_password_file),
         trial(
+            "a_manager_with_controllers_and_tenants_and_slow_statistics",
+            manager::with_controllers_and_tenants_and_slow_statistics,
+        ),
+        trial("a_manager_limits_requests", manager::limits_requests),
+        trial(
+            "a_manager_shows_expiry_in_the_shape_asked_for",
+            manager::shows_expiry_in_the_shape_asked_for,
+        ),
+        trial(
             "a_manager_refuses_what_it_cannot_serve",
             manager::refuses_what_it_cannot_serve,
         ),

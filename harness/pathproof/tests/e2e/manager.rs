@@ -1,5 +1,6 @@
 //! `pathproof manager`: a Manager by itself, as a client of the REST API meets it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -45,33 +46,38 @@ impl Served {
         self.line[key].as_str().unwrap()
     }
 
-    /// Logs in with a password and asks for a resource, over HTTPS and trusting the Manager's authority alone.
-    fn get(&self, password: &str, path: &str) -> String {
+    /// A client that trusts the Manager's authority alone.
+    fn client(&self) -> reqwest::Client {
         // Only the first call has an effect; tests share the process.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = std::fs::read(self.text("ca")).unwrap();
-        let client = reqwest::Client::builder()
+        reqwest::Client::builder()
             .tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()])
             .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(DEADLINE)
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Logs in with a password and asks for a resource.
+    fn get(&self, password: &str, path: &str) -> String {
+        let client = self.client();
         let url = self.text("url");
         let form = [("j_username", self.text("username")), ("j_password", password)];
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        in_runtime(async {
             let login = client.post(format!("{url}/j_security_check")).form(&form).send();
             login.await.unwrap().error_for_status().unwrap();
-            let answer = client
-                .get(format!("{url}/dataservice{path}"))
-                .send()
-                .await
-                .unwrap();
-            answer.text().await.unwrap()
+            let answer = client.get(format!("{url}/dataservice{path}")).send();
+            answer.await.unwrap().text().await.unwrap()
         })
+    }
+
+    /// The status of an answer to somebody whose cookie is no session's.
+    fn status(&self, path: &str) -> u16 {
+        let request = self.client().get(format!("{}{path}", self.text("url")));
+        let request = request.header("cookie", "JSESSIONID=gone");
+        in_runtime(async { request.send().await.unwrap().status().as_u16() })
     }
 
     fn rows(&self, path: &str) -> Vec<Value> {
@@ -97,6 +103,11 @@ impl Drop for Served {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(work)
 }
 
 fn command(words: &[&str], out: &Path) -> Command {
@@ -188,6 +199,67 @@ pub fn with_a_password_file() {
     assert!(served.get("not this", "/device").contains("<html>"));
 }
 
+pub fn with_controllers_and_tenants_and_slow_statistics() {
+    let out = out();
+    let words = [
+        "--dry",
+        "--controllers=3",
+        "--tenant=red=10",
+        "--tenant=blue=20",
+        "--statistics-interval=2s",
+        "--rate-limit=none",
+    ];
+    let served = Served::start(&words, out.path());
+    assert_eq!(served.line["tenants"], serde_json::json!(["red", "blue"]));
+    let rows = served.rows("/device");
+    let controllers = rows.iter().filter(|row| row["personality"] == "vsmart");
+    let controllers: Vec<&str> = controllers
+        .map(|row| row["host-name"].as_str().unwrap())
+        .collect();
+    assert_eq!(controllers, ["vsmart1", "vsmart2", "vsmart3"]);
+    let tenants = served.rows("/tenant");
+    assert_eq!(
+        tenants.iter().map(|row| &row["tenantId"]).collect::<Vec<_>>(),
+        ["red", "blue"]
+    );
+    let mut times = BTreeSet::new();
+    wait_until("statistics are not made every 2 s", || {
+        let rows = served.rows("/statistics/approute");
+        times = rows
+            .iter()
+            .map(|row| row["entry_time"].as_u64().unwrap())
+            .collect();
+        times.len() > 1
+    });
+    let apart = times.last().unwrap() - times.first().unwrap();
+    assert!(apart > 1500, "rows are {apart} ms apart");
+}
+
+/// Clients of the product meet its limit of requests, unless they ask for none.
+pub fn limits_requests() {
+    let out = out();
+    let statuses = |words: &[&str]| -> Vec<u16> {
+        let served = Served::start(words, out.path());
+        (0..8)
+            .map(|_| served.status("/dataservice/client/server/ready"))
+            .collect()
+    };
+    assert!(statuses(&["--dry", "--rate-limit=1"]).contains(&429));
+    assert_eq!(statuses(&["--dry", "--rate-limit=none"]), [200; 8]);
+}
+
+/// A session that is not there shows as one that has expired.
+pub fn shows_expiry_in_the_shape_asked_for() {
+    let out = out();
+    for (words, status) in [
+        (["--dry", "--expiry=login-page"], 200),
+        (["--dry", "--expiry=forbidden"], 403),
+    ] {
+        let served = Served::start(&words, out.path());
+        assert_eq!(served.status("/dataservice/device"), status, "{words:?}");
+    }
+}
+
 /// What it prints for people has a line for the shell, which works.
 pub fn prints_a_command_that_works() {
     let out = out();
@@ -209,7 +281,7 @@ pub fn refuses_what_it_cannot_serve() {
     let out = out();
     let folder = out.path().to_str().unwrap().to_owned();
     let runs = out.path().join("runs");
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 21] = [
         (&[], 2, "--topology"),
         (&["--dry", "--topology", TWO_SITES], 2, "cannot be used with"),
         (
@@ -226,6 +298,28 @@ pub fn refuses_what_it_cannot_serve() {
         (&["--dry", "--listen", "localhost"], 2, "127.0.0.1:8443"),
         (&["--dry", "--listen", "192.0.2.1:0"], 4, "listen on 192.0.2.1:0"),
         (&["--dry", "--push-delay", "soon"], 2, "soon"),
+        (&["--dry", "--push-delay", "3s..1s"], 2, "1s..3s"),
+        (&["--dry", "--controllers", "0"], 2, "1..=12"),
+        (&["--dry", "--tenant", "red"], 2, "red=10,20"),
+        (&["--dry", "--tenant", "r/d=10"], 2, "name a tenant `r/d`"),
+        (
+            &["--dry", "--tenant", "red=30"],
+            2,
+            "tenant `red`: the edges have 10, 20",
+        ),
+        (
+            &["--topology", TWO_SITES, "--tenant", "red=4000"],
+            2,
+            "service VPN 4000 to tenant `red`",
+        ),
+        (
+            &["--dry", "--tenant", "red=10", "--tenant", "blue=20,10"],
+            2,
+            "tenant `red` has it",
+        ),
+        (&["--dry", "--rate-limit", "0"], 2, "a number from 1, or none"),
+        (&["--dry", "--statistics-interval", "0s"], 2, "above zero"),
+        (&["--dry", "--expiry", "never"], 2, "login-page, redirect"),
         (
             &["--dry", "--password-file", &folder],
             2,

@@ -20,6 +20,14 @@ pub(super) fn sequence(
     if raw.set.service.as_ref().is_some_and(elsewhere) {
         return refuse(raw, "service vpn");
     }
+    if let Some(vpn) = raw.set.vpn.filter(|vpn| *vpn != service_vpn) {
+        let sequence = raw.id;
+        return Err(CompileError::Leaks {
+            sequence,
+            service_vpn,
+            vpn,
+        });
+    }
     let action = match raw.base_action {
         BaseAction::Drop => Action::Drop,
         BaseAction::Accept => Action::Accept {

@@ -482,6 +482,10 @@ fn tloc(host: u8, preference: u32) -> RemoteTloc {
     json!([{"field": "tloc", "value": {"ip": "10.0.0.9", "color": "mpls", "encap": "gre ipsec"}}]),
     Some(DataPath::Remote(vec![tloc(9, 0)])), false
 )]
+#[case::one_tloc_in_the_same_vpn(
+    json!([{"field": "vpn", "value": "10"}, {"field": "tloc", "value": {"ip": "10.0.0.9", "color": "mpls"}}]),
+    Some(DataPath::Remote(vec![tloc(9, 0)])), false
+)]
 #[case::tlocs_without_those_that_cannot_exist(
     json!([{"field": "tlocList", "ref": "HUBS"}]),
     Some(DataPath::Remote(vec![tloc(1, 0), tloc(2, 100)])), false
@@ -513,6 +517,15 @@ fn a_set_that_edges_cannot_do_is_an_error(#[case] fields: Value, #[case] field: 
     assert_eq!(
         one_action(&fields),
         Err(CompileError::NotEmulated { sequence, field })
+    );
+}
+
+#[test]
+fn a_sequence_does_not_leak_into_another_vpn() {
+    let fields = json!([{"field": "tlocList", "ref": "HUBS"}, {"field": "vpn", "value": "20"}]);
+    assert_eq!(
+        one_action(&fields).unwrap_err().to_string(),
+        "SeqID 3: field vpn: from service VPN 10, where it is applied, into VPN 20 is not emulated by the edges"
     );
 }
 

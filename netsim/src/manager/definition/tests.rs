@@ -120,7 +120,7 @@ fn a_match_is_given_once() {
 }
 
 #[rstest]
-#[case::unknown_field(json!({"type": "set", "parameter": [{"field": "vpn", "value": "1"}]}), "unknown variant `vpn`, expected one of `localTlocList`, `preferredColorGroup`, `tloc`, `tlocList`, `service`")]
+#[case::unknown_field(json!({"type": "set", "parameter": [{"field": "dscp", "value": "1"}]}), "unknown variant `dscp`, expected one of `localTlocList`, `preferredColorGroup`, `tloc`, `tlocList`, `service`, `vpn`")]
 #[case::unknown_action(json!({"type": "nat", "parameter": ""}), "unknown variant `nat`, expected one of `set`, `count`, `log`")]
 #[case::sibling(json!({"type": "count", "parameter": "c", "value": "1"}), "string \"value\", expected \"type\" or \"parameter\"")]
 fn a_refused_action_is_named(#[case] action: Value, #[case] message: &str) {
@@ -173,6 +173,11 @@ fn every_set_field_reaches_the_typed_form() {
         at: Some(RemoteTlocs::List(LIST)),
     };
     assert_eq!(service, Some(expected));
+    let within = set(json!([{"field": "vpn", "value": "10"}, {"field": "tlocList", "ref": LIST}]));
+    assert_eq!(
+        (within.vpn, within.remote),
+        (Some(10), Some(RemoteTlocs::List(LIST)))
+    );
 }
 
 #[rstest]
@@ -206,6 +211,11 @@ fn color_restrict_is_a_flag(#[case] flag: Value, #[case] restrict: bool) {
 #[case::tloc_of_no_edge(
     json!([{"field": "tloc", "value": {"ip": "fd00::1", "color": "mpls"}}]),
     "SeqID 1: field tloc: `fd00::1` is not a system IP such as 10.255.0.1"
+)]
+#[case::no_vpn(json!([{"field": "vpn", "value": "65531"}]), "SeqID 1: field vpn: `65531` is not a VPN from 0 to 65530")]
+#[case::two_vpns(
+    json!([{"field": "vpn", "value": "10"}, {"field": "vpn", "value": "10"}]),
+    "SeqID 1: action set vpn is given twice"
 )]
 fn a_refused_set_is_named(#[case] fields: Value, #[case] message: &str) {
     let actions = json!([{"type": "set", "parameter": fields}]);

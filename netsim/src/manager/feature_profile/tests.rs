@@ -190,7 +190,6 @@ fn actions_of_one_kind_make_one_definition() {
 #[case::policer(json!({"policer": refer(CLASS)}), "policer")]
 #[case::class(json!({"forwardingClass": refer(CLASS)}), "forwardingClass")]
 #[case::remote(json!({"preferredRemoteColor": {"color": global(json!(["mpls"]))}}), "preferredRemoteColor")]
-#[case::vpn(json!({"vpn": global(20)}), "vpn")]
 #[case::next_hop(json!({"nextHop": global("10.0.0.1")}), "nextHop")]
 fn what_edges_do_not_do_is_noted(#[case] field: Value, #[case] name: &'static str) {
     assert_eq!(policy(set(field)).not_emulated, Some((1, name)));

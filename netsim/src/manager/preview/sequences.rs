@@ -134,6 +134,9 @@ impl Text<'_> {
         if let Some(service) = &set.service {
             writeln!(lines, "       {}", self.service(service))?;
         }
+        if let Some(vpn) = set.vpn {
+            writeln!(lines, "       vpn {vpn}")?;
+        }
         if lines.is_empty() {
             return Ok(());
         }

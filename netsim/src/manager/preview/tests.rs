@@ -154,7 +154,7 @@ fn every_set_field(objects: &mut Objects, lists: &Lists) -> Uuid {
             fixture::sequence(
                 3,
                 json!([]),
-                set(json!([{"field": "tlocList", "ref": lists.hubs}]))
+                set(json!([{"field": "vpn", "value": "10"}, {"field": "tlocList", "ref": lists.hubs}]))
             ),
             fixture::sequence(
                 4,

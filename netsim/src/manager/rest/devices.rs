@@ -89,7 +89,8 @@ async fn rows(app: &App, asked: &Asked) -> Vec<Value> {
     rows.retain(|row| row["system-ip"].as_str().is_some_and(|ip| asked.takes_device(ip)));
     for device in &app.devices {
         if asked.takes_device(&device.system_ip.to_string()) {
-            rows.push(edge(app, device).await);
+            let tunnels = answer(app, device).await;
+            rows.push(edge(app, device, tunnels.as_deref()));
         }
     }
     rows
@@ -121,8 +122,8 @@ fn unreachable(mut row: Value) -> Value {
     row
 }
 
-/// An edge; one that does not answer is not reachable.
-async fn edge(app: &App, device: &Device) -> Value {
+/// An edge with its tunnels; one that does not answer is not reachable.
+pub(super) fn edge(app: &App, device: &Device, tunnels: Option<&[TunnelReport]>) -> Value {
     let mut edge = row(
         app.started_ms,
         &Row {
@@ -135,11 +136,11 @@ async fn edge(app: &App, device: &Device) -> Value {
         },
     );
     edge["colors"] = json!(device.colors);
-    let Some(tunnels) = answer(app, device).await else {
+    let Some(tunnels) = tunnels else {
         edge["controlConnections"] = json!("0");
         return unreachable(edge);
     };
-    edge["bfdSessionsUp"] = json!(tunnels::up(&tunnels));
+    edge["bfdSessionsUp"] = json!(tunnels::up(tunnels));
     // One to the Manager, one to each Controller.
     edge["controlConnections"] = json!((1 + app.controllers.online()).to_string());
     edge
@@ -196,7 +197,7 @@ pub(super) async fn counters(State(app): Shared, asked: Asked) -> Answer {
 }
 
 /// The tunnels of an edge, if it answers.
-async fn answer(app: &App, device: &Device) -> Option<Vec<TunnelReport>> {
+pub(super) async fn answer(app: &App, device: &Device) -> Option<Vec<TunnelReport>> {
     let told = app.tunnels(device).await;
     told.inspect_err(|error| tracing::debug!(%error, "an edge does not answer"))
         .ok()

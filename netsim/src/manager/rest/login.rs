@@ -15,7 +15,7 @@ use crate::manager::gateway::LoginError;
 use crate::manager::session::Session;
 
 /// The release whose API is emulated.
-pub(super) const VERSION: &str = "20.12.4";
+pub(super) const VERSION: &str = "20.18.1";
 
 /// Takes a client's cookie away, by one that has expired.
 pub(super) const NO_COOKIE: &str = "JSESSIONID=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT";

@@ -21,11 +21,13 @@ mod policy_groups;
 mod previews;
 mod refusal;
 mod rows;
+mod sites;
 mod statistics;
 mod steering;
 mod tasks;
 mod templates;
 mod tenants;
+mod transports;
 mod tunnels;
 
 use std::sync::Arc;
@@ -168,6 +170,12 @@ fn realtime() -> Router<Arc<App>> {
         .route("/device/tloc", get(tunnels::tlocs))
         .route("/device/bfd/sessions", get(tunnels::sessions))
         .route("/device/bfd/summary", get(tunnels::summary))
+        .route("/device/bfd/sites/summary", get(sites::summary))
+        .route("/device/bfd/sites/detail", get(sites::detail))
+        .route(
+            "/device/bfd/state/device/tlocInterfaceMap",
+            get(tunnels::interfaces),
+        )
         .route("/device/app-route/statistics", get(tunnels::app_route))
         .route("/device/app-route/sla-class", get(steering::sla_classes))
         .nest("/device/tunnel", tunnel)
@@ -188,6 +196,7 @@ fn approute() -> Router<Arc<App>> {
         .route("/page", get(page).post(page))
         .route("/tunnels/health/{type}", get(statistics::health))
         .route("/tunnels/summary/{type}", get(statistics::summary))
+        .route("/transport/summary/{type}", get(transports::summary))
 }
 
 fn templates() -> Router<Arc<App>> {

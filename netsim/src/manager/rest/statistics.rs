@@ -34,9 +34,9 @@ pub(super) type Parameters = BTreeMap<String, String>;
 
 /// What is searched for.
 pub(super) struct Search {
-    parameters: Parameters,
+    pub(super) parameters: Parameters,
     /// What a POST has as its body, and a GET in its `query`; an empty object without it.
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Search {
@@ -205,7 +205,7 @@ pub(super) async fn query_fields() -> Json<Value> {
 }
 
 /// That of [`FIGURES`] with a name.
-fn figure(name: &str) -> Result<Field, Refusal> {
+pub(super) fn figure(name: &str) -> Result<Field, Refusal> {
     let figure = FIGURES.into_iter().find(|field| field.name() == name);
     figure.ok_or_else(|| Refusal::Parameter {
         name: "type",
@@ -263,8 +263,18 @@ fn worst(app: &App, by: Field, filter: &Filter, parameters: &Parameters) -> Answ
         for field in [Field::EntryTime, Field::State] {
             tunnel[field.name()] = row.map_or(Value::Null, |row| row.datum(field).json());
         }
+        tunnel["health"] = json!(health_color(tunnel[Field::VqoeScore.name()].as_f64()));
     }
     Ok(data(app, tunnels))
+}
+
+/// The product's pages have tunnels in these colors; by what is ours.
+fn health_color(vqoe: Option<f64>) -> &'static str {
+    match vqoe {
+        Some(score) if score >= 8.0 => "green",
+        Some(score) if score >= 5.0 => "yellow",
+        Some(_) | None => "red",
+    }
 }
 
 /// The means of each tunnel, the worst first.
@@ -283,21 +293,26 @@ fn means(by: Field) -> Result<Aggregation, Refusal> {
         .iter()
         .map(|field| json!({ "property": field.name() }))
         .collect();
-    let metric = |field: Field, figure: &str| json!({ "property": field.name(), "type": figure });
-    let means = FIGURES.iter().map(|field| {
-        let mut mean = metric(*field, "avg");
-        if *field == by {
-            mean["order"] = json!(if by == Field::VqoeScore { "asc" } else { "desc" });
-        }
-        mean
-    });
-    let sums = [Field::TxOctets, Field::RxOctets].map(|field| metric(field, "sum"));
-    let metrics: Vec<Value> = means.chain(sums).collect();
+    let sums = [Field::TxOctets, Field::RxOctets];
+    let sums = sums.map(|field| json!({ "property": field.name(), "type": "sum" }));
+    let metrics: Vec<Value> = mean_figures(Some(by)).chain(sums).collect();
     let body = json!({ "aggregation": { "field": names, "metrics": metrics } });
     Ok(Aggregation::parse(&body)?)
 }
 
-fn number(parameters: &Parameters, name: &'static str) -> Result<Option<u64>, Refusal> {
+/// The metrics of an aggregation: the mean of each figure, by one of which the worst come first.
+pub(super) fn mean_figures(by: Option<Field>) -> impl Iterator<Item = Value> {
+    FIGURES.into_iter().map(move |field| {
+        let mut mean = json!({ "property": field.name(), "type": "avg" });
+        if by == Some(field) {
+            mean["order"] = json!(if field == Field::VqoeScore { "asc" } else { "desc" });
+        }
+        mean
+    })
+}
+
+/// A parameter that is a number, if it is given.
+pub(super) fn number(parameters: &Parameters, name: &'static str) -> Result<Option<u64>, Refusal> {
     let Some(text) = parameters.get(name) else {
         return Ok(None);
     };

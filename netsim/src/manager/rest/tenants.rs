@@ -47,6 +47,7 @@ pub(super) async fn all(State(app): Shared) -> Json<Value> {
             "tenantId": tenant.id,
             "name": tenant.name,
             "orgName": tenant.name,
+            "subDomain": tenant.id,
             "desc": tenant.name,
             "state": "READY",
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, data, stamp};
 use super::{Answer, Refusal, Shared};
@@ -17,7 +17,7 @@ use crate::manager::app::App;
 use crate::manager::history::row::whole_millis;
 use crate::manager::sla_classes;
 use crate::manager::state::{self, LabState};
-use crate::telemetry::TunnelReport;
+use crate::telemetry::{TlocReport, TunnelReport};
 
 /// How often the product judges tunnels by their statistics, unless configured.
 const POLL_INTERVAL_MS: u64 = 600_000;
@@ -172,6 +172,19 @@ pub(super) async fn tlocs(State(app): Shared, asked: Asked) -> Answer {
         row
     });
     Ok(data(&app, rows.collect()))
+}
+
+/// `GET /dataservice/device/bfd/state/device/tlocInterfaceMap?deviceId=`: the interface of each TLOC, by color. Edges
+/// have no interfaces to name; the names count them.
+pub(super) async fn interfaces(State(app): Shared, asked: Asked) -> Answer {
+    let device = asked.device(&app)?;
+    let routing = app.routing(device).await?;
+    let named = |(number, tloc): (usize, &TlocReport)| {
+        let name = format!("GigabitEthernet{}", number + 1);
+        (tloc.color.clone(), json!(name))
+    };
+    let interfaces: Map<String, Value> = routing.tlocs.iter().enumerate().map(named).collect();
+    Ok(Json(json!({ "intfList": interfaces })))
 }
 
 /// How many of these have a session that is up.

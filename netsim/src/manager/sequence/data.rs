@@ -32,6 +32,8 @@ pub(in crate::manager) struct Set {
     pub(in crate::manager) color_group: Option<GroupRef>,
     pub(in crate::manager) remote: Option<RemoteTlocs>,
     pub(in crate::manager) service: Option<Service>,
+    /// The VPN in which packets go on.
+    pub(in crate::manager) vpn: Option<u16>,
 }
 
 /// `set local-tloc-list`.
@@ -151,6 +153,7 @@ enum SetField {
     Tloc,
     TlocList,
     Service,
+    Vpn,
 }
 
 #[derive(Deserialize)]
@@ -275,6 +278,10 @@ impl Set {
                 let service: RawService = raw.value("service", place)?;
                 set_once(&mut self.service, "set service", service.parse()?)
             }
+            SetField::Vpn => {
+                let text: String = raw.value("vpn", place)?;
+                set_once(&mut self.vpn, "set vpn", vpn(&text).map_err(in_field("vpn"))?)
+            }
         }
     }
 
@@ -328,7 +335,6 @@ impl RawTloc {
 impl RawService {
     fn parse(self) -> Result<Service, SequenceError> {
         let value = in_field("service");
-        let service_vpn = |text: &str| value::number(text, 0..=65530, "a VPN from 0 to 65530");
         let at = match (&self.tloc, &self.tloc_list) {
             (Some(_), Some(_)) => return Err(SequenceError::Exclusive("tloc", "tlocList")),
             (Some(tloc), None) => Some(RemoteTlocs::One(tloc.parse("service")?)),
@@ -337,7 +343,7 @@ impl RawService {
         };
         Ok(Service {
             kind: self.kind,
-            service_vpn: self.vpn.as_deref().map(service_vpn).transpose().map_err(value)?,
+            service_vpn: self.vpn.as_deref().map(vpn).transpose().map_err(value)?,
             local: self.local,
             restrict: self.restrict,
             at,
@@ -348,6 +354,10 @@ impl RawService {
 fn encapsulations(text: Option<&str>) -> Result<Vec<Encapsulation>, ValueError> {
     let parse = |text| value::words(text, "ipsec, gre or both", value::encapsulation);
     text.map_or_else(|| Ok(Vec::new()), parse)
+}
+
+fn vpn(text: &str) -> Result<u16, ValueError> {
+    value::number(text, 0..=65530, "a VPN from 0 to 65530")
 }
 
 fn in_field(field: &'static str) -> impl Fn(ValueError) -> SequenceError + Copy {

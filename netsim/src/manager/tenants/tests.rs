@@ -148,8 +148,11 @@ fn the_provider_has_what_no_tenant_has() {
 
 #[test]
 fn tenants_that_cannot_be_told_apart_are_refused() {
-    assert_eq!(check(&[tenant("red", &[10]), tenant("blue", &[20])]), Ok(()));
-    let problem = |tenants: &[Tenant]| check(tenants).unwrap_err().to_string();
+    assert_eq!(
+        check_tenants(&[tenant("red", &[10]), tenant("blue", &[20])]),
+        Ok(())
+    );
+    let problem = |tenants: &[Tenant]| check_tenants(tenants).unwrap_err().to_string();
     assert_eq!(
         problem(&[tenant("red", &[10]), tenant("blue", &[20, 10])]),
         "give service VPN 10 to tenant `blue`; tenant `red` has it"

@@ -36,6 +36,7 @@ impl Actions {
                 "localTlocList" => json!({ "field": name, "value": read_local_tlocs(at)? }),
                 "tloc" => json!({ "field": name, "value": read_tloc(at)? }),
                 "tlocList" => json!({ "field": name, "ref": uses.add(at, "tloc")? }),
+                "vpn" => json!({ "field": name, "value": read_vpn(at)? }),
                 "service" => match read_service(at, uses)? {
                     Some(service) => json!({ "field": name, "value": service }),
                     None => {
@@ -96,7 +97,7 @@ fn read_service(at: &At<'_>, uses: &mut References) -> Result<Option<Value>, Pla
     let kind = fields.need("type")?.option(TYPES[0], |at| at.word(&TYPES))?;
     let mut service = json!({ "type": kind });
     if let Some(vpn) = fields.get("vpn") {
-        service["vpn"] = json!(vpn.option(0, |at| at.number(0..=65530))?.to_string());
+        service["vpn"] = json!(read_vpn(&vpn)?);
     }
     for flag in ["local", "restrict"] {
         if fields.get(flag).map(|at| at.switch()).transpose()? == Some(true) {
@@ -112,11 +113,15 @@ fn read_service(at: &At<'_>, uses: &mut References) -> Result<Option<Value>, Pla
     Ok((kind != "appqoe").then_some(service))
 }
 
+fn read_vpn(at: &At<'_>) -> Result<String, PlaceError> {
+    let vpn = at.option(0, |at| at.number(0..=65530))?;
+    Ok(vpn.to_string())
+}
+
 /// Checks a field of `set` that edges do not act on.
 fn check_other(name: &str, at: &At<'_>, uses: &mut References) -> Result<(), PlaceError> {
     match name {
         "dscp" => at.option(0, |at| at.number(0..=63)).map(drop),
-        "vpn" => at.option(0, |at| at.number(0..=65530)).map(drop),
         "nextHopLoose" => at.switch().map(drop),
         "policer" => uses.add(at, "policer").map(drop),
         "forwardingClass" => uses.add(at, "class").map(drop),

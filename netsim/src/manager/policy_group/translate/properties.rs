@@ -193,6 +193,10 @@ fn set_field() -> impl Strategy<Value = Both> {
             json!({ "field": "service", "value": { "type": "IDS", "local": "" } }),
             json!({ "service": { "type": global("IDS"), "local": global(true) } }),
         ),
+        both(
+            json!({ "field": "vpn", "value": "10" }),
+            json!({ "vpn": global(10) }),
+        ),
     ])
 }
 
