@@ -5,9 +5,12 @@ mod manager_support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use manager_support::{DEADLINE, PASSWORD, USERNAME, client, log_in, start, url};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use manager_support::{DEADLINE, MemoryEdges, PASSWORD, USERNAME, client, config, log_in, url};
 use netsim::manager::Manager;
 use reqwest::{Client, Method};
 use rstest::rstest;
@@ -15,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// As many files as there are; a file that is not reached is a file that proves nothing.
-const FILES: usize = 33;
+const FILES: usize = 51;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +105,10 @@ async fn every_contract_file_holds() {
 }
 
 async fn play(exchange: &Exchange) -> Result<(), String> {
-    let (manager, _edges) = start(Duration::ZERO).await;
+    let edges = Arc::new(MemoryEdges::default());
+    let manager = Manager::start(config(), edges)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut clients = BTreeMap::from([(String::new(), (client(&manager), None))]);
     for session in &exchange.sessions {
         let client = client(&manager);
@@ -110,7 +116,8 @@ async fn play(exchange: &Exchange) -> Result<(), String> {
         clients.insert(session.clone(), (client, Some(token)));
     }
     let clients = Clients(clients);
-    let known = [("username", USERNAME), ("password", PASSWORD)];
+    let basic = STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
+    let known = [("username", USERNAME), ("password", PASSWORD), ("basic", &basic)];
     let mut captures = Captures(
         known
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -1,30 +1,26 @@
 //! What all requests share.
 //!
-//! Owns the locks around the state and the wall clock; the rules are in `store` and `session`. Invariant: no lock is
-//! held across an await.
+//! Owns the locks around the state and the wall clock; the rules are in `store`. Invariant: no lock is held across an
+//! await.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
-use super::Device;
 use super::activity::{Event, Log};
-use super::caller::Caller;
 use super::compile::Place;
 use super::faults::Faults;
+use super::gateway::{Gateway, unix_ms};
 use super::push;
-use super::session::{Session, SessionId, Sessions};
 use super::store::{Accepted, Store};
+use super::{Config, Device};
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 
 /// What all requests share.
 pub(super) struct App {
-    pub(super) username: String,
-    pub(super) password: SecretString,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) devices: Vec<Device>,
     pub(super) push_delay: Duration,
     pub(super) edges: Arc<dyn Edges>,
@@ -34,32 +30,22 @@ pub(super) struct App {
     /// When this Manager came up, in milliseconds since the Unix epoch.
     pub(super) started_ms: u64,
     store: Mutex<Store>,
-    sessions: Mutex<Sessions>,
     pushes: Mutex<JoinSet<()>>,
 }
 
 impl App {
-    /// A Manager without objects or sessions.
-    pub(super) fn new<E: Edges + Telemetry>(
-        username: String,
-        password: SecretString,
-        devices: Vec<Device>,
-        push_delay: Duration,
-        edges: &Arc<E>,
-    ) -> Self {
-        let activity = Arc::new(Log::default());
+    /// A Manager without objects.
+    pub(super) fn new<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &Arc<E>) -> Self {
         Self {
-            username,
-            password,
-            devices,
-            push_delay,
+            devices: config.devices.clone(),
+            push_delay: config.push_delay,
             edges: edges.clone(),
             telemetry: edges.clone(),
-            faults: Faults::new(activity.clone()),
-            activity,
+            activity: gateway.activity.clone(),
+            faults: gateway.faults.clone(),
+            gateway: gateway.clone(),
             started_ms: unix_ms(),
             store: Mutex::default(),
-            sessions: Mutex::default(),
             pushes: Mutex::default(),
         }
     }
@@ -73,38 +59,6 @@ impl App {
     /// The time, as the product's timestamps are.
     pub(super) fn now_ms(&self) -> u64 {
         unix_ms()
-    }
-
-    /// Opens a session, if name and password are right.
-    pub(super) fn log_in(&self, user: &str, password: &str) -> Option<SessionId> {
-        if user != self.username || password != self.password.expose_secret() {
-            self.activity.record(Event::LoginRefused {
-                user: user.to_owned(),
-            });
-            return None;
-        }
-        let id = self.sessions().open(user, Instant::now());
-        self.activity.record(Event::LoggedIn {
-            user: user.to_owned(),
-        });
-        Some(id)
-    }
-
-    /// The session behind a cookie and its caller.
-    pub(super) fn resume(&self, id: SessionId, address: IpAddr) -> Option<(Session, Caller)> {
-        let session = self.sessions().resume(&id, Instant::now())?;
-        let caller = Caller {
-            session: id,
-            user: session.user.clone(),
-            address,
-            at_ms: self.now_ms(),
-        };
-        Some((session, caller))
-    }
-
-    /// Ends a session.
-    pub(super) fn log_out(&self, id: &SessionId) {
-        self.sessions().close(id);
     }
 
     /// Where the edges are.
@@ -151,18 +105,7 @@ impl App {
         pushes.shutdown().await;
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pushes(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::activity::{Event, Log};
+use super::session::Sessions;
 
 /// A fault, as `/pathproof/v1/faults` has it: `{"fault": "failPushes", "count": 2}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,13 +29,14 @@ pub enum Fault {
         #[serde(default)]
         requests: Requests,
     },
-    /// Requests are done, and the connection ends in the middle of the reply.
+    /// Requests are done, and the connection ends in the middle of the reply's body; without a body, before the reply.
+    /// Over HTTP/2, the other requests of the connection end with it.
     CutReplies {
         /// Which.
         #[serde(default)]
         requests: Requests,
     },
-    /// Requests are done late.
+    /// Requests are done late; a client that does not wait so long takes its request along.
     DelayRequests {
         /// By how much, in milliseconds.
         by_ms: u64,
@@ -44,7 +46,7 @@ pub enum Fault {
     },
     /// Every session of now has expired; never in force, since it strikes once.
     ExpireSessions {
-        /// How their clients find out.
+        /// How clients with a cookie find out; those with a token get status 401.
         #[serde(default)]
         shape: ExpiryShape,
     },
@@ -58,7 +60,7 @@ pub enum Fault {
         sites: Vec<u32>,
     },
     /// Another user holds the edit lock until healed.
-    HoldLock,
+    HoldLock {},
     /// Tasks take longer.
     DelayTasks {
         /// By how much, in milliseconds.
@@ -114,7 +116,9 @@ pub enum GatewayAnswer {
     Html,
 }
 
-/// How a client finds out that its session has expired; releases and paths of the product differ.
+/// How a client with a cookie finds out that its session has expired; releases and paths of the product differ.
+///
+/// `GET /dataservice/client/token` answers the login page in any case, since that is how clients ask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ExpiryShape {
@@ -152,6 +156,7 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     log: Arc<Log>,
+    sessions: Arc<Mutex<Sessions>>,
 }
 
 #[derive(Default)]
@@ -167,14 +172,21 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    /// None in force; what happens to them is told to `log`.
-    pub(super) fn new(log: Arc<Log>) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Inner { state, log }))
+    /// None in force; what happens to them is told to `log`, and they can end `sessions`.
+    pub(super) fn reaching(log: Arc<Log>, sessions: Arc<Mutex<Sessions>>) -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            log,
+            sessions,
+        }))
     }
 
     /// Puts a fault in force; the answer names it.
     pub fn inject(&self, fault: Fault) -> u64 {
+        if let Fault::ExpireSessions { shape } = &fault {
+            let mut sessions = self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.expire_all(*shape);
+        }
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -267,7 +279,7 @@ impl Fault {
         match self {
             Self::FailPushes { count, .. } | Self::DelayTasks { count, .. } => *count,
             Self::ExpireSessions { .. } => Some(0),
-            Self::HoldLock | Self::LoseController => None,
+            Self::HoldLock {} | Self::LoseController => None,
             _ => self.requests().and_then(|requests| requests.count),
         }
     }
@@ -279,6 +291,14 @@ impl Fault {
             | Self::DelayRequests { requests, .. } => Some(requests),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+impl Faults {
+    /// None in force, and no session to end.
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        Self::reaching(log, Arc::default())
     }
 }
 

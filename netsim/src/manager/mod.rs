@@ -4,9 +4,10 @@
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
 //! and handed to [`Edges`]; what it says of tunnels it asks of [`Telemetry`]. Invariant: the edges follow what was activated last, never what was merely edited.
 //!
-//! A request goes from `serve` (TLS, HTTP) to `rest` (paths, JSON), which parses bodies with `list`, `definition` (its
-//! sequences with `sequence`) and `vsmart_policy`, and changes the `store` (rules of editing and activating) of `objects`
-//! (references, names). An accepted activation has been through `compile`, and goes on in `push`.
+//! A request goes from `serve` (TLS, HTTP) past the `gateway` (faults of requests, limits, sessions) to `rest`
+//! (paths, JSON), which parses bodies with `list`, `definition` (its sequences with `sequence`) and `vsmart_policy`, and
+//! changes the `store` (rules of editing and activating) of `objects` (references, names). An accepted activation has
+//! been through `compile`, and goes on in `push`.
 //!
 //! # Limits
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
@@ -30,7 +31,16 @@
 //! - A sequence of `sequenceIpType all` takes conditions of neither address family.
 //! - `colorRestrict` is a flag: `false` leaves it off, unlike `restrict` of `localTlocList`, whose presence counts.
 //! - The number of SLA classes is not limited. Definitions of different types may have one name.
-//! - Classic sessions only; no rate limit, and no limit on the number of sessions.
+//! - All logins are there at once, though the product has that of the API gateway since 20.15 and that for tokens since
+//!   20.18.1. To the API gateway, a client's id and secret are the user's name and password; `mode` and the like are ignored.
+//! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
+//!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
+//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
+//!   is no limit here.
+//! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
+//!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
+//!   `sub`, `iss`, `exp` and `iat` are our own.
+//! - A body that is said to be something else than JSON gets status 415, and `OPTIONS` gets 405.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
 //! - Of the resources of devices there are `bfd/sessions`, `bfd/summary`, `app-route/statistics` (one row for each tunnel,
@@ -51,6 +61,8 @@ mod definition;
 pub mod faults;
 #[cfg(test)]
 mod fixture;
+mod gateway;
+pub mod limits;
 mod list;
 mod match_field;
 mod objects;
@@ -82,7 +94,9 @@ pub use tls::TlsError;
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 use app::App;
-use faults::Faults;
+use faults::{ExpiryShape, Faults};
+use gateway::Gateway;
+use limits::Limits;
 
 /// What a Manager is started with.
 #[derive(Debug)]
@@ -97,10 +111,16 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// From the acceptance of an activation to the programming of the edges.
     pub push_delay: Duration,
+    /// What it takes before it refuses.
+    pub limits: Limits,
+    /// How clients with a cookie find out that their session has expired.
+    pub expiry: ExpiryShape,
+    /// From the start until `/client/server/ready` says so. Requests are answered all the same.
+    pub ready_after: Duration,
 }
 
 impl Config {
-    /// One user, and edges that are programmed at once.
+    /// One user, edges that are programmed at once, and the product's limits.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -114,6 +134,9 @@ impl Config {
             password,
             devices,
             push_delay: Duration::ZERO,
+            limits: Limits::PRODUCT,
+            expiry: ExpiryShape::default(),
+            ready_after: Duration::ZERO,
         }
     }
 }
@@ -161,6 +184,7 @@ pub enum StartError {
 /// A running Manager; dropping it ends it, its connections and its pushes.
 pub struct Manager {
     app: Arc<App>,
+    gateway: Arc<Gateway>,
     address: SocketAddr,
     ca_pem: String,
     accept_loops: JoinSet<()>,
@@ -179,10 +203,10 @@ impl Manager {
     ///
     /// # Errors
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
-    pub async fn start<E: Edges + Telemetry>(config: Config, edges: Arc<E>) -> Result<Self, StartError> {
+    pub async fn start<E: Edges + Telemetry>(mut config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
-        for listener in config.listeners {
+        for listener in std::mem::take(&mut config.listeners) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
             listeners.push(tokio::net::TcpListener::from_std(listener).map_err(StartError::Listener)?);
         }
@@ -195,14 +219,8 @@ impl Manager {
         let addresses: Vec<IpAddr> = local.iter().map(SocketAddr::ip).collect();
         let identity = tls::identity(&addresses)?;
 
-        let Config {
-            username,
-            password,
-            devices,
-            push_delay,
-            ..
-        } = config;
-        let app = Arc::new(App::new(username, password, devices, push_delay, &edges));
+        let gateway = Arc::new(Gateway::new(&config));
+        let app = Arc::new(App::new(&gateway, &config, &edges));
         let router = rest::router(app.clone());
         let mut accept_loops = JoinSet::new();
         for listener in listeners {
@@ -214,6 +232,7 @@ impl Manager {
         }
         Ok(Self {
             app,
+            gateway,
             address,
             ca_pem: identity.ca_pem,
             accept_loops,
@@ -232,12 +251,12 @@ impl Manager {
 
     /// What goes wrong on purpose.
     pub fn faults(&self) -> &Faults {
-        &self.app.faults
+        &self.gateway.faults
     }
 
     /// What happens from now on.
     pub fn activity(&self) -> Activities {
-        self.app.activity.listen()
+        self.gateway.activity.listen()
     }
 
     /// Ends the Manager and waits until its connections are closed and its pushes have stopped.

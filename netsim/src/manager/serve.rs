@@ -3,6 +3,7 @@
 //! Owns accepting, TLS and HTTP; what is answered is `rest`. Invariant: a connection never outlives its accept loop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -23,6 +25,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Ends the connection that a request came over.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cord(Arc<Notify>);
+
+impl Cord {
+    /// Ends it at once, whatever is under way.
+    pub(super) fn pull(&self) {
+        self.0.notify_one();
+    }
+}
 
 /// Accepts connections until the future is dropped, which ends them all.
 pub(super) async fn serve(listener: TcpListener, tls: TlsAcceptor, router: Router) {
@@ -52,14 +65,21 @@ async fn connection(stream: TcpStream, peer: SocketAddr, tls: TlsAcceptor, route
         Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%peer, "TLS handshake timed out"),
     };
+    let cord = Cord::default();
+    let pulled = cord.0.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(cord.clone());
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new());
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    let ended = tokio::select! {
+        ended = builder.serve_connection(TokioIo::new(stream), service) => ended,
+        () = pulled.notified() => return tracing::debug!(%peer, "connection cut"),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
     }
 }

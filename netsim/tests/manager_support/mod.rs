@@ -11,6 +11,7 @@ use netsim::bfd::{State as SessionState, Statistics, Timing};
 use netsim::fabric::edge::{Counted, SequenceCount};
 use netsim::fabric::host::PacketCount;
 use netsim::fabric::nft::RuleCount;
+use netsim::manager::limits::Limits;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
@@ -193,14 +194,18 @@ pub async fn start(push_delay: Duration) -> (Manager, Arc<MemoryEdges>) {
     (Manager::start(config, edges.clone()).await.unwrap(), edges)
 }
 
-/// What [`start`] starts, without a push delay.
+/// What [`start`] starts, without a push delay, and without a limit of requests: tests ask as fast as they can.
 pub fn config() -> Config {
-    Config::new(
+    let config = Config::new(
         vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()],
         USERNAME.to_owned(),
         SecretString::from(PASSWORD),
         vec![device(1), device(2)],
-    )
+    );
+    Config {
+        limits: Limits::SESSIONS_ONLY,
+        ..config
+    }
 }
 
 /// The edge of a site.

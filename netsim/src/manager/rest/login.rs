@@ -1,4 +1,4 @@
-//! Logging in and out, and what the Manager says of itself.
+//! The classic login, logging out, and what the Manager says of itself.
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, Query, State};
@@ -8,25 +8,37 @@ use axum::{Form, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, session_cookie};
+use super::refusal::Refusal;
+use super::{SharedGateway, authenticate};
+use crate::manager::gateway::LoginError;
 use crate::manager::session::Session;
 
 /// The release whose API is emulated.
 pub(super) const VERSION: &str = "20.12.4";
 
+/// Takes a client's cookie away, by one that has expired.
+pub(super) const NO_COOKIE: &str = "JSESSIONID=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+
+/// Where clients without a session are sent.
+pub(super) const WELCOME: &str = "/welcome.html";
+
 const LOGIN_PAGE: &str = include_str!("login.html");
 
 /// `POST /j_security_check`. Success and failure differ in the body alone: empty, or the login page.
-pub(super) async fn log_in(State(app): Shared, form: Result<Form<Credentials>, FormRejection>) -> Response {
+pub(super) async fn log_in(
+    State(gateway): SharedGateway,
+    form: Result<Form<Credentials>, FormRejection>,
+) -> Response {
     let Ok(Form(credentials)) = form else {
-        return page().await.into_response();
+        return page().into_response();
     };
-    match app.log_in(&credentials.j_username, &credentials.j_password) {
-        Some(id) => {
+    match gateway.log_in(&credentials.j_username, &credentials.j_password) {
+        Ok(id) => {
             let cookie = format!("JSESSIONID={}; Path=/; Secure; HttpOnly", id.as_str());
             ([(header::SET_COOKIE, cookie)], ()).into_response()
         }
-        None => page().await.into_response(),
+        Err(LoginError::Credentials) => page().into_response(),
+        Err(full) => Refusal::Login(full).into_response(),
     }
 }
 
@@ -37,23 +49,22 @@ pub(super) struct Credentials {
     j_password: String,
 }
 
-/// `POST /logout`, and `GET` as older releases have it.
-pub(super) async fn log_out(State(app): Shared, headers: HeaderMap) -> Response {
-    if let Some(id) = session_cookie(&headers) {
-        app.log_out(&id);
+/// `POST /logout`, and `GET` as older releases have it: ends the session of a cookie and that of a token.
+pub(super) async fn log_out(State(gateway): SharedGateway, headers: HeaderMap) -> Response {
+    for proof in authenticate::proofs(&headers) {
+        gateway.log_out(proof);
     }
-    let headers = [
-        (header::LOCATION, "/welcome.html"),
-        (
-            header::SET_COOKIE,
-            "JSESSIONID=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-        ),
-    ];
+    let headers = [(header::LOCATION, WELCOME), (header::SET_COOKIE, NO_COOKIE)];
     (StatusCode::FOUND, headers).into_response()
 }
 
+/// `GET /` and `GET /welcome.html`.
+pub(super) async fn welcome() -> Html<&'static str> {
+    page()
+}
+
 /// The login page.
-pub(super) async fn page() -> Html<&'static str> {
+pub(super) fn page() -> Html<&'static str> {
     Html(LOGIN_PAGE)
 }
 
@@ -88,9 +99,9 @@ pub(super) async fn server(Extension(session): Extension<Session>) -> Json<Value
     }}))
 }
 
-/// `GET /dataservice/client/server/ready`.
-pub(super) async fn ready() -> Json<Value> {
-    Json(json!({ "isServerReady": true }))
+/// `GET /dataservice/client/server/ready`: clients ask before they log in.
+pub(super) async fn ready(State(gateway): SharedGateway) -> Json<Value> {
+    Json(json!({ "isServerReady": gateway.is_ready() }))
 }
 
 /// `GET /dataservice/client/about`.

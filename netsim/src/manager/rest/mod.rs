@@ -1,10 +1,14 @@
 //! The REST API: paths, authentication, bodies.
 //!
 //! Owns the translation between HTTP and the rest of the Manager, and no rule of its own. Invariant: nothing under
-//! `/dataservice` or `/pathproof` is answered without a session, and nothing is written without its XSRF token.
+//! `/dataservice` or `/pathproof` but whether the server is ready is answered without a session, and nothing is written
+//! without its XSRF token; to `/pathproof` the user's password is as good.
 
+mod authenticate;
 mod devices;
 mod faults;
+mod front;
+mod jwt;
 mod login;
 mod objects;
 mod policies;
@@ -18,32 +22,74 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::app::App;
-use super::serve::Peer;
-use super::session::SessionId;
+use super::gateway::Gateway;
 use refusal::Refusal;
 
 /// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
 const BODY_LIMIT: usize = 32 << 20;
 
-const XSRF_HEADER: &str = "x-xsrf-token";
-
 type Shared = State<Arc<App>>;
+type SharedGateway = State<Arc<Gateway>>;
 type Answer = Result<Json<Value>, Refusal>;
 
 /// The whole API.
 pub(super) fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
+    let gateway = app.gateway.clone();
+    let api = resources(app.clone()).layer(middleware::from_fn_with_state(
+        gateway.clone(),
+        authenticate::with_session,
+    ));
+    let product = Router::new()
+        .route("/j_security_check", post(login::log_in))
+        .route("/logout", get(login::log_out).post(login::log_out))
+        .route("/jwt/login", post(jwt::log_in))
+        .route("/jwt/refresh", post(jwt::refresh))
+        .route("/apigw/organization/registration", post(jwt::register))
+        .route("/apigw/login", post(jwt::log_in_through_gateway))
+        .route("/", get(login::welcome))
+        .route("/welcome.html", get(login::welcome))
+        .route("/dataservice/client/server/ready", get(login::ready))
+        .nest_service("/dataservice", api)
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .with_state(gateway.clone())
+        .layer(middleware::from_fn_with_state(gateway, front::strike));
+    // What is ours stands beside the product, never within it, and no fault strikes it.
+    product.nest("/pathproof", own(app))
+}
+
+/// What the lab adds.
+fn own(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/state", get(tunnels::lab_state))
+        .route(
+            "/v1/faults",
+            get(faults::in_force)
+                .post(faults::inject)
+                .delete(faults::heal_all),
+        )
+        .route("/v1/faults/{id}", delete(faults::heal))
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(
+            app.gateway.clone(),
+            authenticate::with_session_or_password,
+        ))
+        .with_state(app)
+}
+
+/// What is under `/dataservice`.
+fn resources(app: Arc<App>) -> Router {
+    Router::new()
         .route("/client/token", get(login::token))
         .route("/client/server", get(login::server))
-        .route("/client/server/ready", get(login::ready))
         .route("/client/about", get(login::about))
         .route("/device", get(devices::inventory))
         .route("/device/bfd/sessions", get(tunnels::sessions))
@@ -63,29 +109,6 @@ pub(super) fn router(app: Arc<App>) -> Router {
         )
         .route("/device/action/status/{id}", get(tasks::status))
         .nest("/template", templates())
-        .fallback(no_path)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(app.clone(), authenticate));
-    // What is ours stands beside the product, never within it.
-    let own = Router::new()
-        .route("/v1/state", get(tunnels::lab_state))
-        .route(
-            "/v1/faults",
-            get(faults::in_force)
-                .post(faults::inject)
-                .delete(faults::heal_all),
-        )
-        .route("/v1/faults/{id}", delete(faults::heal))
-        .fallback(no_path)
-        .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(app.clone(), authenticate));
-    Router::new()
-        .route("/j_security_check", post(login::log_in))
-        .route("/logout", get(login::log_out).post(login::log_out))
-        .route("/", get(login::page))
-        .route("/welcome.html", get(login::page))
-        .nest("/dataservice", api)
-        .nest("/pathproof", own)
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(app)
@@ -147,44 +170,14 @@ async fn no_method(method: Method, uri: Uri) -> Refusal {
     }
 }
 
-async fn authenticate(State(app): Shared, mut request: Request, next: Next) -> Response {
-    let peer = request
-        .extensions()
-        .get::<Peer>()
-        .expect("the listener says who the peer is")
-        .0;
-    let resumed = session_cookie(request.headers()).and_then(|id| app.resume(id, peer.ip()));
-    let Some((session, caller)) = resumed else {
-        // The product shows its login page, with status 200, to whoever has no session.
-        return login::page().await.into_response();
-    };
-    let given = request.headers().get(XSRF_HEADER).map(|token| token.as_bytes());
-    if !request.method().is_safe() && given != Some(session.token.as_bytes()) {
-        return Refusal::Token.into_response();
-    }
-    request.extensions_mut().insert(session);
-    request.extensions_mut().insert(caller);
-    next.run(request).await
-}
-
-fn session_cookie(headers: &HeaderMap) -> Option<SessionId> {
-    let cookies = headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|cookies| cookies.split(';'));
-    pairs
-        .find_map(|pair| pair.trim().strip_prefix("JSESSIONID="))
-        .map(SessionId::from)
-}
-
-/// A body of JSON; an empty one counts as an empty object.
+/// A body of JSON, said to be so or of nothing else; an empty one counts as an empty object.
 struct JsonBody(Value);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let body: Body = request.into_body();
         let bytes = axum::body::to_bytes(body, BODY_LIMIT)
             .await
@@ -192,8 +185,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if bytes.is_empty() {
             return Ok(Self(json!({})));
         }
+        if let Some(given) = media_type.filter(|given| !is_json(given)) {
+            let given = String::from_utf8_lossy(given.as_bytes()).into_owned();
+            return Err(Refusal::MediaType(given));
+        }
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(Refusal::Malformed)
     }
+}
+
+/// Parameters, a charset say, make no difference.
+fn is_json(media_type: &HeaderValue) -> bool {
+    let essence = media_type.as_bytes().split(|octet| *octet == b';').next();
+    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }

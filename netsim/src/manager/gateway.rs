@@ -1,0 +1,178 @@
+//! What stands between the socket and the resources.
+//!
+//! Owns who the user is, the sessions and the limits. Invariant: nothing is known here of what
+//! a request asks for.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Config;
+use super::activity::{Event, Log};
+use super::caller::Caller;
+use super::faults::{ExpiryShape, Faults};
+use super::limits::Limiter;
+use super::session::{Full, Session, SessionId, Sessions, TokenError, Tokens};
+
+/// What stands between the socket and the resources.
+pub(super) struct Gateway {
+    pub(super) activity: Arc<Log>,
+    pub(super) faults: Faults,
+    username: String,
+    password: SecretString,
+    sessions: Arc<Mutex<Sessions>>,
+    limiter: Limiter,
+    ready_at: Instant,
+}
+
+/// Why a login was refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoginError {
+    /// The name, or the password.
+    #[error("user name or password is wrong")]
+    Credentials,
+    /// There are too many sessions.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+/// What a request shows to prove its session.
+pub(super) enum Proof<'a> {
+    /// A JSESSIONID.
+    Cookie(SessionId),
+    /// An access token.
+    Token(&'a str),
+}
+
+/// Why a proof is not accepted.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The session of a cookie has ended, and this is how it shows.
+    Cookie(ExpiryShape),
+    /// The token is not good.
+    Token(TokenError),
+}
+
+impl Gateway {
+    /// Nobody is logged in.
+    pub(super) fn new(config: &Config) -> Self {
+        let now = Instant::now();
+        let limits = &config.limits;
+        let sessions = Sessions::new(limits.sessions, config.expiry, now, unix_ms() / 1000);
+        let sessions = Arc::new(Mutex::new(sessions));
+        let activity = Arc::new(Log::default());
+        Self {
+            faults: Faults::reaching(activity.clone(), sessions.clone()),
+            activity,
+            username: config.username.clone(),
+            password: config.password.clone(),
+            sessions,
+            limiter: Limiter::new(limits, now),
+            ready_at: now + config.ready_after,
+        }
+    }
+
+    /// Whether this is how the user proves to be who they are.
+    pub(super) fn knows(&self, user: &str, password: &str) -> bool {
+        user == self.username && password == self.password.expose_secret()
+    }
+
+    /// Opens a session of the classic login.
+    pub(super) fn log_in(&self, user: &str, password: &str) -> Result<SessionId, LoginError> {
+        self.check(user, password)?;
+        let id = self.sessions().open(user, Instant::now())?;
+        self.note_login(user);
+        Ok(id)
+    }
+
+    /// Opens a session of tokens.
+    pub(super) fn log_in_for_tokens(
+        &self,
+        user: &str,
+        password: &str,
+        duration: Duration,
+    ) -> Result<Tokens, LoginError> {
+        self.check(user, password)?;
+        let tokens = self.sessions().open_tokens(user, duration, Instant::now())?;
+        self.note_login(user);
+        Ok(tokens)
+    }
+
+    /// New tokens for a refresh token.
+    pub(super) fn refresh(&self, token: &str, duration: Duration) -> Result<Tokens, TokenError> {
+        self.sessions().refresh(token, duration, Instant::now())
+    }
+
+    /// The session behind a request, and its caller.
+    pub(super) fn resume(&self, proof: Proof<'_>, address: IpAddr) -> Result<(Session, Caller), Refused> {
+        let now = Instant::now();
+        let mut sessions = self.sessions();
+        let (id, session) = match proof {
+            Proof::Cookie(id) => {
+                let session = sessions.resume(&id, now).map_err(Refused::Cookie)?;
+                (id, session)
+            }
+            Proof::Token(token) => sessions.resume_token(token, now).map_err(Refused::Token)?,
+        };
+        let caller = Caller {
+            session: id,
+            user: session.user.clone(),
+            address,
+            at_ms: unix_ms(),
+        };
+        Ok((session, caller))
+    }
+
+    /// Ends the session that a request proves, if there is one.
+    pub(super) fn log_out(&self, proof: Proof<'_>) {
+        let mut sessions = self.sessions();
+        let id = match proof {
+            Proof::Cookie(id) => Some(id),
+            Proof::Token(token) => {
+                let resumed = sessions.resume_token(token, Instant::now());
+                resumed.ok().map(|(id, _)| id)
+            }
+        };
+        if let Some(id) = id {
+            sessions.close(&id);
+        }
+    }
+
+    /// Takes one request; otherwise after how long it is worth asking again.
+    pub(super) fn take(&self, path: &str) -> Result<(), Duration> {
+        self.limiter.take(path, Instant::now())
+    }
+
+    /// Whether the Manager says that it is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        Instant::now() >= self.ready_at
+    }
+
+    fn check(&self, user: &str, password: &str) -> Result<(), LoginError> {
+        if self.knows(user, password) {
+            return Ok(());
+        }
+        let user = user.to_owned();
+        self.activity.record(Event::LoginRefused { user });
+        Err(LoginError::Credentials)
+    }
+
+    fn note_login(&self, user: &str) {
+        let user = user.to_owned();
+        self.activity.record(Event::LoggedIn { user });
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time, as the product's timestamps are: milliseconds since the Unix epoch.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
