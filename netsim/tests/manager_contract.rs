@@ -3,7 +3,7 @@
 
 mod manager_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,14 +11,14 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use manager_support::{DEADLINE, MemoryEdges, PASSWORD, USERNAME, client, config, log_in, url};
-use netsim::manager::Manager;
+use netsim::manager::{Config, Manager, Tenant};
 use reqwest::{Client, Method};
 use rstest::rstest;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// As many files as there are; a file that is not reached is a file that proves nothing.
-const FILES: usize = 51;
+const FILES: usize = 52;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +26,8 @@ struct Exchange {
     name: String,
     about: String,
     sessions: Vec<String>,
+    #[serde(default)]
+    tenants: BTreeMap<String, BTreeSet<u16>>,
     steps: Vec<Step>,
 }
 
@@ -105,8 +107,11 @@ async fn every_contract_file_holds() {
 }
 
 async fn play(exchange: &Exchange) -> Result<(), String> {
-    let edges = Arc::new(MemoryEdges::default());
-    let manager = Manager::start(config(), edges)
+    let config = Config {
+        tenants: tenants(exchange),
+        ..config()
+    };
+    let manager = Manager::start(config, Arc::new(MemoryEdges::default()))
         .await
         .map_err(|error| error.to_string())?;
     let mut clients = BTreeMap::from([(String::new(), (client(&manager), None))]);
@@ -131,6 +136,15 @@ async fn play(exchange: &Exchange) -> Result<(), String> {
             .map_err(place)?;
     }
     Ok(())
+}
+
+fn tenants(exchange: &Exchange) -> Vec<Tenant> {
+    let tenant = |(id, service_vpns): (&String, &BTreeSet<u16>)| Tenant {
+        id: id.clone(),
+        name: id.clone(),
+        service_vpns: service_vpns.clone(),
+    };
+    exchange.tenants.iter().map(tenant).collect()
 }
 
 async fn play_step(

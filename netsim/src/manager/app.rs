@@ -1,4 +1,4 @@
-//! What all requests share.
+//! What all requests share that speak for one tenant, or for the provider.
 //!
 //! Owns the locks around the state and the wall clock; the rules are in `store`. Invariant: no lock is held across an
 //! await.
@@ -14,13 +14,16 @@ use super::faults::Faults;
 use super::gateway::{Gateway, unix_ms};
 use super::push;
 use super::store::{Accepted, Store};
+use super::tenants::{self, Tenant};
 use super::{Config, Device};
 use crate::policy::Edges;
 use crate::telemetry::Telemetry;
 
-/// What all requests share.
+/// What all requests share that speak for one tenant, or for the provider.
 pub(super) struct App {
     pub(super) gateway: Arc<Gateway>,
+    /// None: the provider, or the only tenant.
+    pub(super) tenant: Option<Tenant>,
     pub(super) devices: Vec<Device>,
     pub(super) push_delay: Duration,
     pub(super) edges: Arc<dyn Edges>,
@@ -34,10 +37,16 @@ pub(super) struct App {
 }
 
 impl App {
-    /// A Manager without objects.
-    pub(super) fn new<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &Arc<E>) -> Self {
+    /// A Manager without objects: a tenant's, or the provider's.
+    pub(super) fn new<E: Edges + Telemetry>(
+        gateway: &Arc<Gateway>,
+        tenant: Option<Tenant>,
+        config: &Config,
+        edges: &Arc<E>,
+    ) -> Self {
         Self {
-            devices: config.devices.clone(),
+            devices: tenants::devices_of(tenant.as_ref(), &config.tenants, &config.devices),
+            tenant,
             push_delay: config.push_delay,
             edges: edges.clone(),
             telemetry: edges.clone(),

@@ -1,6 +1,6 @@
-//! What stands between the socket and the resources.
+//! What stands between the socket and the resources, and is one for all tenants.
 //!
-//! Owns who the user is, the sessions and the limits. Invariant: nothing is known here of what
+//! Owns who the user is, the sessions, the limits and the names of the tenants. Invariant: nothing is known here of what
 //! a request asks for.
 
 use std::net::IpAddr;
@@ -15,11 +15,14 @@ use super::caller::Caller;
 use super::faults::{ExpiryShape, Faults};
 use super::limits::Limiter;
 use super::session::{Full, Session, SessionId, Sessions, TokenError, Tokens};
+use super::tenants::Tenant;
 
 /// What stands between the socket and the resources.
 pub(super) struct Gateway {
     pub(super) activity: Arc<Log>,
     pub(super) faults: Faults,
+    /// None: a Manager of a single tenant.
+    pub(super) tenants: Vec<Tenant>,
     username: String,
     password: SecretString,
     sessions: Arc<Mutex<Sessions>>,
@@ -66,6 +69,7 @@ impl Gateway {
         Self {
             faults: Faults::reaching(activity.clone(), sessions.clone()),
             activity,
+            tenants: config.tenants.clone(),
             username: config.username.clone(),
             password: config.password.clone(),
             sessions,
@@ -138,6 +142,12 @@ impl Gateway {
         if let Some(id) = id {
             sessions.close(&id);
         }
+    }
+
+    /// What goes into `VSessionId` so that requests of a session speak for a tenant.
+    pub(super) fn speak_for(&self, session: &SessionId, tenant: &str) -> Option<String> {
+        let tenant = self.tenants.iter().find(|known| known.id == tenant)?;
+        self.sessions().speak_for(session, &tenant.id)
     }
 
     /// Takes one request; otherwise after how long it is worth asking again.

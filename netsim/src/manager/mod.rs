@@ -4,7 +4,7 @@
 //! `contract/manager` are what it promises. It does not steer packets: activated policy is compiled for each WAN edge
 //! and handed to [`Edges`]; what it says of tunnels it asks of [`Telemetry`]. Invariant: the edges follow what was activated last, never what was merely edited.
 //!
-//! A request goes from `serve` (TLS, HTTP) past the `gateway` (faults of requests, limits, sessions) to `rest`
+//! A request goes from `serve` (TLS, HTTP) past the `gateway` (faults of requests, limits, sessions, tenants) to `rest`
 //! (paths, JSON), which parses bodies with `list`, `definition` (its sequences with `sequence`) and `vsmart_policy`, and
 //! changes the `store` (rules of editing and activating) of `objects` (references, names). An accepted activation has
 //! been through `compile`, and goes on in `push`.
@@ -40,6 +40,8 @@
 //! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
 //!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
 //!   `sub`, `iss`, `exp` and `iat` are our own.
+//! - The one user is the provider of a Manager with tenants; tenants have no users. A tenant's service VPNs are its own on
+//!   all edges, and all tenants see all edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
 //! - A body that is said to be something else than JSON gets status 415, and `OPTIONS` gets 405.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it.
@@ -75,6 +77,7 @@ mod session;
 pub mod state;
 mod store;
 mod task;
+mod tenants;
 mod tls;
 mod value;
 mod vsmart_policy;
@@ -89,6 +92,7 @@ use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
 pub use secrecy::SecretString;
+pub use tenants::{Tenant, TenantError};
 pub use tls::TlsError;
 
 use crate::policy::Edges;
@@ -97,6 +101,7 @@ use app::App;
 use faults::{ExpiryShape, Faults};
 use gateway::Gateway;
 use limits::Limits;
+use tenants::{Part, Shares};
 
 /// What a Manager is started with.
 #[derive(Debug)]
@@ -117,10 +122,12 @@ pub struct Config {
     pub expiry: ExpiryShape,
     /// From the start until `/client/server/ready` says so. Requests are answered all the same.
     pub ready_after: Duration,
+    /// Who shares the edges; the Manager is of a single tenant if there are none.
+    pub tenants: Vec<Tenant>,
 }
 
 impl Config {
-    /// One user, edges that are programmed at once, and the product's limits.
+    /// One user and no tenants, edges that are programmed at once, and the product's limits.
     #[must_use]
     pub fn new(
         listeners: Vec<TcpListener>,
@@ -137,6 +144,7 @@ impl Config {
             limits: Limits::PRODUCT,
             expiry: ExpiryShape::default(),
             ready_after: Duration::ZERO,
+            tenants: Vec::new(),
         }
     }
 }
@@ -173,6 +181,9 @@ pub enum StartError {
         /// The color.
         color: String,
     },
+    /// Tenants cannot be told apart.
+    #[error(transparent)]
+    Tenants(#[from] TenantError),
     /// A listener cannot be used.
     #[error("use a listener of the Manager")]
     Listener(#[source] std::io::Error),
@@ -183,7 +194,8 @@ pub enum StartError {
 
 /// A running Manager; dropping it ends it, its connections and its pushes.
 pub struct Manager {
-    app: Arc<App>,
+    /// The provider's, and those of the tenants.
+    apps: Vec<Arc<App>>,
     gateway: Arc<Gateway>,
     address: SocketAddr,
     ca_pem: String,
@@ -205,6 +217,7 @@ impl Manager {
     /// When the configuration contradicts itself, or a listener or a certificate cannot be had.
     pub async fn start<E: Edges + Telemetry>(mut config: Config, edges: Arc<E>) -> Result<Self, StartError> {
         check(&config.devices)?;
+        tenants::check(&config.tenants)?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in std::mem::take(&mut config.listeners) {
             listener.set_nonblocking(true).map_err(StartError::Listener)?;
@@ -220,8 +233,8 @@ impl Manager {
         let identity = tls::identity(&addresses)?;
 
         let gateway = Arc::new(Gateway::new(&config));
-        let app = Arc::new(App::new(&gateway, &config, &edges));
-        let router = rest::router(app.clone());
+        let apps = apps(&gateway, &config, &edges);
+        let router = rest::router(&apps[0], &apps[1..]);
         let mut accept_loops = JoinSet::new();
         for listener in listeners {
             accept_loops.spawn(serve::serve(
@@ -231,7 +244,7 @@ impl Manager {
             ));
         }
         Ok(Self {
-            app,
+            apps,
             gateway,
             address,
             ca_pem: identity.ca_pem,
@@ -262,14 +275,36 @@ impl Manager {
     /// Ends the Manager and waits until its connections are closed and its pushes have stopped.
     pub async fn shutdown(mut self) {
         self.accept_loops.shutdown().await;
-        self.app.stop_pushes().await;
+        for app in &self.apps {
+            app.stop_pushes().await;
+        }
     }
 }
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        self.app.abort_pushes();
+        for app in &self.apps {
+            app.abort_pushes();
+        }
     }
+}
+
+/// The provider's Manager, and then one for each tenant.
+fn apps<E: Edges + Telemetry>(gateway: &Arc<Gateway>, config: &Config, edges: &Arc<E>) -> Vec<Arc<App>> {
+    if config.tenants.is_empty() {
+        return vec![Arc::new(App::new(gateway, None, config, edges))];
+    }
+    let shares = Arc::new(Shares::new(&config.devices));
+    let whose = std::iter::once(None).chain(config.tenants.iter().cloned().map(Some));
+    let app = |tenant: Option<Tenant>| {
+        let part = Arc::new(Part {
+            edges: edges.clone(),
+            shares: shares.clone(),
+            tenant: tenant.clone(),
+        });
+        Arc::new(App::new(gateway, tenant, config, &part))
+    };
+    whose.map(app).collect()
 }
 
 fn check(devices: &[Device]) -> Result<(), StartError> {

@@ -6,7 +6,7 @@
 
 pub(super) mod jwt;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub(super) user: String,
     /// Expected in `X-XSRF-TOKEN` on every write.
     pub(super) token: String,
+    /// The tenants that it may speak for, by what goes into `VSessionId`.
+    pub(super) tenants: BTreeMap<String, String>,
     kind: Kind,
     began: Instant,
     used: Instant,
@@ -212,6 +214,18 @@ impl Sessions {
         Ok((id, session.clone()))
     }
 
+    /// What goes into `VSessionId` so that requests of a session speak for a tenant.
+    pub(super) fn speak_for(&mut self, id: &SessionId, tenant: &str) -> Option<String> {
+        let session = self.by_id.get_mut(id)?;
+        let known = session.tenants.iter().find(|(_, known)| *known == tenant);
+        if let Some((value, _)) = known {
+            return Some(value.clone());
+        }
+        let value = Uuid::new_v4().to_string();
+        session.tenants.insert(value.clone(), tenant.to_owned());
+        Some(value)
+    }
+
     /// Ends a session.
     pub(super) fn close(&mut self, id: &SessionId) {
         self.by_id.remove(id);
@@ -240,6 +254,7 @@ impl Sessions {
         let session = Session {
             user: user.to_owned(),
             token: Uuid::new_v4().simple().to_string().to_uppercase(),
+            tenants: BTreeMap::new(),
             kind,
             began: now,
             used: now,

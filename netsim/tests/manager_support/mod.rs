@@ -15,6 +15,7 @@ use netsim::manager::limits::Limits;
 use netsim::manager::{Config, Device, Manager, SecretString};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use netsim::telemetry::{PolicyReport, Telemetry, TelemetryError, TunnelReport};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -265,6 +266,8 @@ pub struct Session<'a> {
     pub manager: &'a Manager,
     pub client: Client,
     pub token: String,
+    /// Sent with every request, besides the token.
+    pub headers: HeaderMap,
 }
 
 impl<'a> Session<'a> {
@@ -276,6 +279,7 @@ impl<'a> Session<'a> {
             manager,
             client,
             token,
+            headers: HeaderMap::new(),
         }
     }
 
@@ -285,7 +289,9 @@ impl<'a> Session<'a> {
         let mut request = self
             .client
             .request(method, url(self.manager, &format!("/dataservice{path}")));
-        request = request.header("X-XSRF-TOKEN", &self.token);
+        request = request
+            .headers(self.headers.clone())
+            .header("X-XSRF-TOKEN", &self.token);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::refusal::Refusal;
 use super::{Answer, JsonBody, SharedGateway};
 use crate::manager::body::BodyError;
-use crate::manager::gateway::LoginError;
+use crate::manager::gateway::{Gateway, LoginError};
 use crate::manager::session::Tokens;
 
 /// The longest that a token may be good, in seconds: a week.
@@ -52,7 +52,7 @@ pub(super) async fn log_in(State(gateway): SharedGateway, JsonBody(body): JsonBo
     let login = Login::deserialize(&body).map_err(BodyError::Shape)?;
     let duration = duration(login.duration)?;
     let tokens = gateway.log_in_for_tokens(&login.username, &login.password, duration)?;
-    Ok(answer(&tokens))
+    Ok(answer(&gateway, &tokens))
 }
 
 /// `POST /jwt/refresh`.
@@ -62,7 +62,7 @@ pub(super) async fn refresh(State(gateway): SharedGateway, JsonBody(body): JsonB
         duration: seconds,
     } = Refresh::deserialize(&body).map_err(BodyError::Shape)?;
     let tokens = gateway.refresh(&refresh, duration(seconds)?)?;
-    Ok(answer(&tokens))
+    Ok(answer(&gateway, &tokens))
 }
 
 /// `POST /apigw/organization/registration`: any organization, by the user's name and password.
@@ -94,8 +94,9 @@ fn duration(seconds: u64) -> Result<Duration, Refusal> {
     }
 }
 
-fn answer(tokens: &Tokens) -> Json<Value> {
+fn answer(gateway: &Gateway, tokens: &Tokens) -> Json<Value> {
     let claims = &tokens.claims;
+    let is_provider = !gateway.tenants.is_empty();
     Json(json!({
         "token": tokens.token,
         "refresh": tokens.refresh,
@@ -104,7 +105,7 @@ fn answer(tokens: &Tokens) -> Json<Value> {
         "iss": claims.iss,
         "aud": "vmanage",
         "userGroup": ["netadmin"],
-        "tenant": "DefaultTenant",
+        "tenant": if is_provider { "provider" } else { "DefaultTenant" },
         "tenantId": "default",
         "duration": tokens.duration.as_secs(),
         "exp": claims.exp,

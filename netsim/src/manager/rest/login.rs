@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
-use super::{SharedGateway, authenticate};
+use super::{Shared, SharedGateway, authenticate};
 use crate::manager::gateway::LoginError;
 use crate::manager::session::Session;
 
@@ -86,17 +86,28 @@ pub(super) async fn token(
 }
 
 /// `GET /dataservice/client/server`.
-pub(super) async fn server(Extension(session): Extension<Session>) -> Json<Value> {
-    Json(json!({ "data": {
+pub(super) async fn server(State(app): Shared, Extension(session): Extension<Session>) -> Json<Value> {
+    let gateway = &app.gateway;
+    let (tenancy, user_mode) = match gateway.tenants.as_slice() {
+        [] => ("SingleTenant", "tenant"),
+        _ => ("MultiTenant", "provider"),
+    };
+    let view_mode = if app.tenant.is_some() { "tenant" } else { user_mode };
+    let mut row = json!({
         "server": "vmanage",
-        "tenancyMode": "SingleTenant",
-        "userMode": "tenant",
-        "viewMode": "tenant",
+        "tenancyMode": tenancy,
+        "userMode": user_mode,
+        "viewMode": view_mode,
         "platformVersion": VERSION,
         "CSRFToken": session.token,
         "user": session.user,
         "isSaml": false,
-    }}))
+    });
+    if let Some(tenant) = &app.tenant {
+        row["tenantId"] = json!(tenant.id);
+        row["tenantName"] = json!(tenant.name);
+    }
+    Json(json!({ "data": row }))
 }
 
 /// `GET /dataservice/client/server/ready`: clients ask before they log in.

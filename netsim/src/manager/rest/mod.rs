@@ -16,6 +16,7 @@ mod refusal;
 mod rows;
 mod steering;
 mod tasks;
+mod tenants;
 mod tunnels;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 use super::app::App;
 use super::gateway::Gateway;
 use refusal::Refusal;
+use tenants::Views;
 
 /// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
 const BODY_LIMIT: usize = 32 << 20;
@@ -39,13 +41,27 @@ type Shared = State<Arc<App>>;
 type SharedGateway = State<Arc<Gateway>>;
 type Answer = Result<Json<Value>, Refusal>;
 
-/// The whole API.
-pub(super) fn router(app: Arc<App>) -> Router {
-    let gateway = app.gateway.clone();
-    let api = resources(app.clone()).layer(middleware::from_fn_with_state(
-        gateway.clone(),
-        authenticate::with_session,
-    ));
+/// The whole API: the provider's, and what tenants see of it.
+pub(super) fn router(provider: &Arc<App>, tenants: &[Arc<App>]) -> Router {
+    let gateway = provider.gateway.clone();
+    let tenant_routes = Router::new()
+        .route("/tenant", get(tenants::all))
+        .route("/tenant/{id}/vsessionid", post(tenants::speak_for));
+    let of_tenant = |app: &Arc<App>| {
+        let tenant = app.tenant.as_ref()?;
+        Some((tenant.id.clone(), resources(Router::new(), app.clone())))
+    };
+    let views = Views {
+        provider: resources(tenant_routes, provider.clone()),
+        tenants: tenants.iter().filter_map(of_tenant).collect(),
+    };
+    let api = Router::new()
+        .fallback(tenants::dispatch)
+        .with_state(Arc::new(views))
+        .layer(middleware::from_fn_with_state(
+            gateway.clone(),
+            authenticate::with_session,
+        ));
     let product = Router::new()
         .route("/j_security_check", post(login::log_in))
         .route("/logout", get(login::log_out).post(login::log_out))
@@ -56,13 +72,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/", get(login::welcome))
         .route("/welcome.html", get(login::welcome))
         .route("/dataservice/client/server/ready", get(login::ready))
-        .nest_service("/dataservice", api)
+        .nest("/dataservice", api)
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .with_state(gateway.clone())
         .layer(middleware::from_fn_with_state(gateway, front::strike));
     // What is ours stands beside the product, never within it, and no fault strikes it.
-    product.nest("/pathproof", own(app))
+    product.nest("/pathproof", own(provider.clone()))
 }
 
 /// What the lab adds.
@@ -85,9 +101,9 @@ fn own(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// What is under `/dataservice`.
-fn resources(app: Arc<App>) -> Router {
-    Router::new()
+/// What is under `/dataservice`, added to these routes.
+fn resources(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    routes
         .route("/client/token", get(login::token))
         .route("/client/server", get(login::server))
         .route("/client/about", get(login::about))

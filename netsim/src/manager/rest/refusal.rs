@@ -53,6 +53,12 @@ pub(super) enum Refusal {
     /// More requests than the Manager takes.
     #[error("more requests than the Manager takes; ask again after {} s", retry_after(*.0))]
     Limit(Duration),
+    /// No tenant has this id.
+    #[error("no tenant has the id `{0}`")]
+    NoTenant(String),
+    /// The header does not come from this session.
+    #[error("VSessionId is not of this session")]
+    VSession,
     /// The body is something else than JSON.
     #[error("a body of {0}; only application/json is read")]
     MediaType(String),
@@ -128,6 +134,8 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, "Login failed", "USER0007")
             }
             Self::Bearer(_) => (StatusCode::UNAUTHORIZED, "Invalid or expired token", "USER0009"),
+            Self::NoTenant(_) => (StatusCode::NOT_FOUND, "Tenant not found", "TENANT0001"),
+            Self::VSession => (StatusCode::FORBIDDEN, "Invalid VSessionId", "TENANT0002"),
             Self::Fault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
             Self::NoFault(_) => (StatusCode::NOT_FOUND, "Fault not found", "PATHPROOF0002"),
             Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),

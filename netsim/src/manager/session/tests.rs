@@ -198,3 +198,15 @@ fn an_ended_session_takes_its_tokens_along() {
         assert_eq!(refreshed.err(), Some(TokenError::Ended));
     }
 }
+
+#[test]
+fn a_session_speaks_for_a_tenant_by_one_value() {
+    let (mut sessions, now) = sessions(9, 9);
+    let id = sessions.open("admin", now).unwrap();
+    let value = sessions.speak_for(&id, "blue").unwrap();
+    assert_ne!(sessions.speak_for(&id, "red").unwrap(), value);
+    assert_eq!(sessions.speak_for(&id, "blue").unwrap(), value);
+    let tenants = sessions.resume(&id, now).ok().unwrap().tenants;
+    assert_eq!(tenants[&value], "blue");
+    assert_eq!(sessions.speak_for(&SessionId::from("none"), "blue"), None);
+}
