@@ -350,3 +350,15 @@ async fn e2e_many_clients_at_once_are_each_their_own() {
     assert_eq!(tokens.len(), 20);
     assert_eq!(list_names(&Session::new(&manager).await).await.len(), 20);
 }
+
+#[tokio::test]
+async fn e2e_a_refusal_reaches_a_client_that_sends_a_large_body() {
+    let manager = start(config()).await;
+    let session = Session::new(&manager).await;
+    let path = url(&manager, "/dataservice/template/policy/list/site");
+    for _ in 0..20 {
+        let body = "x".repeat(1 << 20);
+        let sent = session.client.post(&path).body(body).send().await;
+        assert_eq!(sent.unwrap().status(), 403);
+    }
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::activity::{Event, Log};
 use super::session::Sessions;
@@ -162,7 +162,7 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     log: Arc<Log>,
-    healed: Notify,
+    healed: watch::Sender<()>,
     sessions: Arc<Mutex<Sessions>>,
 }
 
@@ -193,7 +193,7 @@ impl Faults {
             state: Mutex::default(),
             log,
             sessions,
-            healed: Notify::new(),
+            healed: watch::Sender::new(()),
         }))
     }
 
@@ -275,9 +275,9 @@ impl Faults {
         self.state().in_force.iter().any(|fault| is_it(&fault.fault))
     }
 
-    /// Notified when a fault is healed.
-    pub(super) fn healed(&self) -> &Notify {
-        &self.0.healed
+    /// Changes when a fault is healed.
+    pub(super) fn healed(&self) -> watch::Receiver<()> {
+        self.0.healed.subscribe()
     }
 
     fn end(&self, ends: impl Fn(&FaultInForce) -> bool) -> usize {
@@ -287,7 +287,7 @@ impl Faults {
         for id in &ids {
             self.0.log.record(Event::FaultHealed { id: *id });
         }
-        self.0.healed.notify_one();
+        self.0.healed.send_replace(());
         ids.len()
     }
 

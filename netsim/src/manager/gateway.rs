@@ -106,7 +106,10 @@ impl Gateway {
 
     /// New tokens for a refresh token.
     pub(super) fn refresh(&self, token: &str, duration: Duration) -> Result<Tokens, TokenError> {
-        self.sessions().refresh(token, duration, Instant::now())
+        let mut sessions = self.sessions();
+        let refreshed = sessions.refresh(token, duration, Instant::now());
+        self.note_felt(&mut sessions);
+        refreshed
     }
 
     /// The session behind a request, and its caller.
@@ -120,9 +123,7 @@ impl Gateway {
             }
             Proof::Token(token) => sessions.resume_token(token, now).map_err(Refused::Token),
         };
-        for id in sessions.take_felt() {
-            self.activity.record(Event::FaultFelt { id });
-        }
+        self.note_felt(&mut sessions);
         let (id, session) = resumed?;
         let caller = Caller {
             session: id,
@@ -136,13 +137,12 @@ impl Gateway {
     /// Ends the session that a request proves, if there is one.
     pub(super) fn log_out(&self, proof: Proof<'_>) {
         let mut sessions = self.sessions();
+        let now = Instant::now();
         let id = match proof {
-            Proof::Cookie(id) => Some(id),
-            Proof::Token(token) => {
-                let resumed = sessions.resume_token(token, Instant::now());
-                resumed.ok().map(|(id, _)| id)
-            }
+            Proof::Cookie(id) => sessions.resume(&id, now).ok().map(|_| id),
+            Proof::Token(token) => sessions.resume_token(token, now).ok().map(|(id, _)| id),
         };
+        self.note_felt(&mut sessions);
         if let Some(id) = id {
             sessions.close(&id);
         }
@@ -171,6 +171,13 @@ impl Gateway {
         let user = user.to_owned();
         self.activity.record(Event::LoginRefused { user });
         Err(LoginError::Credentials)
+    }
+
+    /// Tells of the faults that requests of expired sessions have felt.
+    fn note_felt(&self, sessions: &mut Sessions) {
+        for id in sessions.take_felt() {
+            self.activity.record(Event::FaultFelt { id });
+        }
     }
 
     fn note_login(&self, user: &str) {

@@ -116,6 +116,7 @@ async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> O
         return Outcome::Cancelled(site_id);
     };
     if app.controllers.online() == 0 {
+        app.controllers.feel_away();
         return Outcome::Deferred(policy);
     }
     let whole = app.store().whole(round.side, &policy);
@@ -229,11 +230,12 @@ impl Refusing {
 
 /// Brings edges what waits for a Controller, whenever one is online and no push runs; never ends.
 pub(super) async fn deliver_scheduled(app: Arc<App>) {
+    let mut healed = app.faults.healed();
     loop {
         let changed = async {
             tokio::select! {
                 () = app.push_ended.notified() => {}
-                () = app.faults.healed().notified() => {}
+                _ = healed.changed() => {}
             }
         };
         changed.await;

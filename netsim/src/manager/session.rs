@@ -112,8 +112,7 @@ pub(super) enum TokenError {
     Ended,
 }
 
-/// What `/jwt/login` and `/jwt/refresh` give out.
-#[derive(Debug)]
+/// What `/jwt/login` and `/jwt/refresh` give out; never logged.
 pub(super) struct Tokens {
     pub(super) token: String,
     pub(super) refresh: String,
@@ -177,11 +176,11 @@ impl Sessions {
     ) -> Result<Tokens, TokenError> {
         let claims = self.check(token, Purpose::Refresh, now)?;
         let id = SessionId(claims.sid);
-        let session = self
-            .by_id
-            .get_mut(&id)
-            .filter(|session| session.expired.is_none());
-        let session = session.ok_or(TokenError::Ended)?;
+        let session = self.by_id.get_mut(&id).ok_or(TokenError::Ended)?;
+        if let Some(expiry) = session.expired {
+            self.felt.push(expiry.fault);
+            return Err(TokenError::Ended);
+        }
         let Kind::Tokens { refresh, ends } = &mut session.kind else {
             return Err(TokenError::Ended);
         };

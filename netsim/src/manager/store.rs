@@ -279,6 +279,7 @@ impl Store {
         &mut self,
         caller: &Caller,
         id: &str,
+        release: &Release,
         places: &[Place<'_>],
     ) -> Result<Accepted, StoreError> {
         let policy = self.objects.policy(id)?;
@@ -286,7 +287,9 @@ impl Store {
             return Err(StoreError::NotActive(policy.name.clone()));
         }
         self.check_not_held()?;
-        self.lock.may_edit(caller, None)?;
+        if !release.is_edited {
+            self.lock.may_edit(caller, release.process_id.as_deref())?;
+        }
         let order = Order {
             work: Work::PushVsmartPolicy,
             change: Change::Deactivate,

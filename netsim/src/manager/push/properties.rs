@@ -361,7 +361,10 @@ async fn take(step: Step, real: &Real, model: &mut Model) {
         } => {
             let mishap = between(mishap);
             let id = real.policies[usize::from(policy)].to_string();
-            let accepted = real.app.store().deactivate(&callers()[session], &id, &places);
+            let accepted =
+                real.app
+                    .store()
+                    .deactivate(&callers()[session], &id, &Release::default(), &places);
             let free = model.lock.is_none_or(|holder| holder == session);
             let expected = model.active == Some(policy) && free;
             assert_eq!(real.push(accepted, mishap).await, expected);

@@ -17,13 +17,27 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-use super::SharedGateway;
 use super::refusal::Refusal;
+use super::{BODY_LIMIT, SharedGateway};
 use crate::manager::faults::{Fault, GatewayAnswer};
 use crate::manager::serve::Cord;
 
+/// A client that has not sent its body by then gets status 408.
+const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the first half of a reply gets to leave before its connection ends.
-const CUT_PAUSE: Duration = Duration::from_millis(20);
+const CUT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Reads a request to its end before anything answers it: what is answered while the client still sends would be lost
+/// with the connection.
+pub(super) async fn receive(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let read = tokio::time::timeout(BODY_DEADLINE, body::to_bytes(body, BODY_LIMIT)).await;
+    match read {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(Err(error)) => Refusal::Unreadable(error).into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
 
 /// Lets faults strike, and requests within the limit through.
 pub(super) async fn strike(State(gateway): SharedGateway, request: Request, next: Next) -> Response {

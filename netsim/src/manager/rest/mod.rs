@@ -33,8 +33,8 @@ mod tunnels;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::extract::{FromRequest, OriginalUri, Request, State};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
@@ -91,7 +91,8 @@ pub(super) fn router(provider: &Arc<App>, tenants: &[Arc<App>]) -> Router {
         .with_state(gateway.clone())
         .layer(middleware::from_fn_with_state(gateway, front::strike));
     // What is ours stands beside the product, never within it, and no fault strikes it.
-    product.nest("/pathproof", own(provider.clone()))
+    let all = product.nest("/pathproof", own(provider.clone()));
+    all.layer(middleware::from_fn(front::receive))
 }
 
 /// What the lab adds.
@@ -269,11 +270,11 @@ fn with_slashes<const N: usize>(routes: [(&str, MethodRouter<Arc<App>>); N]) -> 
     })
 }
 
-async fn no_path(uri: Uri) -> Refusal {
+async fn no_path(OriginalUri(uri): OriginalUri) -> Refusal {
     Refusal::NoPath(uri.path().to_owned())
 }
 
-async fn no_method(method: Method, uri: Uri) -> Refusal {
+async fn no_method(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
     Refusal::Method {
         method: method.to_string(),
         path: uri.path().to_owned(),

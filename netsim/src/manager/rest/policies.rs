@@ -121,6 +121,17 @@ struct RawRelease {
     process_id: Option<String>,
 }
 
+fn release(body: &Value) -> Result<Release, BodyError> {
+    let RawRelease {
+        is_edited,
+        process_id,
+    } = RawRelease::deserialize(body).map_err(BodyError::Shape)?;
+    Ok(Release {
+        is_edited,
+        process_id,
+    })
+}
+
 /// `POST …/vsmart/activate/{id}` and `…/activate/central/{id}`. The push begins as the answer leaves.
 pub(super) async fn activate(
     State(app): Shared,
@@ -128,14 +139,7 @@ pub(super) async fn activate(
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    let RawRelease {
-        is_edited,
-        process_id,
-    } = RawRelease::deserialize(&body).map_err(BodyError::Shape)?;
-    let release = Release {
-        is_edited,
-        process_id,
-    };
+    let release = release(&body)?;
     let accepted = app.store().activate(&caller, &id, &release, &app.places())?;
     Ok(Json(json!({ "id": app.start_push(accepted) })))
 }
@@ -145,9 +149,10 @@ pub(super) async fn deactivate(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    JsonBody(_): JsonBody,
+    JsonBody(body): JsonBody,
 ) -> Answer {
-    let accepted = app.store().deactivate(&caller, &id, &app.places())?;
+    let release = release(&body)?;
+    let accepted = app.store().deactivate(&caller, &id, &release, &app.places())?;
     Ok(Json(json!({ "id": app.start_push(accepted) })))
 }
 

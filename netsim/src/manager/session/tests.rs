@@ -93,6 +93,16 @@ fn a_full_manager_takes_no_more_sessions_until_one_ends() {
 }
 
 #[test]
+fn a_refresh_feels_that_the_session_has_expired() {
+    let (mut sessions, now) = sessions(1, 1);
+    let tokens = sessions.open_tokens("admin", HOUR, now).unwrap();
+    sessions.expire_all(ExpiryShape::LoginPage, 7);
+    let refused = sessions.refresh(&tokens.refresh, HOUR, now);
+    assert!(matches!(refused, Err(TokenError::Ended)));
+    assert_eq!(sessions.take_felt(), [7]);
+}
+
+#[test]
 fn expired_on_purpose_is_told_by_the_shape_and_frees_the_place() {
     let (mut sessions, now) = sessions(1, 1);
     let id = sessions.open("admin", now).unwrap();

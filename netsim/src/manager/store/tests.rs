@@ -229,16 +229,31 @@ fn lists_that_came_to_overlap_fail_the_activation() {
 }
 
 #[test]
+fn another_session_deactivates_with_the_edit_it_goes_on_with() {
+    for is_edited in [false, true] {
+        let (mut store, ids, [a, b]) = active();
+        let edited = edit_servers(&mut store, &a, &ids, None).unwrap();
+        let release = Release {
+            is_edited,
+            process_id: edited.process_id.filter(|_| !is_edited),
+        };
+        let accepted = store.deactivate(&b, &ids.policy.to_string(), &release, &PLACES);
+        done(&mut store, accepted.unwrap());
+        assert_eq!(store.active(), None);
+    }
+}
+
+#[test]
 fn deactivation_empties_every_edge() {
     let (mut store, ids, [a, b]) = active();
     edit_servers(&mut store, &a, &ids, None).unwrap();
     let id = ids.policy.to_string();
     assert!(matches!(
-        store.deactivate(&b, &id, &PLACES),
+        store.deactivate(&b, &id, &Release::default(), &PLACES),
         Err(StoreError::Locked)
     ));
     assert!(matches!(store.delete_policy(&id), Err(StoreError::Attached(_))));
-    let accepted = store.deactivate(&a, &id, &PLACES).unwrap();
+    let accepted = store.deactivate(&a, &id, &Release::default(), &PLACES).unwrap();
     assert!(
         accepted
             .push
@@ -251,7 +266,7 @@ fn deactivation_empties_every_edge() {
     done(&mut store, accepted);
     assert_eq!(store.active(), None);
     assert!(matches!(
-        store.deactivate(&a, &id, &PLACES),
+        store.deactivate(&a, &id, &Release::default(), &PLACES),
         Err(StoreError::NotActive(_))
     ));
     store.delete_policy(&id).unwrap();
