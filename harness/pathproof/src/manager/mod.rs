@@ -1,7 +1,7 @@
 //! `pathproof manager`: the Manager emulation by itself, for whoever writes a client of it.
 //!
 //! Owns the options and the folder with the certificate authority. Two kinds of edges stand behind it: those of a lab's
-//! WAN ([`fabric`]) or edges in memory. Invariant: nothing is created before the options and the topology are known to
+//! WAN (`fabric`) or edges in memory. Invariant: nothing is created before the options and the topology are known to
 //! be good, and nothing is left when it ends.
 
 mod announce;
@@ -31,7 +31,7 @@ use values::{CONTROLLERS_MAX, Expiry};
 /// Most octets of a password.
 const PASSWORD_MAX: usize = 1024;
 
-/// The options of `pathproof manager`. Whatever a [`Config`] offers belongs here and into [`ManagerArgs::config`].
+/// The options of `pathproof manager`. Whatever a [`Config`] offers belongs here and into `config`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("edges").required(true).args(["topology", "dry"]))]
 pub struct ManagerArgs {
