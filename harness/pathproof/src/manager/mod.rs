@@ -1,7 +1,7 @@
 //! `pathproof manager`: the Manager emulation by itself, for whoever writes a client of it.
 //!
 //! Owns the options and the folder with the certificate authority. Two kinds of edges stand behind it: those of a lab's
-//! WAN ([`fabric`]) or edges in memory. Invariant: nothing is created before the options and the topology are known to
+//! WAN (`fabric`) or edges in memory. Invariant: nothing is created before the options and the topology are known to
 //! be good, and nothing is left when it ends.
 
 mod announce;
@@ -31,7 +31,7 @@ use values::{CONTROLLERS_MAX, Expiry};
 /// Most octets of a password.
 const PASSWORD_MAX: usize = 1024;
 
-/// The options of `pathproof manager`. Whatever a [`Config`] offers belongs here and into [`ManagerArgs::config`].
+/// The options of `pathproof manager`. Whatever a [`Config`] offers belongs here and into `config`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("edges").required(true).args(["topology", "dry"]))]
 pub struct ManagerArgs {
@@ -71,7 +71,7 @@ pub struct ManagerArgs {
     /// has 100. Statistics in bulk have the product's 48 in a minute besides, and no limit with none.
     #[arg(long, default_value = "100", value_name = "N|none", value_parser = values::rate_limit)]
     rate_limit: Limits,
-    /// Between two rows of statistics of a tunnel; the product has 10m.
+    /// Between two rows of statistics of a tunnel, which has none of a time without a hello; the product has 10m.
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = values::interval)]
     statistics_interval: Duration,
     /// How clients with a cookie find out that their session has expired, as after 30 min without a request; the fault
@@ -125,13 +125,8 @@ pub fn serve(arguments: &ManagerArgs) -> anyhow::Result<ExitCode> {
 
 fn serve_dry(arguments: &ManagerArgs, password: &str) -> anyhow::Result<ExitCode> {
     let devices = dry::devices(arguments.sites);
-    values::check(
-        &arguments.tenants,
-        &devices
-            .iter()
-            .flat_map(|device| device.service_vpns.clone())
-            .collect(),
-    )?;
+    let service_vpns = devices.iter().flat_map(|device| device.service_vpns.clone());
+    values::check(&arguments.tenants, &service_vpns.collect())?;
     let listener = arguments.listener()?;
     let folder = RunFolder::create(&arguments.out, "manager-dry")?;
     let code = in_runtime(

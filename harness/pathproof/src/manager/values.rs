@@ -13,7 +13,7 @@ use netsim::manager::limits::Limits;
 use netsim::manager::{Controller, Distribution, Tenant, TenantError, check_tenants};
 use scenario::quantity::parse_duration;
 
-/// Most Controllers; the product has as many at most.
+/// Most Controllers, which are enough to lose some.
 pub(super) const CONTROLLERS_MAX: u8 = 12;
 
 /// How clients with a cookie find out that their session has expired.
