@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use netsim::impair::Backend;
@@ -47,6 +47,9 @@ pub struct Job<'a> {
     pub progress: Progress,
 }
 
+/// By then a signal that all processes got has been heard of.
+const SIGNAL_LAG: Duration = Duration::from_millis(50);
+
 /// The name of the record in the run folder.
 pub const RECORD: &str = "verdict.json";
 
@@ -56,7 +59,7 @@ pub const RECORD: &str = "verdict.json";
 pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
     in_runtime(
         || signals.unblock(),
-        async move |interrupted| {
+        async move |mut interrupted| {
             let folder = job.folder;
             let mut stages = Stages {
                 times: Vec::new(),
@@ -67,9 +70,13 @@ pub fn run(job: Job<'_>, listeners: Listeners, signals: &Signals) -> u8 {
             let mut info = job.info.clone();
             let outcome = tokio::select! {
                 biased;
-                () = interrupted => return ExitCode::Interrupted.code(),
+                () = &mut interrupted => return ExitCode::Interrupted.code(),
                 outcome = judged(&job, listeners, &mut stages) => outcome,
             };
+            // Ctrl-C may have ended what the lab needs before it was heard of here.
+            if outcome.is_err() && tokio::time::timeout(SIGNAL_LAG, interrupted).await.is_ok() {
+                return ExitCode::Interrupted.code();
+            }
             info.stages = stages.times;
             info.environment.encapsulations = stages.encapsulations;
             if let Some(backend) = stages.impairments {
