@@ -127,7 +127,7 @@ impl Direct {
             add: addresses(add),
         };
         let start = Instant::now();
-        self.socket.change_elements((Family::Ipv4, TABLE), &[change])?;
+        self.socket.change_elements((Family::Ipv4, TABLE), &change)?;
         Ok(milliseconds(start))
     }
 }

@@ -9,6 +9,7 @@
 mod devices;
 mod spec;
 mod told;
+mod under_way;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -19,6 +20,7 @@ use tokio::sync::Mutex;
 use super::choices::{Choices, PRIORITY_OUTPUT, VPNS_MAX, vpn_rule};
 use super::host::routes::MarkRule;
 use super::host::{Families, Host, HostError};
+use super::nft::diff::Update;
 use super::nft::{Family, NftError, RuleCount, Socket, Table};
 use super::routing::{self, Destinations, NoGateway, Routes};
 use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
@@ -32,6 +34,7 @@ pub use spec::{
     TunnelSpec, VpnSpec,
 };
 pub use told::{OriginatedRoute, ReceivedRoute, VpnRoutes};
+use under_way::UnderWay;
 
 /// A WAN edge in operation.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ struct State {
     policy: EdgePolicy,
     /// The tables in the kernel, one for each address family.
     tables: Vec<Table>,
+    /// Packets that met the tables before these.
+    under_way: UnderWay,
     /// What the policy in force chooses by.
     choices: Choices,
     /// How the tunnels stand.
@@ -63,8 +68,8 @@ struct State {
     is_routed: bool,
 }
 
-/// What a sequence of the policy in force has matched since the tables were last written as a whole: a policy that
-/// differs from the one before only in prefixes or ports goes on with its counts.
+/// What a sequence of the policy in force has matched since its rules were last written: a policy that differs from
+/// the one before only in the prefixes or the ports of one sequence goes on with its counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceCount {
     /// Its policy.
@@ -145,6 +150,7 @@ impl Edge {
             nft,
             policy,
             tables,
+            under_way: UnderWay::default(),
             choices,
             board,
             routes: Routes::new(),
@@ -243,8 +249,9 @@ impl Edge {
 
     /// Replaces the policy in force in one nftables transaction: each packet meets the old or the new one.
     ///
-    /// Where only prefixes or ports of the same sequences differ, only these are sent to the kernel, and the
-    /// counters of the sequences go on.
+    /// Where only one set of prefixes or ports differs, only its elements are sent to the kernel, and the counters of
+    /// the sequences go on. Returns as soon as every packet to come meets the new policy, unless choices go: what they
+    /// lead by is taken away once no packet is on its way that met the old policy.
     ///
     /// # Errors
     /// [`ApplyError`]; the old policy is then still in force.
@@ -268,13 +275,13 @@ impl Edge {
             self.withdraw(&mut state, before).await;
             return Err(failed(&error));
         }
-        // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
-        if let Err(error) = state.put_in_force(tables) {
+        if let Err(error) = state.put_in_force(tables).await {
             self.withdraw(&mut state, before).await;
             return Err(failed(&error));
         }
         state.policy = policy.clone();
         if chosen != state.choices {
+            state.under_way.are_through().await;
             self.withdraw(&mut state, chosen).await;
         }
         Ok(())
@@ -288,7 +295,7 @@ impl Edge {
         self.route(state).await
     }
 
-    /// Takes away what only other choices than these need. No packet is marked for it any more, so it is of no harm
+    /// Takes away what only other choices than these need. No packet has a mark for it any more, so it is of no harm
     /// if it cannot be removed now; the next change or poll tries again.
     async fn withdraw(&self, state: &mut State, choices: Choices) {
         if let Err(error) = self.choose_by(state, choices).await {
@@ -364,8 +371,13 @@ impl Edge {
 }
 
 impl State {
-    fn put_in_force(&mut self, tables: Vec<Table>) -> Result<(), NftError> {
-        match self.nft.update_tables(&self.tables, &tables) {
+    async fn put_in_force(&mut self, tables: Vec<Table>) -> Result<(), NftError> {
+        let update = Update::between(&self.tables, &tables);
+        if update.replaces_rules() {
+            self.under_way.are_through().await;
+        }
+        // The transaction takes about a microsecond for each entry: short enough for a tokio worker.
+        match self.nft.update(&update) {
             // A change that does not fit what is in the kernel heals when the tables are written anew.
             Err(NftError::Refused { reply, .. }) => {
                 tracing::warn!(reply, "change of steering refused, replacing the tables");
@@ -373,6 +385,7 @@ impl State {
             }
             other => other?,
         }
+        self.under_way = UnderWay::begin();
         self.tables = tables;
         Ok(())
     }

@@ -18,7 +18,7 @@ use netlink_socket2::{NetlinkSocket, ReplyError};
 
 use crate::netns::{Netns, NetnsError};
 use channel::{Channel, Refusal};
-use diff::{Change, SetChange};
+use diff::{Change, SetChange, Update};
 
 /// Subsystem id that a batch names, NFNL_SUBSYS_NFTABLES.
 const SUBSYSTEM: u16 = 10;
@@ -222,7 +222,8 @@ impl Socket {
         })?
     }
 
-    /// Replaces the table of that name and family, or makes it, in one transaction.
+    /// Replaces the table of that name and family, or makes it, in one transaction. A packet on its way may meet
+    /// neither table, or both: the hooks of one are not those of the other.
     ///
     /// # Errors
     /// [`NftError`]; the old table is then still there.
@@ -263,42 +264,37 @@ impl Socket {
         })
     }
 
-    /// Makes each table of `new` out of the one at the same position of `old`, which is in the kernel, all in one
-    /// transaction; where only elements of sets differ, only these are sent.
+    /// Makes tables out of those in the kernel, all in one transaction; where only elements of one set differ, only
+    /// these are sent. Each packet meets the old tables or the new ones, provided that none is on its way that met the
+    /// tables before the old ones: the kernel keeps two versions of a chain's rules.
     ///
     /// # Errors
-    /// [`NftError`]; `old` is then still there.
-    pub fn update_tables(&mut self, old: &[Table], new: &[Table]) -> Result<(), NftError> {
-        let changes: Vec<(&Table, Change)> = old
-            .iter()
-            .zip(new)
-            .map(|(old, new)| (new, diff::diff(old, new)))
-            .filter(|(_, change)| *change != Change::Nothing)
-            .collect();
-        let Some((first, _)) = changes.first() else {
+    /// [`NftError`]; the old tables are then still there.
+    pub fn update(&mut self, update: &Update<'_>) -> Result<(), NftError> {
+        let Some((first, ..)) = update.tables.first() else {
             return Ok(());
         };
         self.transact(first.name, |batch| {
-            for (table, change) in &changes {
+            for (old, new, change) in &update.tables {
                 match change {
                     Change::Nothing => {}
-                    Change::Elements(changes) => encode::changes(batch, (table.family, table.name), changes),
-                    Change::Replace => encode::table(batch, table),
+                    Change::Elements(change) => encode::change(batch, (new.family, new.name), change),
+                    Change::Replace => encode::table_of(batch, old, new),
                 }
             }
         })
     }
 
-    /// Takes elements out of sets of a table and puts others in, in one transaction.
+    /// Takes elements out of a set of a table and puts others in, in one transaction.
     ///
     /// # Errors
     /// [`NftError`]; nothing has then changed.
     pub fn change_elements(
         &mut self,
         table: (Family, &'static str),
-        changes: &[SetChange],
+        change: &SetChange,
     ) -> Result<(), NftError> {
-        self.transact(table.1, |batch| encode::changes(batch, table, changes))
+        self.transact(table.1, |batch| encode::change(batch, table, change))
     }
 
     fn transact(

@@ -112,7 +112,8 @@ fn policy(sequences: Vec<Sequence>) -> EdgePolicy {
     }
 }
 
-/// The policy of a turn: from even to odd ones only elements of sets change, from odd to even ones rules, too.
+/// The policy of a turn: from even to odd ones only elements of sets change, of several at once, from odd to even ones
+/// rules, too.
 fn policy_of(turn: u64, change: Change) -> EdgePolicy {
     let single = |ports: &[u16]| ports.iter().map(|port| *port..=*port).collect();
     // Ports 1 to 4 carry nothing; a sequence without ports would match everything.

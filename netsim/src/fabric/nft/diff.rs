@@ -1,20 +1,47 @@
 //! What has to change for one table to become another.
 //!
-//! Pure. Where only the elements of sets differ, the change names them, so that it costs as much as it changes
-//! and rules keep their counters; anything else asks for the whole table to be replaced.
+//! Pure. Where only the elements of one set differ, the change names them, so that it costs as much as it changes
+//! and rules keep their counters; anything else asks for all rules and sets to be replaced. Elements of several sets
+//! do, too: a packet that meets one set before the transaction and another after it would meet neither the old table
+//! nor the new one.
 
 use std::ops::RangeInclusive;
 
 use super::{Elements, Set, Table};
+
+/// The way from tables to others.
+#[derive(Debug)]
+pub struct Update<'a> {
+    /// Old and new ones that differ, and how.
+    pub(super) tables: Vec<(&'a Table, &'a Table, Change)>,
+}
+
+impl<'a> Update<'a> {
+    /// Makes each table of `new` out of the one at the same position of `old`.
+    #[must_use]
+    pub fn between(old: &'a [Table], new: &'a [Table]) -> Self {
+        let tables = old.iter().zip(new).map(|(old, new)| (old, new, diff(old, new)));
+        Self {
+            tables: tables.filter(|(.., change)| *change != Change::Nothing).collect(),
+        }
+    }
+
+    /// Whether it replaces the rules of a table.
+    #[must_use]
+    pub fn replaces_rules(&self) -> bool {
+        let mut changes = self.tables.iter().map(|(.., change)| change);
+        changes.any(|change| *change == Change::Replace)
+    }
+}
 
 /// The way from one table to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// They are equal.
     Nothing,
-    /// Elements of sets, in one transaction.
-    Elements(Vec<SetChange>),
-    /// The table as a whole.
+    /// Elements of one set.
+    Elements(SetChange),
+    /// All rules and sets.
     Replace,
 }
 
@@ -40,20 +67,11 @@ pub fn diff(old: &Table, new: &Table) -> Change {
     if !same_frame {
         return Change::Replace;
     }
-    let mut changes = Vec::new();
-    for (old, new) in old.sets.iter().zip(&new.sets) {
-        if old == new {
-            continue;
-        }
-        match set_change(old, new) {
-            Some(change) => changes.push(change),
-            None => return Change::Replace,
-        }
-    }
-    if changes.is_empty() {
-        Change::Nothing
-    } else {
-        Change::Elements(changes)
+    let mut differing = old.sets.iter().zip(&new.sets).filter(|(old, new)| old != new);
+    match (differing.next(), differing.next()) {
+        (None, _) => Change::Nothing,
+        (Some((old, new)), None) => set_change(old, new).map_or(Change::Replace, Change::Elements),
+        (Some(_), Some(_)) => Change::Replace,
     }
 }
 
@@ -166,7 +184,7 @@ mod tests {
         };
         assert_eq!(
             diff(&table(addresses(&[1, 3])), &table(addresses(&[1, 2, 3]))),
-            Change::Elements(vec![change])
+            Change::Elements(change)
         );
     }
 
@@ -181,7 +199,7 @@ mod tests {
         };
         assert_eq!(
             diff(&table(ranges(7)), &table(ranges(15))),
-            Change::Elements(vec![change])
+            Change::Elements(change)
         );
     }
 
@@ -202,6 +220,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_element_that_moves_from_one_set_to_another_replaces_the_table() {
+        let two = |first: &[u32], second: &[u32]| {
+            let mut table = table(addresses(first));
+            table.sets.push(Set {
+                name: "vpn10-from-service-2-dst".into(),
+                elements: addresses(second),
+            });
+            table
+        };
+        assert_eq!(diff(&two(&[1, 2], &[3]), &two(&[1], &[2, 3])), Change::Replace);
+    }
+
     proptest! {
         #[test]
         fn a_change_applied_to_the_old_set_gives_the_new_one(
@@ -213,7 +244,7 @@ mod tests {
             match diff(&as_table(&old), &as_table(&new)) {
                 Change::Nothing => {}
                 Change::Replace => prop_assert!(false, "only elements differ"),
-                Change::Elements(changes) => for change in changes {
+                Change::Elements(change) => {
                     let (Elements::Addresses(remove), Elements::Addresses(add)) = (change.remove, change.add) else {
                         panic!("a set of addresses")
                     };
@@ -223,7 +254,7 @@ mod tests {
                     for range in add {
                         prop_assert!(keys.insert(*range.start()));
                     }
-                },
+                }
             }
             prop_assert_eq!(keys, new);
         }

@@ -31,13 +31,41 @@ pub(super) fn table(batch: &mut Chained<'_>, table: &Table) {
         .encode()
         .push_name(&name);
     make_table(batch, (family, &name));
+    content(batch, &name, table);
+}
+
+/// A table made of an old one, of which the chains stay that both have: a hook that came or went could let a packet
+/// through between the two. The sets are new ones; packets that met the old rules go on finding the old elements.
+pub(super) fn table_of(batch: &mut Chained<'_>, old: &Table, new: &Table) {
+    let family = old.family;
+    let name = c_string(old.name);
+    for chain in &old.chains {
+        no_rules(batch, (family, &name), chain);
+    }
+    for set in &old.sets {
+        let mut request = batch.request().op_delset_do(&header(family));
+        request.encode().push_table(&name).push_name(&c_string(&set.name));
+    }
+    let stays = |chain: &&Chain| new.chains.iter().any(|new| new.name == chain.name);
+    for chain in old.chains.iter().filter(|chain| !stays(chain)) {
+        let mut request = batch.request().op_delchain_do(&header(family));
+        request
+            .encode()
+            .push_table(&name)
+            .push_name(&c_string(&chain.name));
+    }
+    content(batch, &name, new);
+}
+
+/// The sets, chains and rules of a table that is there.
+fn content(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
     for (id, set) in (1..).zip(&table.sets) {
-        one_set(batch, (family, &name), id, set);
+        one_set(batch, (table.family, name), id, set);
     }
     for chain in &table.chains {
-        one_chain(batch, (family, &name), chain);
+        one_chain(batch, (table.family, name), chain);
     }
-    rules(batch, &name, table);
+    rules(batch, name, table);
 }
 
 /// A table, unless it is there already.
@@ -57,15 +85,19 @@ pub(super) fn rules_alone(batch: &mut Chained<'_>, table: &Table) {
     make_table(batch, (family, &name));
     for chain in &table.chains {
         one_chain(batch, (family, &name), chain);
-        // Without the handle of a rule this deletes all that the chain has.
-        batch
-            .request()
-            .op_delrule_do(&header(family))
-            .encode()
-            .push_table(&name)
-            .push_chain(&c_string(&chain.name));
+        no_rules(batch, (family, &name), chain);
     }
     rules(batch, &name, table);
+}
+
+/// Takes all rules out of a chain.
+fn no_rules(batch: &mut Chained<'_>, (family, table): (Family, &CStr), chain: &Chain) {
+    // Without the handle of a rule.
+    let mut request = batch.request().op_delrule_do(&header(family));
+    request
+        .encode()
+        .push_table(table)
+        .push_chain(&c_string(&chain.name));
 }
 
 fn rules(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
@@ -140,20 +172,17 @@ fn host_byte_order() -> [u8; 6] {
     [0, 4, a, b, c, d]
 }
 
-/// Elements that leave and enter sets.
-pub(super) fn changes(batch: &mut Chained<'_>, (family, table): (Family, &str), changes: &[SetChange]) {
-    let table = c_string(table);
-    for change in changes {
-        let target = ElementsOf {
-            family,
-            table: &table,
-            set: &c_string(&change.set),
-            id: None,
-        };
-        let ranges = change.holds_ranges;
-        elements(batch, &target, change.remove.keys(family, ranges), Verb::Remove);
-        elements(batch, &target, change.add.keys(family, ranges), Verb::Add);
-    }
+/// Elements that leave and enter a set.
+pub(super) fn change(batch: &mut Chained<'_>, (family, table): (Family, &str), change: &SetChange) {
+    let target = ElementsOf {
+        family,
+        table: &c_string(table),
+        set: &c_string(&change.set),
+        id: None,
+    };
+    let ranges = change.holds_ranges;
+    elements(batch, &target, change.remove.keys(family, ranges), Verb::Remove);
+    elements(batch, &target, change.add.keys(family, ranges), Verb::Add);
 }
 
 /// A set whose elements change.
@@ -239,6 +268,18 @@ impl Key {
 }
 
 impl Elements {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Addresses(ranges) => ranges.is_empty(),
+            Self::Addresses6(ranges) => ranges.is_empty(),
+            Self::Ports(ranges) => ranges.is_empty(),
+            Self::Interfaces(names) => names.is_empty(),
+            Self::Dscp(codes) => codes.is_empty(),
+        }
+    }
+
     pub(super) fn has_ranges(&self) -> bool {
         fn any<T: Eq>(ranges: &[RangeInclusive<T>]) -> bool {
             ranges.iter().any(|range| range.start() != range.end())
