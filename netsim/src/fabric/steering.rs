@@ -1,13 +1,14 @@
 //! From an edge's policy to nftables.
 //!
 //! A pure function: each sequence becomes one rule, in order, so the first match wins; the prefixes of a
-//! sequence become one set, so no chain grows with the number of endpoints. Every packet of a service VPN is
+//! sequence become one set, so no chain grows with the number of endpoints; a single port needs none, for the kernel
+//! looks sets up by name, one after the other. Every packet of a service VPN is
 //! marked as one of it. What comes from the site then meets the app-route policy and the from-service policy,
 //! what comes from a tunnel the from-tunnel policy; a policy for all meets both. A sequence that chooses among
 //! tunnels sets its bits of the mark ([`super::choices`]), and routing does the rest.
 //!
-//! There is a table for each address family, and the rules of both are the same: a sequence whose prefixes are all
-//! of the other family looks into an empty set.
+//! There is a table for each address family, with as many rules: that of a sequence whose prefixes are all of the
+//! other family matches nothing.
 //!
 //! # Limits
 //! - What app-route drops is dropped by routing, thus after the data policy: that counts it, and copies it if it
@@ -18,7 +19,6 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -34,6 +34,8 @@ pub const TABLE: &str = "sdwan";
 const OWN: &str = "own";
 /// The set of the edge's addresses on its transports.
 const TRANSPORT: &str = "transport";
+/// A set of no addresses.
+const NOTHING: &str = "nothing";
 /// NF_IP_PRI_MANGLE: before routing, after connection tracking.
 const PRIORITY_MANGLE: i32 = -150;
 
@@ -214,6 +216,7 @@ impl Compiler<'_> {
         }
         self.add_set(OWN, self.addresses(&self.edge.own));
         self.add_set(TRANSPORT, self.addresses(&self.edge.transport));
+        self.add_set(NOTHING, self.addresses(&[]));
         self.table.chains.push(Chain {
             name: "prerouting".to_owned(),
             prerouting: Some(PRIORITY_MANGLE),
@@ -349,39 +352,44 @@ impl Compiler<'_> {
 
     fn conditions(&mut self, chain: &str, id: u16, matching: &Match) -> Vec<Expression> {
         let family = self.table.family;
-        let ports = |ranges: &[RangeInclusive<u16>]| Elements::Ports(merge(ranges.to_vec()));
-        let prefixes = |prefixes: &Option<Arc<[IpNet]>>| {
-            prefixes.as_ref().map(|prefixes| address_ranges(prefixes, family))
-        };
-        let unless_empty = |ranges: &[RangeInclusive<u16>]| (!ranges.is_empty()).then(|| ports(ranges));
-        let dscp = (!matching.dscp.is_empty()).then(|| {
+        let prefixes = [
+            (Field::SourceAddress, "src", &matching.source_prefixes),
+            (Field::DestinationAddress, "dst", &matching.destination_prefixes),
+        ];
+        let mut sets = Vec::new();
+        for (field, suffix, prefixes) in prefixes {
+            if let Some(prefixes) = prefixes {
+                let ranges = address_ranges(prefixes, family);
+                if ranges.is_empty() {
+                    return vec![Expression::In(field, NOTHING.to_owned())];
+                }
+                sets.push((field, suffix, ranges));
+            }
+        }
+        let mut conditions = Vec::new();
+        let ports = [
+            (Field::SourcePort, "sport", &matching.source_ports),
+            (Field::DestinationPort, "dport", &matching.destination_ports),
+        ];
+        for (field, suffix, ranges) in ports {
+            match merge(ranges.clone()).as_slice() {
+                [] => {}
+                [one] if one.start() == one.end() => {
+                    conditions.push(Expression::Is(field, Value::Port(*one.start())));
+                }
+                several => sets.push((field, suffix, Elements::Ports(several.to_vec()))),
+            }
+        }
+        if !matching.dscp.is_empty() {
             let mut codes = matching.dscp.clone();
             codes.sort_unstable();
             codes.dedup();
-            Elements::Dscp(codes)
-        });
-        let sets = [
-            (Field::SourceAddress, "src", prefixes(&matching.source_prefixes)),
-            (
-                Field::DestinationAddress,
-                "dst",
-                prefixes(&matching.destination_prefixes),
-            ),
-            (Field::SourcePort, "sport", unless_empty(&matching.source_ports)),
-            (
-                Field::DestinationPort,
-                "dport",
-                unless_empty(&matching.destination_ports),
-            ),
-            (Field::Dscp, "dscp", dscp),
-        ];
-        let mut conditions = Vec::new();
+            sets.push((Field::Dscp, "dscp", Elements::Dscp(codes)));
+        }
         for (field, suffix, elements) in sets {
-            if let Some(elements) = elements {
-                let name = format!("{chain}-{id}-{suffix}");
-                self.add_set(&name, elements);
-                conditions.push(Expression::In(field, name));
-            }
+            let name = format!("{chain}-{id}-{suffix}");
+            self.add_set(&name, elements);
+            conditions.push(Expression::In(field, name));
         }
         conditions
     }

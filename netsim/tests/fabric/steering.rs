@@ -173,6 +173,7 @@ pub async fn each_sequence_counts_what_it_matched() {
     let lab = TwoSites::build().await;
     let mut unused = sequence(1, 9999, "biz-internet", true);
     unused.matching.protocols = vec![6, 17];
+    unused.matching.destination_ports.push(7000..=7000);
     let mut used = sequence(2, 8080, "biz-internet", true);
     used.matching.protocols = vec![6, 17];
     let asked = policy(vec![unused, used.clone()], DefaultAction::Accept);
@@ -195,17 +196,17 @@ pub async fn each_sequence_counts_what_it_matched() {
         ]
     );
     let mut other_port = asked.clone();
-    other_port.data[0].sequences[0].matching.destination_ports = vec![9998..=9998];
+    other_port.data[0].sequences[0].matching.destination_ports[0] = 9998..=9998;
     lab.edges[0].apply(&other_port).await.unwrap();
     let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
     assert_eq!(in_force, other_port);
     assert_eq!(
         counts[1].count.packets, 20,
-        "a change of ports alone keeps the counts"
+        "a change of one list of ports keeps the counts"
     );
     let fewer = policy(vec![used], DefaultAction::Accept);
     lab.edges[0].apply(&fewer).await.unwrap();
     let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
     assert_eq!(in_force, fewer);
-    assert_eq!(counts[0].count.packets, 0, "a table written anew counts anew");
+    assert_eq!(counts[0].count.packets, 0, "rules written anew count anew");
 }
