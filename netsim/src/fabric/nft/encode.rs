@@ -3,6 +3,7 @@
 //! Owns the order of the messages: a table is made anew as a whole, sets before the chains that look into them and
 //! chains before the rules that lead to them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::ops::RangeInclusive;
 
@@ -31,35 +32,43 @@ pub(super) fn table(batch: &mut Chained<'_>, table: &Table) {
         .encode()
         .push_name(&name);
     make_table(batch, (family, &name));
-    content(batch, &name, table);
+    content(batch, &name, table, &BTreeSet::new());
 }
 
 /// A table made of an old one, of which the chains stay that both have: a hook that came or went could let a packet
-/// through between the two. The sets are new ones; packets that met the old rules go on finding the old elements.
+/// through between the two. Sets that differ are made anew; packets that met the old rules go on finding the old
+/// elements.
 pub(super) fn table_of(batch: &mut Chained<'_>, old: &Table, new: &Table) {
     let family = old.family;
     let name = c_string(old.name);
     for chain in &old.chains {
         no_rules(batch, (family, &name), chain);
     }
-    for set in &old.sets {
+    let sets: BTreeMap<&str, &Elements> = new.sets.iter().map(|set| (&*set.name, &set.elements)).collect();
+    let (stay, go): (Vec<_>, Vec<_>) = old
+        .sets
+        .iter()
+        .partition(|set| sets.get(&*set.name) == Some(&&set.elements));
+    for set in go {
         let mut request = batch.request().op_delset_do(&header(family));
         request.encode().push_table(&name).push_name(&c_string(&set.name));
     }
-    let stays = |chain: &&Chain| new.chains.iter().any(|new| new.name == chain.name);
-    for chain in old.chains.iter().filter(|chain| !stays(chain)) {
+    let chains: BTreeSet<&str> = new.chains.iter().map(|chain| &*chain.name).collect();
+    for chain in old.chains.iter().filter(|chain| !chains.contains(&*chain.name)) {
         let mut request = batch.request().op_delchain_do(&header(family));
         request
             .encode()
             .push_table(&name)
             .push_name(&c_string(&chain.name));
     }
-    content(batch, &name, new);
+    let stay = stay.into_iter().map(|set| &*set.name).collect();
+    content(batch, &name, new, &stay);
 }
 
-/// The sets, chains and rules of a table that is there.
-fn content(batch: &mut Chained<'_>, name: &CStr, table: &Table) {
-    for (id, set) in (1..).zip(&table.sets) {
+/// The sets, but for those that are there, the chains and the rules of a table that is there.
+fn content(batch: &mut Chained<'_>, name: &CStr, table: &Table, there: &BTreeSet<&str>) {
+    let sets = table.sets.iter().filter(|set| !there.contains(&*set.name));
+    for (id, set) in (1..).zip(sets) {
         one_set(batch, (table.family, name), id, set);
     }
     for chain in &table.chains {
