@@ -54,6 +54,8 @@
 //!   time that public sources do not give; what was stored stays stored, and goes with the next activation.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it. A
 //!   cancelled one ends the same way; cancelling a push that every edge has taken by then changes nothing.
+//!   The policy is not active then, and yet in force where it was taken; public sources do not say what the product makes
+//!   of it. Here it is locked and kept like an active one, and deactivated unless another policy is active.
 //! - A Controller that is lost is out of reach of everybody, the edges included, and has the newest policy as soon as it
 //!   is back. Edges keep their policy without any Controller for as long as it takes; the product's do for 12 hours.
 //!   What waited for a Controller comes without a task of its own; the one that scheduled it stays as it ended.

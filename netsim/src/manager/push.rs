@@ -18,7 +18,7 @@ use super::activity::Event;
 use super::app::App;
 use super::controllers::Controller;
 use super::faults::Fault;
-use super::store::{Push, PushEnd, Pushed, Scheduled, Side};
+use super::store::{Origin, Push, PushEnd, Scheduled, Side};
 use super::task::Target;
 use crate::policy::EdgePolicy;
 
@@ -39,9 +39,7 @@ enum Outcome {
 
 /// One push, as far as its edges share it.
 struct Round {
-    task: String,
-    number: u64,
-    side: Side,
+    from: Origin,
     cancel: CancellationToken,
     /// What `FailPushes` strikes.
     refusing: Refusing,
@@ -96,9 +94,7 @@ fn targets(app: &App, push: &Push) -> Vec<Target> {
 
 async fn program(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> Vec<Outcome> {
     let round = Arc::new(Round {
-        task: push.task.clone(),
-        number: push.number,
-        side: push.change.side(),
+        from: push.origin(),
         cancel: push.cancel.clone(),
         refusing: Refusing::feel(app, edges.iter().map(|policy| policy.site_id)),
     });
@@ -111,7 +107,7 @@ async fn program(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> Vec<Out
 
 async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> Outcome {
     let site_id = policy.site_id;
-    let wait = wait_for_turn(&app, round.number, site_id);
+    let wait = wait_for_turn(&app, round.from.number, site_id);
     let Some(_turn) = round.cancel.run_until_cancelled(wait).await else {
         return Outcome::Cancelled(site_id);
     };
@@ -119,15 +115,10 @@ async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> O
         app.controllers.feel_away();
         return Outcome::Deferred(policy);
     }
-    let whole = app.store().whole(round.side, &policy);
-    match apply(&app, &round.task, &round.refusing, &whole).await {
+    let whole = app.store().whole(round.from.side, &policy);
+    match apply(&app, &round.from.task, &round.refusing, &whole).await {
         Ok(()) => {
-            let pushed = Pushed {
-                task: &round.task,
-                number: round.number,
-                side: round.side,
-            };
-            app.store().note_pushed(&pushed, &policy, app.now_ms());
+            app.store().note_pushed(&round.from, &policy, app.now_ms());
             Outcome::Taken(site_id)
         }
         Err(reason) => Outcome::Refused(site_id, reason),
@@ -262,12 +253,12 @@ async fn deliver(app: &Arc<App>) -> bool {
 
 async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refusing>) -> bool {
     let policy = &scheduled.policy;
-    let _turn = wait_for_turn(&app, scheduled.number, policy.site_id).await;
+    let _turn = wait_for_turn(&app, scheduled.from.number, policy.site_id).await;
     if !app.store().is_due(&scheduled) || app.controllers.online() == 0 {
         return true;
     }
-    let whole = app.store().whole(scheduled.side, policy);
-    let taken = apply(&app, &scheduled.task, &refusing, &whole).await.is_ok();
+    let whole = app.store().whole(scheduled.from.side, policy);
+    let taken = apply(&app, &scheduled.from.task, &refusing, &whole).await.is_ok();
     if taken {
         app.store().note_delivered(&scheduled);
     }
