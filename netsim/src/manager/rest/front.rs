@@ -44,13 +44,13 @@ pub(super) async fn strike(State(gateway): SharedGateway, request: Request, next
     let faults = &gateway.faults;
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let cord = request.extensions().get::<Cord>().cloned();
-    let late = faults.feel_request(&method, &path, |fault| match fault {
-        Fault::DelayRequests { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
+    let delay = faults.delay(|fault| match fault {
+        Fault::DelayRequests { by_ms, .. } if fault.strikes_request(&method, &path) => {
+            Some(Duration::from_millis(*by_ms))
+        }
         _ => None,
     });
-    if let Some(late) = late {
-        tokio::time::sleep(late).await;
-    }
+    delay.await;
     let answered = faults.feel_request(&method, &path, |fault| match fault {
         Fault::AnswerRequests { answer, .. } => Some(*answer),
         _ => None,

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::manager::body::BodyError;
 use crate::manager::definition::DefinitionError;
+use crate::manager::faults::FaultError;
 use crate::manager::feature_profile::at::PlaceError;
 use crate::manager::feature_profile::catalog::CatalogError;
 use crate::manager::gateway::LoginError;
@@ -108,6 +109,9 @@ pub(super) enum Refusal {
     #[error("no fault with the id `{0}` is in force")]
     NoFault(String),
     /// A list.
+    /// A fault that could never strike.
+    #[error(transparent)]
+    UnfitFault(#[from] FaultError),
     #[error(transparent)]
     List(#[from] ListError),
     /// A definition.
@@ -172,7 +176,7 @@ impl Refusal {
             Self::Bearer(_) => (StatusCode::UNAUTHORIZED, "Invalid or expired token", "USER0009"),
             Self::NoTenant(_) => (StatusCode::NOT_FOUND, "Tenant not found", "TENANT0001"),
             Self::VSession => (StatusCode::FORBIDDEN, "Invalid VSessionId", "TENANT0002"),
-            Self::Fault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
+            Self::Fault(_) | Self::UnfitFault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
             Self::NoFault(_) => (StatusCode::NOT_FOUND, "Fault not found", "PATHPROOF0002"),
             Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),
             Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
