@@ -41,8 +41,8 @@
 //!   name and password; `mode` and the like are ignored.
 //! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
 //!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
-//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
-//!   is no limit here.
+//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk
+//!   requests are under way at a time, each until all of its reply has left.
 //! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
 //!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
 //!   `sub`, `iss`, `exp` and `iat` are our own.
