@@ -456,6 +456,26 @@ async fn controllers_that_cannot_be_told_apart_do_not_start(
     assert_eq!(error.to_string(), message);
 }
 
+#[rstest]
+#[case::none("")]
+#[case::colon("ad:min")]
+#[case::control("admin\n")]
+#[tokio::test]
+async fn a_name_that_basic_cannot_carry_does_not_start(#[case] username: &str) {
+    let config = Config {
+        username: username.to_owned(),
+        ..config()
+    };
+    let error = Manager::start(config, Arc::new(MemoryEdges::default()))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("name the user `{username}`; "))
+    );
+}
+
 #[tokio::test]
 async fn delays_that_cannot_be_drawn_do_not_start() {
     let distribution = Distribution::Uniform {

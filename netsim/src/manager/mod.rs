@@ -46,8 +46,9 @@
 //! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
 //!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
 //!   `sub`, `iss`, `exp` and `iat` are our own.
-//! - The one user is the provider of a Manager with tenants; tenants have no users. A tenant's service VPNs are its own on
-//!   all edges, and all tenants see all edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
+//! - The one user is the provider of a Manager with tenants, who speaks for one by its `VSessionId`. Tenants have no users:
+//!   public sources do not say how these log in. A tenant's service VPNs are its own on all edges, and all tenants see all
+//!   edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
 //! - A body that is said to be something else than JSON gets status 415, and `OPTIONS` gets 405.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //!   The lock outlives the session of its holder, and ends by itself when nobody goes on with the edit for 30 minutes, a
@@ -155,7 +156,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
-pub use config::{Config, Device, StartError};
+pub use config::{Config, Device, StartError, is_user_name};
 pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;

@@ -51,8 +51,12 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Bearer(#[from] TokenError),
     /// How long a token shall be good.
-    #[error("a token of {0} s; from 1 s to 604800 s")]
-    Duration(u64),
+    #[error("{place} is {found}; whole seconds from 1 to {most} are accepted")]
+    Duration {
+        place: &'static str,
+        found: String,
+        most: u64,
+    },
     /// HTTP Basic, wrongly.
     #[error("user name or password is wrong")]
     Basic,
@@ -105,13 +109,13 @@ pub(super) enum Refusal {
     /// A fault to inject.
     #[error("no fault: {0}")]
     Fault(serde_json::Error),
+    /// A fault that could never strike.
+    #[error(transparent)]
+    UnfitFault(#[from] FaultError),
     /// No such fault is in force.
     #[error("no fault with the id `{0}` is in force")]
     NoFault(String),
     /// A list.
-    /// A fault that could never strike.
-    #[error(transparent)]
-    UnfitFault(#[from] FaultError),
     #[error(transparent)]
     List(#[from] ListError),
     /// A definition.
@@ -160,7 +164,7 @@ impl Refusal {
             Self::Unreadable(_) | Self::Malformed(_) | Self::Body(_) => {
                 (BAD, "Invalid JSON payload", "REST0004")
             }
-            Self::Duration(_) => (BAD, "Invalid duration", "REST0004"),
+            Self::Duration { .. } => (BAD, "Invalid duration", "REST0004"),
             Self::Limit(_) => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "REST0005"),
             Self::MediaType(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
