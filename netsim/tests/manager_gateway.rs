@@ -294,6 +294,24 @@ async fn e2e_a_late_request_is_done_late() {
 }
 
 #[tokio::test]
+async fn e2e_a_late_request_is_late_no_longer_than_its_fault() {
+    let manager = start(config()).await;
+    let session = Session::new(&manager).await;
+    let id = manager.faults().inject(Fault::DelayRequests {
+        by_ms: 3_600_000,
+        requests: requests(1, LISTS),
+    });
+    let heal = async {
+        while manager.faults().in_force()[0].felt == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(manager.faults().heal(id));
+    };
+    let (names, ()) = tokio::join!(list_names(&session), heal);
+    assert_eq!(names, Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn e2e_the_password_opens_the_lab_alone() {
     let manager = start(config()).await;
     let strange = client(&manager);
@@ -314,7 +332,7 @@ async fn e2e_expired_sessions_are_opened_again() {
     let manager = start(config()).await;
     let session = Session::new(&manager).await;
     manager.faults().inject(Fault::ExpireSessions {
-        shape: ExpiryShape::Forbidden,
+        shape: Some(ExpiryShape::Forbidden),
     });
     let (status, body) = session.send("GET", "/device", None).await;
     assert_eq!(status, 403);

@@ -268,6 +268,61 @@ async fn e2e_a_delayed_task_takes_as_long_as_the_fault_says() {
 }
 
 #[tokio::test]
+async fn e2e_a_delayed_task_ends_when_the_fault_is_healed() {
+    let (manager, edges) = started(config()).await;
+    let session = Session::new(&manager).await;
+    let activate = create(&session).await;
+    let id = manager.faults().inject(Fault::DelayTasks {
+        by_ms: 3_600_000,
+        count: Some(1),
+    });
+    let task = session.ok("POST", &activate, &json!({})).await;
+    until("the fault is felt", || manager.faults().in_force()[0].felt == 1).await;
+    assert_eq!(edges.applied(), 0);
+    assert!(manager.faults().heal(id));
+    assert_eq!(statuses(&session.follow(&task).await), [("vsmart1", "success")]);
+}
+
+#[tokio::test]
+async fn e2e_a_fault_strikes_the_push_that_is_on_its_way() {
+    let (manager, edges) = started(slow_edges()).await;
+    let session = Session::new(&manager).await;
+    let activate = create(&session).await;
+    let task = session.ok("POST", &activate, &json!({})).await;
+    until("one edge is programmed", || edges.applied() == 1).await;
+    let taken = closed(&edges);
+    manager.faults().inject(Fault::FailPushes {
+        count: Some(1),
+        sites: Vec::new(),
+    });
+    assert_eq!(statuses(&session.follow(&task).await), [("vsmart1", "failure")]);
+    assert_eq!(closed(&edges), taken);
+    assert_eq!(manager.faults().in_force(), []);
+}
+
+#[tokio::test]
+async fn e2e_a_push_that_is_cancelled_uses_up_no_fault() {
+    let (manager, edges) = started(Config {
+        push_delay: Duration::from_secs(3600).into(),
+        ..config()
+    })
+    .await;
+    let session = Session::new(&manager).await;
+    let activate = create(&session).await;
+    manager.faults().inject(Fault::FailPushes {
+        count: Some(1),
+        sites: Vec::new(),
+    });
+    let task = session.ok("POST", &activate, &json!({})).await;
+    let id = task["id"].as_str().unwrap();
+    session.send("POST", &format!("{STATUS}/cancel/{id}"), None).await;
+    assert_eq!(statuses(&session.follow(&task).await), [("vsmart1", "failure")]);
+    assert_eq!(edges.applied(), 0);
+    let in_force = manager.faults().in_force();
+    assert_eq!((in_force[0].felt, in_force[0].left), (0, Some(1)));
+}
+
+#[tokio::test]
 async fn e2e_every_refusal_of_a_fault_is_recorded() {
     let (manager, edges) = started(config()).await;
     let mut activity = manager.activity();
@@ -399,6 +454,26 @@ async fn controllers_that_cannot_be_told_apart_do_not_start(
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), message);
+}
+
+#[rstest]
+#[case::none("")]
+#[case::colon("ad:min")]
+#[case::control("admin\n")]
+#[tokio::test]
+async fn a_name_that_basic_cannot_carry_does_not_start(#[case] username: &str) {
+    let config = Config {
+        username: username.to_owned(),
+        ..config()
+    };
+    let error = Manager::start(config, Arc::new(MemoryEdges::default()))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("name the user `{username}`; "))
+    );
 }
 
 #[tokio::test]

@@ -44,6 +44,25 @@ pub struct Scenario {
     pub assertions: Vec<Assertion>,
 }
 
+impl Scenario {
+    /// A scenario of this topology, and of its name, in which nothing happens.
+    #[must_use]
+    pub fn idle(topology: Topology) -> Self {
+        Self {
+            name: topology.name.clone(),
+            purpose: String::new(),
+            profile: String::new(),
+            features: Vec::new(),
+            topology,
+            manifests: Vec::new(),
+            flows: BTreeMap::new(),
+            events: BTreeMap::new(),
+            timeline: Vec::new(),
+            assertions: Vec::new(),
+        }
+    }
+}
+
 /// A Kubernetes object to create.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Manifest {

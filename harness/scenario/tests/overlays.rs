@@ -2,8 +2,6 @@
 //! the largest.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -13,10 +11,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use scenario::model::{
     BfdTiming, COLORS, Cluster, Color, DualNet, Encap, IpVersion, Node, Overlay, OverlayLinks, OverlayPair,
-    Site, SlaTiming, Topology, Transport,
+    Scenario, Site, SlaTiming, Topology, Transport,
 };
 use scenario::plan::{EdgePlan, Plan, PlanError, PrefixPlan, plan};
-use support::idle;
 
 /// A name as long as names can be.
 fn long(kind: &str, position: usize) -> String {
@@ -78,7 +75,7 @@ fn topology(
 }
 
 fn planned(topology: &Topology) -> Plan {
-    plan(&idle(topology.clone()), 1).unwrap()
+    plan(&Scenario::idle(topology.clone()), 1).unwrap()
 }
 
 /// Sites that attach to the transports whose bit is set.
@@ -353,7 +350,7 @@ fn plan_of_a_thousand_sites_comes_soon() {
         OverlayLinks::Hubs(vec![long("site", 0), long("site", 7)]),
     ] {
         let topology = large(1000, links);
-        let scenario = idle(topology);
+        let scenario = Scenario::idle(topology);
         let begin = Instant::now();
         let plan = plan(&scenario, 1).unwrap();
         assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
@@ -367,7 +364,7 @@ fn plan_of_a_thousand_sites_comes_soon() {
 
 #[test]
 fn plan_refuses_more_than_its_addresses_hold() {
-    let refusal = |topology: Topology| plan(&idle(topology), 1).unwrap_err();
+    let refusal = |topology: Topology| plan(&Scenario::idle(topology), 1).unwrap_err();
     let crowded = refusal(large(2001, OverlayLinks::Hubs(vec![long("site", 0)])));
     assert_eq!(
         crowded.to_string(),
@@ -386,7 +383,7 @@ fn plan_refuses_more_than_its_addresses_hold() {
             .collect();
         topology
     };
-    assert!(plan(&idle(tenants(33, 10)), 1).is_ok());
+    assert!(plan(&Scenario::idle(tenants(33, 10)), 1).is_ok());
     assert!(matches!(
         refusal(tenants(65, 1000)),
         PlanError::Tunnels {

@@ -1,14 +1,12 @@
 //! The plan of every scenario and every topology of the repository, as goldens: `BLESS=1 cargo test --package scenario` rewrites them.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use scenario::model::Scenario;
 use scenario::plan::{Action, Plan, plan};
 use scenario::{SourceError, Sources};
-use support::idle;
 
 struct Repository;
 
@@ -61,7 +59,7 @@ fn plan_of_every_topology_is_as_reviewed() {
     for name in names.iter().map(|name| name.to_str().unwrap()) {
         let path = format!("scenarios/topologies/{name}");
         let topology = scenario::read_topology(&Repository, &path).unwrap();
-        check(&plan(&idle(topology), 1).unwrap(), &goldens.join(name));
+        check(&plan(&Scenario::idle(topology), 1).unwrap(), &goldens.join(name));
     }
     assert_eq!(
         fs::read_dir(&goldens).unwrap().count(),

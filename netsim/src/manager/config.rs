@@ -23,7 +23,7 @@ use super::value;
 pub struct Config {
     /// Where it serves, at least one; already bound, so they may belong to another network namespace.
     pub listeners: Vec<TcpListener>,
-    /// The one user.
+    /// The one user; HTTP Basic carries no colon in a name (RFC 7617, 2).
     pub username: String,
     /// Their password; never logged.
     pub password: SecretString,
@@ -79,6 +79,9 @@ impl Config {
 
     /// Checks all but the listeners.
     pub(super) fn check(&self) -> Result<(), StartError> {
+        if !is_user_name(&self.username) {
+            return Err(StartError::UserName(self.username.clone()));
+        }
         check_devices(&self.devices)?;
         check_controllers(&self.controllers)?;
         self.push_delay.check()?;
@@ -129,6 +132,11 @@ pub enum StartError {
     /// There is nowhere to serve.
     #[error("serve the Manager without a listener")]
     NoListener,
+    /// The user could not log in everywhere.
+    #[error(
+        "name the user `{0}`; at least one character, and neither a colon nor a control character, is accepted"
+    )]
+    UserName(String),
     /// Two devices have one site; policy could not tell them apart.
     #[error("manage two WAN edges of site {0}")]
     SiteTwice(u32),
@@ -161,6 +169,12 @@ pub enum StartError {
     /// There is no certificate.
     #[error("prepare TLS for the Manager")]
     Tls(#[from] TlsError),
+}
+
+/// Whether HTTP Basic can carry a user's name (RFC 7617, 2).
+#[must_use]
+pub fn is_user_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control())
 }
 
 fn check_controllers(controllers: &[Controller]) -> Result<(), StartError> {

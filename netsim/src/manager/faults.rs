@@ -1,145 +1,23 @@
 //! What goes wrong at the Manager on purpose.
 //!
-//! Owns which faults are in force and how often each was felt; what a fault does is done where it strikes: requests in
-//! `rest`, sessions in `session`, pushes and tasks in `push`, the lock in `store`. Invariant: a fault that is limited to a
-//! number of times strikes that often and never again, and whoever feels one is counted.
+//! Owns which faults are in force and how often each was felt; their words are in `fault`, and what a fault does is done
+//! where it strikes: requests in `rest`, sessions in `session`, pushes and tasks in `push`, the lock in `store`. Invariant: a
+//! fault that is limited to a number of times strikes that often and never again, and whoever feels one is counted.
+
+mod fault;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::activity::{Event, Log};
 use super::session::Sessions;
+pub use fault::{ExpiryShape, Fault, FaultError, GatewayAnswer, Requests};
 
-/// A fault, as `/pathproof/v1/faults` has it: `{"fault": "failPushes", "count": 2}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "fault",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum Fault {
-    /// Requests are answered by the gateway before the Manager; the Manager does nothing of what they ask.
-    AnswerRequests {
-        /// With what.
-        answer: GatewayAnswer,
-        /// Which.
-        #[serde(default)]
-        requests: Requests,
-    },
-    /// Requests are done, and the connection ends in the middle of the reply's body; without a body, before the reply.
-    /// Over HTTP/2, the other requests of the connection end with it.
-    CutReplies {
-        /// Which.
-        #[serde(default)]
-        requests: Requests,
-    },
-    /// Requests are done late; a client that does not wait so long takes its request along.
-    DelayRequests {
-        /// By how much, in milliseconds.
-        by_ms: u64,
-        /// Which.
-        #[serde(default)]
-        requests: Requests,
-    },
-    /// Every session of now has expired; never in force, since it strikes once. Whoever uses one of them feels it.
-    ExpireSessions {
-        /// How clients with a cookie find out; those with a token get status 401.
-        #[serde(default)]
-        shape: ExpiryShape,
-    },
-    /// Edges refuse what is pushed.
-    FailPushes {
-        /// How many pushes; all until healed unless given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        count: Option<u32>,
-        /// The sites whose edges refuse; all unless given.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        sites: Vec<u32>,
-    },
-    /// Another user holds the edit lock until healed.
-    HoldLock {},
-    /// Tasks take longer.
-    DelayTasks {
-        /// By how much, in milliseconds.
-        by_ms: u64,
-        /// How many tasks; all until healed unless given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        count: Option<u32>,
-    },
-    /// Controllers are out of the Manager's reach until healed: pushes are scheduled for them, and edges keep what they have
-    /// while none is left.
-    LoseController {
-        /// Their host names; all Controllers unless given.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        controllers: Vec<String>,
-    },
-}
-
-/// Which requests a fault strikes: those that all given words fit, never those to `/pathproof`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Requests {
-    /// How many; all until healed unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub count: Option<u32>,
-    /// Those with this method, in capitals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// Those whose path begins with this, for instance `/dataservice/template/policy`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-impl Requests {
-    fn fit(&self, method: &str, path: &str) -> bool {
-        self.method.as_ref().is_none_or(|given| given == method)
-            && self
-                .path
-                .as_ref()
-                .is_none_or(|given| path.starts_with(given.as_str()))
-    }
-}
-
-/// What the gateway answers instead of the Manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum GatewayAnswer {
-    /// 429, with `Retry-After: 1`.
-    TooManyRequests,
-    /// 500, with the error envelope.
-    InternalError,
-    /// 502, with a page of HTML.
-    BadGateway,
-    /// 503, with a page of HTML and `Retry-After: 1`.
-    Unavailable,
-    /// 504, with a page of HTML.
-    GatewayTimeout,
-    /// 200, with a page of HTML that is not the login page.
-    Html,
-}
-
-/// How a client with a cookie finds out that its session has expired; releases and paths of the product differ.
-///
-/// `GET /dataservice/client/token` answers the login page in any case, since that is how clients ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ExpiryShape {
-    /// 200, with the login page.
-    #[default]
-    LoginPage,
-    /// 302 to `/welcome.html`.
-    Redirect,
-    /// 403, with the error envelope: the token does not fit.
-    Forbidden,
-    /// As `Forbidden`, and the cookie is taken away by one that has expired.
-    Cookie,
-}
-
-/// A fault in force.
+/// A fault in force. One that delays is in force until its last delay is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FaultInForce {
@@ -170,6 +48,14 @@ struct Inner {
 struct State {
     last_id: u64,
     in_force: Vec<FaultInForce>,
+    /// Whose delays are under way, one for each.
+    delaying: Vec<u64>,
+}
+
+/// A delay under way.
+struct Delay<'a> {
+    faults: &'a Faults,
+    id: u64,
 }
 
 impl fmt::Debug for Faults {
@@ -197,7 +83,7 @@ impl Faults {
         }))
     }
 
-    /// Puts a fault in force; the answer names it.
+    /// Puts a fault in force; the answer names it. Whether it can strike is not checked.
     pub fn inject(&self, fault: Fault) -> u64 {
         let mut state = self.state();
         state.last_id += 1;
@@ -239,19 +125,14 @@ impl Faults {
 
     /// The first fault in force that `strikes`, which is thereby felt, and used up if it was its last time.
     pub(super) fn feel<T>(&self, strikes: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        self.feel_in_force(|fault| strikes(&fault.fault))
+    }
+
+    /// As [`Self::feel`], by what each fault is before it is felt.
+    pub(super) fn feel_in_force<T>(&self, strikes: impl Fn(&FaultInForce) -> Option<T>) -> Option<T> {
         let mut state = self.state();
-        let faults = state.in_force.iter_mut();
-        let (fault, struck) = faults.fold(None, |found, fault| {
-            found.or_else(|| strikes(&fault.fault).map(|struck| (fault, struck)))
-        })?;
-        fault.felt += 1;
-        fault.left = fault.left.map(|left| left - 1);
-        let (id, is_over) = (fault.id, fault.left == Some(0));
-        self.0.log.record(Event::FaultFelt { id });
-        if is_over {
-            state.in_force.retain(|fault| fault.id != id);
-            self.0.log.record(Event::FaultHealed { id });
-        }
+        let (id, struck) = state.feel(&self.0.log, strikes)?;
+        state.retire(&self.0.log, id);
         Some(struck)
     }
 
@@ -263,11 +144,32 @@ impl Faults {
         strikes: impl Fn(&Fault) -> Option<T>,
     ) -> Option<T> {
         self.feel(|fault| {
-            fault
-                .requests()
-                .filter(|requests| requests.fit(method, path))
-                .and_then(|_| strikes(fault))
+            let fits = fault.strikes_request(method, path);
+            fits.then(|| strikes(fault)).flatten()
         })
+    }
+
+    /// Waits for as long as the first fault in force that `delays` says, but no longer than until it is healed.
+    pub(super) async fn delay(&self, delays: impl Fn(&Fault) -> Option<Duration>) {
+        let mut healed = self.healed();
+        let Some((delay, late)) = self.begin_delay(delays) else {
+            return;
+        };
+        let id = delay.id;
+        let until_healed = async { while self.is_named(id) && healed.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(late, until_healed).await;
+    }
+
+    fn begin_delay(&self, delays: impl Fn(&Fault) -> Option<Duration>) -> Option<(Delay<'_>, Duration)> {
+        let mut state = self.state();
+        let (id, late) = state.feel(&self.0.log, |fault| delays(&fault.fault))?;
+        state.delaying.push(id);
+        Some((Delay { faults: self, id }, late))
+    }
+
+    /// Whether the fault with this id is in force.
+    pub(super) fn is_named(&self, id: u64) -> bool {
+        self.state().in_force.iter().any(|fault| fault.id == id)
     }
 
     /// Whether one that `is_it` is in force, without its being felt.
@@ -296,23 +198,37 @@ impl Faults {
     }
 }
 
-impl Fault {
-    fn count(&self) -> Option<u32> {
-        match self {
-            Self::FailPushes { count, .. } | Self::DelayTasks { count, .. } => *count,
-            Self::ExpireSessions { .. } => Some(0),
-            Self::HoldLock {} | Self::LoseController { .. } => None,
-            _ => self.requests().and_then(|requests| requests.count),
-        }
+impl State {
+    /// The first fault that `strikes`, and its id; it is thereby felt.
+    fn feel<T>(&mut self, log: &Log, strikes: impl Fn(&FaultInForce) -> Option<T>) -> Option<(u64, T)> {
+        let left = self.in_force.iter_mut().filter(|fault| fault.left != Some(0));
+        let mut struck = left.filter_map(|fault| strikes(fault).map(|struck| (fault, struck)));
+        let (fault, struck) = struck.next()?;
+        fault.felt += 1;
+        fault.left = fault.left.map(|left| left - 1);
+        log.record(Event::FaultFelt { id: fault.id });
+        Some((fault.id, struck))
     }
 
-    fn requests(&self) -> Option<&Requests> {
-        match self {
-            Self::AnswerRequests { requests, .. }
-            | Self::CutReplies { requests }
-            | Self::DelayRequests { requests, .. } => Some(requests),
-            _ => None,
+    /// Ends the fault if it is used up and delays nobody.
+    fn retire(&mut self, log: &Log, id: u64) {
+        let delaying = &self.delaying;
+        let is_over =
+            |fault: &FaultInForce| fault.id == id && fault.left == Some(0) && !delaying.contains(&id);
+        if self.in_force.extract_if(.., |fault| is_over(fault)).count() > 0 {
+            log.record(Event::FaultHealed { id });
         }
+    }
+}
+
+impl Drop for Delay<'_> {
+    fn drop(&mut self) {
+        let mut state = self.faults.state();
+        let mine = state.delaying.iter().position(|id| *id == self.id);
+        if let Some(mine) = mine {
+            state.delaying.swap_remove(mine);
+        }
+        state.retire(&self.faults.0.log, self.id);
     }
 }
 
@@ -387,16 +303,52 @@ mod tests {
         assert!(strike("POST", "/dataservice/template/policy/list/site"));
     }
 
-    #[test]
-    fn words_that_no_fault_has_are_refused() {
-        for value in [
-            json!({"fault": "failPush"}),
-            json!({"fault": "failPushes", "times": 2}),
-            json!({"fault": "holdLock", "count": 2}),
-            json!({"fault": "cutReplies", "requests": {"paths": "/"}}),
-            json!({"fault": "delayTasks"}),
-        ] {
-            assert!(serde_json::from_value::<Fault>(value.clone()).is_err(), "{value}");
+    fn is_delay(fault: &Fault) -> Option<Duration> {
+        match fault {
+            Fault::DelayTasks { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
+            _ => None,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_healed_fault_delays_nobody_any_longer() {
+        for delay in [
+            json!({"fault": "delayTasks", "byMs": 60_000}),
+            json!({"fault": "delayTasks", "byMs": 60_000, "count": 1}),
+        ] {
+            let faults = Faults::new(Arc::default());
+            let id = faults.inject(fault(delay));
+            let begin = tokio::time::Instant::now();
+            let heal = async {
+                tokio::time::sleep(Duration::from_millis(7)).await;
+                // That of another fault ends nothing.
+                faults.heal(faults.inject(fault(json!({"fault": "holdLock"}))));
+                tokio::time::sleep(Duration::from_millis(7)).await;
+                assert!(faults.heal(id));
+            };
+            tokio::join!(faults.delay(is_delay), heal);
+            assert_eq!(begin.elapsed(), Duration::from_millis(14));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_is_used_up_when_its_last_delay_is_over() {
+        let faults = Faults::new(Arc::default());
+        let delay = json!({"fault": "delayTasks", "byMs": 20, "count": 1});
+        faults.inject(fault(delay.clone()));
+        let meanwhile = async {
+            tokio::time::sleep(Duration::from_millis(7)).await;
+            assert_eq!(faults.in_force()[0].left, Some(0));
+            faults.delay(is_delay).await;
+        };
+        let begin = tokio::time::Instant::now();
+        tokio::join!(faults.delay(is_delay), meanwhile);
+        assert_eq!(begin.elapsed(), Duration::from_millis(20), "it struck twice");
+        assert_eq!(faults.in_force(), []);
+        // Whoever gives up has been delayed.
+        faults.inject(fault(delay));
+        let gone = tokio::time::timeout(Duration::from_millis(7), faults.delay(is_delay));
+        assert!(gone.await.is_err());
+        assert_eq!(faults.in_force(), []);
     }
 }

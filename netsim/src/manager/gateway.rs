@@ -13,7 +13,7 @@ use super::Config;
 use super::activity::{Event, Log};
 use super::caller::Caller;
 use super::faults::{ExpiryShape, Faults};
-use super::limits::Limiter;
+use super::limits::{Limiter, Place};
 use super::session::{Full, Session, SessionId, Sessions, TokenError, Tokens};
 use super::tenants::Tenant;
 
@@ -155,7 +155,7 @@ impl Gateway {
     }
 
     /// Takes one request; otherwise after how long it is worth asking again.
-    pub(super) fn take(&self, path: &str) -> Result<(), Duration> {
+    pub(super) fn take(&self, path: &str) -> Result<Option<Place>, Duration> {
         self.limiter.take(path, Instant::now())
     }
 

@@ -1,11 +1,16 @@
-//! How much the Manager takes: requests in a time, sessions.
+//! How much the Manager takes: requests in a time and at a time, sessions.
 //!
 //! Owns the numbers and the counting of requests; the clock is passed in. Invariant: in any span of time, a bucket
 //! takes at most its size and what drips out of it in that span.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// When a request is worth another try that found too many of its kind under way, which nobody knows the end of.
+const PLACE_SOON: Duration = Duration::from_secs(1);
 
 /// What the Manager takes before it refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub struct Limits {
     pub requests_per_second: Option<NonZeroU32>,
     /// Requests for statistics in bulk in one minute, and at once; any number unless given.
     pub bulk_per_minute: Option<NonZeroU32>,
+    /// Requests for statistics in bulk under way at a time; any number unless given.
+    pub bulk_at_a_time: Option<NonZeroU32>,
     /// How many may be logged in.
     pub sessions: SessionLimits,
 }
@@ -32,12 +39,14 @@ impl Limits {
     pub const PRODUCT: Self = Self {
         requests_per_second: NonZeroU32::new(100),
         bulk_per_minute: NonZeroU32::new(48),
+        bulk_at_a_time: NonZeroU32::new(2),
         sessions: SessionLimits::PRODUCT,
     };
     /// No limit of anything.
     pub const NONE: Self = Self {
         requests_per_second: None,
         bulk_per_minute: None,
+        bulk_at_a_time: None,
         sessions: SessionLimits {
             per_user: usize::MAX,
             in_all: usize::MAX,
@@ -47,6 +56,7 @@ impl Limits {
     pub const SESSIONS_ONLY: Self = Self {
         requests_per_second: None,
         bulk_per_minute: None,
+        bulk_at_a_time: None,
         sessions: SessionLimits::PRODUCT,
     };
 }
@@ -59,9 +69,13 @@ impl SessionLimits {
     };
 }
 
+/// Among the requests that may be under way at a time; free again when it is dropped.
+pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
 /// Counts requests.
 #[derive(Debug)]
 pub(super) struct Limiter {
+    bulk_places: Option<Arc<Semaphore>>,
     requests: Option<Mutex<Bucket>>,
     bulk: Option<Mutex<Bucket>>,
 }
@@ -72,22 +86,29 @@ impl Limiter {
         let bucket = |size: Option<NonZeroU32>, span| {
             size.map(|size| Mutex::new(Bucket::new(size, Duration::from_secs(span), now)))
         };
+        let places = limits.bulk_at_a_time.map(|places| places.get() as usize);
         Self {
+            bulk_places: places.map(|places| Arc::new(Semaphore::new(places))),
             requests: bucket(limits.requests_per_second, 1),
             bulk: bucket(limits.bulk_per_minute, 60),
         }
     }
 
     /// Takes one request; otherwise after how long it is worth asking again. One that is refused counts nowhere.
-    pub(super) fn take(&self, path: &str, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&self, path: &str, now: Instant) -> Result<Option<Place>, Duration> {
         let take = |bucket: &Mutex<Bucket>| {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.take(now)
         };
+        let mut place = None;
         if is_bulk(path) {
+            let places = self.bulk_places.clone();
+            let free = places.map(|places| places.try_acquire_owned().map_err(|_| PLACE_SOON));
+            place = free.transpose()?.map(Place);
             self.bulk.as_ref().map_or(Ok(()), take)?;
         }
-        self.requests.as_ref().map_or(Ok(()), take)
+        self.requests.as_ref().map_or(Ok(()), take)?;
+        Ok(place)
     }
 }
 
@@ -170,7 +191,7 @@ mod tests {
         ] {
             assert!((0..24).all(|_| limiter.take(path, now).is_ok()));
         }
-        assert_eq!(limiter.take(page, now), Err(Duration::from_millis(1250)));
+        assert_eq!(limiter.take(page, now).err(), Some(Duration::from_millis(1250)));
         for path in ["/dataservice/statistics/approute", "/dataservice/device"] {
             assert!((0..26).all(|_| limiter.take(path, now).is_ok()), "{path}");
         }
@@ -178,6 +199,21 @@ mod tests {
             limiter.take("/dataservice/device", now).is_err(),
             "bulk counts as a request too"
         );
+    }
+
+    #[test]
+    fn two_bulk_requests_at_a_time_are_taken_and_a_refused_one_counts_nowhere() {
+        let now = Instant::now();
+        let limiter = Limiter::new(&Limits::PRODUCT, now);
+        let page = "/dataservice/statistics/approute/page";
+        let mut under_way = vec![limiter.take(page, now).unwrap(), limiter.take(page, now).unwrap()];
+        for _ in 0..100 {
+            assert_eq!(limiter.take(page, now).err(), Some(Duration::from_secs(1)));
+        }
+        assert!(limiter.take("/dataservice/device", now).unwrap().is_none());
+        under_way.pop();
+        under_way.push(limiter.take(page, now).unwrap());
+        assert!(limiter.take(page, now).is_err());
     }
 
     #[test]

@@ -41,19 +41,22 @@
 //!   name and password; `mode` and the like are ignored.
 //! - What the product does at its limits is not documented as a whole. Here the limits of requests are for all clients of
 //!   the Manager together, with bursts of as many at once, and what is refused does not count. A session too many of one user
-//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk requests at a time
-//!   is no limit here.
+//!   ends the one used least recently; one too many in all is refused with status 503. Two bulk
+//!   requests are under way at a time, each until all of its reply has left.
 //! - A token that is not good gets status 401, in whatever way cookies show that they have expired. A refresh token works
 //!   once, for twice as long as the access token that came with it; the access token before stays good. The claims besides
 //!   `sub`, `iss`, `exp` and `iat` are our own.
-//! - The one user is the provider of a Manager with tenants; tenants have no users. A tenant's service VPNs are its own on
-//!   all edges, and all tenants see all edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
+//! - The one user is the provider of a Manager with tenants, who speaks for one by its `VSessionId`. Tenants have no users:
+//!   public sources do not say how these log in. A tenant's service VPNs are its own on all edges, and all tenants see all
+//!   edges and tunnels. What is called `DefaultTenant` elsewhere is called so for all.
 //! - A body that is said to be something else than JSON gets status 415, and `OPTIONS` gets 405.
 //! - Edits by the session that holds the lock join its edit. The product is stricter in places that are not documented.
 //!   The lock outlives the session of its holder, and ends by itself when nobody goes on with the edit for 30 minutes, a
 //!   time that public sources do not give; what was stored stays stored, and goes with the next activation.
 //! - A push that some edges refuse is not undone on the others: the task fails and says which sites did not take it. A
 //!   cancelled one ends the same way; cancelling a push that every edge has taken by then changes nothing.
+//!   The policy is not active then, and yet in force where it was taken; public sources do not say what the product makes
+//!   of it. Here it is locked and kept like an active one, and deactivated unless another policy is active.
 //! - A Controller that is lost is out of reach of everybody, the edges included, and has the newest policy as soon as it
 //!   is back. Edges keep their policy without any Controller for as long as it takes; the product's do for 12 hours.
 //!   What waited for a Controller comes without a task of its own; the one that scheduled it stays as it ended.
@@ -153,7 +156,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 pub use activity::{Activities, Activity, Change, Event, ObjectKind};
-pub use config::{Config, Device, StartError};
+pub use config::{Config, Device, StartError, is_user_name};
 pub use controllers::Controller;
 pub use push_delay::{Distribution, PushDelay, PushDelayError};
 pub use secrecy::SecretString;

@@ -2,13 +2,15 @@
 //!
 //! Owns the one task that a push is (its turn, the delays, all edges at once, the outcome) and the one that brings edges
 //! what waited for a Controller. Invariant: every push that the store accepted is ended in the store, whatever the edges
-//! do, and an edge takes one policy at a time, in the order in which they were accepted.
+//! do and even if this panics; and an edge takes one policy at a time, in the order in which they were accepted.
+
+mod refusing;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -18,15 +20,19 @@ use super::activity::Event;
 use super::app::App;
 use super::controllers::Controller;
 use super::faults::Fault;
-use super::store::{Push, PushEnd, Pushed, Scheduled, Side};
+use super::store::{Origin, Push, PushEnd, Scheduled, Side};
 use super::task::Target;
 use crate::policy::EdgePolicy;
+use refusing::Refusing;
 
 /// An edge that has not answered by then has failed.
 const EDGE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// After this long an edge is asked again that refused what had waited for a Controller.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a push failed that ran into a defect of this emulation.
+const PANICKED: &str = "the emulation panicked";
 
 /// What became of one edge in a push.
 enum Outcome {
@@ -39,29 +45,44 @@ enum Outcome {
 
 /// One push, as far as its edges share it.
 struct Round {
-    task: String,
-    number: u64,
-    side: Side,
+    from: Origin,
     cancel: CancellationToken,
-    /// What `FailPushes` strikes.
     refusing: Refusing,
 }
 
-/// The sites whose edges refuse; all, if it is empty.
-struct Refusing(Option<Vec<u32>>);
-
 /// Waits for the turn of a push, programs every edge after its delay, and ends it.
 pub(super) async fn run(app: Arc<App>, mut push: Push) {
-    app.store().queue_push(&push, targets(&app, &push).into_iter());
-    let late = app.faults.feel(|fault| match fault {
+    let edges = std::mem::take(&mut push.edges);
+    let sites = edges.iter().map(|policy| policy.site_id).collect();
+    let end = ended(sites, carry_out(&app, &push, edges)).await;
+    // Recorded first: whoever sees the task done finds the record.
+    app.activity.record(event(&push.task, &end));
+    app.store().end_push(&push, end, app.now_ms());
+    app.push_ended.notify_one();
+}
+
+/// How a push ends, which it does even if what carries it out panics.
+async fn ended(sites: Vec<u32>, carried_out: impl Future<Output = PushEnd>) -> PushEnd {
+    let ended = AssertUnwindSafe(carried_out).catch_unwind().await;
+    ended.unwrap_or_else(|_| PushEnd {
+        failed: sites
+            .into_iter()
+            .map(|site| (site, PANICKED.to_owned()))
+            .collect(),
+        failure: Some(PANICKED.to_owned()),
+        ..PushEnd::default()
+    })
+}
+
+async fn carry_out(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> PushEnd {
+    app.store()
+        .queue_push(push, targets(app, push, &edges).into_iter());
+    let delay = app.faults.delay(|fault| match fault {
         Fault::DelayTasks { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
         _ => None,
     });
-    if let Some(late) = late {
-        let _ = push.cancel.run_until_cancelled(sleep(late)).await;
-    }
-    app.store().start_push(&push, app.now_ms());
-    let edges = std::mem::take(&mut push.edges);
+    let _ = push.cancel.run_until_cancelled(delay).await;
+    app.store().start_push(push, app.now_ms());
     let away = app.controllers.feel_away();
     let outcomes = if push.cancel.is_cancelled() {
         let sites = edges.iter().map(|policy| policy.site_id);
@@ -69,7 +90,7 @@ pub(super) async fn run(app: Arc<App>, mut push: Push) {
     } else if away.len() == app.controllers.all().len() {
         edges.into_iter().map(Outcome::Deferred).collect()
     } else {
-        program(&app, &push, edges).await
+        program(app, push, edges).await
     };
     let mut end = sum_up(outcomes);
     end.away = match end.deferred.is_empty() {
@@ -77,18 +98,15 @@ pub(super) async fn run(app: Arc<App>, mut push: Push) {
         // There was a moment in which no Controller was online.
         false => app.controllers.all().to_vec(),
     };
-    // Recorded first: whoever sees the task done finds the record.
-    app.activity.record(event(&push.task, &end));
-    app.store().end_push(&push, end, app.now_ms());
-    app.push_ended.notify_one();
+    end
 }
 
 /// The devices that the task of a push tells of.
-fn targets(app: &App, push: &Push) -> Vec<Target> {
+fn targets(app: &App, push: &Push, edges: &[EdgePolicy]) -> Vec<Target> {
     let of_site = |site_id| app.devices.iter().find(|device| device.site_id == site_id);
     match push.change.side() {
         Side::Vsmart => app.controllers.all().iter().map(Controller::target).collect(),
-        Side::Groups => (push.edges.iter())
+        Side::Groups => (edges.iter())
             .filter_map(|edge| of_site(edge.site_id).map(Device::target))
             .collect(),
     }
@@ -96,22 +114,23 @@ fn targets(app: &App, push: &Push) -> Vec<Target> {
 
 async fn program(app: &Arc<App>, push: &Push, edges: Vec<EdgePolicy>) -> Vec<Outcome> {
     let round = Arc::new(Round {
-        task: push.task.clone(),
-        number: push.number,
-        side: push.change.side(),
+        from: push.origin(),
         cancel: push.cancel.clone(),
-        refusing: Refusing::feel(app, edges.iter().map(|policy| policy.site_id)),
+        refusing: Refusing::new(&app.faults),
     });
     let mut tasks = JoinSet::new();
     for policy in edges {
-        tasks.spawn(push_to_edge(app.clone(), round.clone(), policy));
+        let site_id = policy.site_id;
+        let pushed = AssertUnwindSafe(push_to_edge(app.clone(), round.clone(), policy)).catch_unwind();
+        let panicked = move |_| Outcome::Refused(site_id, PANICKED.to_owned());
+        tasks.spawn(pushed.unwrap_or_else(panicked));
     }
     tasks.join_all().await
 }
 
 async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> Outcome {
     let site_id = policy.site_id;
-    let wait = wait_for_turn(&app, round.number, site_id);
+    let wait = wait_for_turn(&app, round.from.number, site_id);
     let Some(_turn) = round.cancel.run_until_cancelled(wait).await else {
         return Outcome::Cancelled(site_id);
     };
@@ -119,15 +138,10 @@ async fn push_to_edge(app: Arc<App>, round: Arc<Round>, policy: EdgePolicy) -> O
         app.controllers.feel_away();
         return Outcome::Deferred(policy);
     }
-    let whole = app.store().whole(round.side, &policy);
-    match apply(&app, &round.task, &round.refusing, &whole).await {
+    let whole = app.store().whole(round.from.side, &policy);
+    match apply(&app, &round.from.task, &round.refusing, &whole).await {
         Ok(()) => {
-            let pushed = Pushed {
-                task: &round.task,
-                number: round.number,
-                side: round.side,
-            };
-            app.store().note_pushed(&pushed, &policy, app.now_ms());
+            app.store().note_pushed(&round.from, &policy, app.now_ms());
             Outcome::Taken(site_id)
         }
         Err(reason) => Outcome::Refused(site_id, reason),
@@ -209,25 +223,6 @@ fn event(task: &str, end: &PushEnd) -> Event {
     }
 }
 
-impl Refusing {
-    fn feel(app: &App, sites: impl Iterator<Item = u32>) -> Self {
-        let pushed: Vec<u32> = sites.collect();
-        Self(app.faults.feel(|fault| match fault {
-            Fault::FailPushes { sites, .. }
-                if sites.is_empty() || sites.iter().any(|site| pushed.contains(site)) =>
-            {
-                Some(sites.clone())
-            }
-            _ => None,
-        }))
-    }
-
-    fn has(&self, site_id: u32) -> bool {
-        let struck = |sites: &Vec<u32>| sites.is_empty() || sites.contains(&site_id);
-        self.0.as_ref().is_some_and(struck)
-    }
-}
-
 /// Brings edges what waits for a Controller, whenever one is online and no push runs; never ends.
 pub(super) async fn deliver_scheduled(app: Arc<App>) {
     let mut healed = app.faults.healed();
@@ -251,8 +246,7 @@ async fn deliver(app: &Arc<App>) -> bool {
     if waiting.is_empty() || app.controllers.online() == 0 {
         return true;
     }
-    let refusing = Refusing::feel(app, waiting.iter().map(|scheduled| scheduled.policy.site_id));
-    let refusing = Arc::new(refusing);
+    let refusing = Arc::new(Refusing::new(&app.faults));
     let mut tasks = JoinSet::new();
     for scheduled in waiting {
         tasks.spawn(deliver_to_edge(app.clone(), scheduled, refusing.clone()));
@@ -262,12 +256,12 @@ async fn deliver(app: &Arc<App>) -> bool {
 
 async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refusing>) -> bool {
     let policy = &scheduled.policy;
-    let _turn = wait_for_turn(&app, scheduled.number, policy.site_id).await;
+    let _turn = wait_for_turn(&app, scheduled.from.number, policy.site_id).await;
     if !app.store().is_due(&scheduled) || app.controllers.online() == 0 {
         return true;
     }
-    let whole = app.store().whole(scheduled.side, policy);
-    let taken = apply(&app, &scheduled.task, &refusing, &whole).await.is_ok();
+    let whole = app.store().whole(scheduled.from.side, policy);
+    let taken = apply(&app, &scheduled.from.task, &refusing, &whole).await.is_ok();
     if taken {
         app.store().note_delivered(&scheduled);
     }
@@ -276,3 +270,5 @@ async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refu
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;

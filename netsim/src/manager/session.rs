@@ -241,8 +241,10 @@ impl Sessions {
         self.by_id.remove(id);
     }
 
-    /// Ends every session before its time, as if it had expired, because of a fault.
-    pub(super) fn expire_all(&mut self, shape: ExpiryShape, fault: u64) {
+    /// Ends every session before its time, as if it had expired, because of a fault; it shows as it does by itself
+    /// unless there is a shape.
+    pub(super) fn expire_all(&mut self, shape: Option<ExpiryShape>, fault: u64) {
+        let shape = shape.unwrap_or(self.expiry);
         for session in self.by_id.values_mut() {
             session.expired.get_or_insert(Expiry { shape, fault });
         }

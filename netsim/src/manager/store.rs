@@ -28,7 +28,7 @@ use super::task_list::TaskList;
 use super::template;
 use lock::EditLock;
 pub use pushes::Change;
-pub(super) use pushes::{Accepted, Push, PushEnd, Pushed, Scheduled, Side};
+pub(super) use pushes::{Accepted, Origin, Push, PushEnd, Scheduled, Side};
 use pushes::{Order, Running};
 
 /// The Manager's state.
@@ -37,6 +37,8 @@ pub(super) struct Store {
     objects: Objects,
     active: Option<Uuid>,
     lock: EditLock,
+    /// The policy that was edited without the lock, until the edit is pushed.
+    unpushed: Option<Uuid>,
     running: Option<Running>,
     /// How many pushes were accepted.
     pushes: u64,
@@ -127,6 +129,7 @@ impl Store {
             objects: Objects::default(),
             active: None,
             lock: EditLock::default(),
+            unpushed: None,
             running: None,
             pushes: 0,
             scheduled: BTreeMap::new(),
@@ -148,7 +151,7 @@ impl Store {
         &mut self.objects
     }
 
-    /// The active policy.
+    /// The active policy: the last one that every edge took.
     pub(super) fn active(&self) -> Option<Uuid> {
         self.active
     }
@@ -215,7 +218,10 @@ impl Store {
             return Err(StoreError::Locked);
         }
         edit(&mut self.objects)?;
-        let affected = self.active == Some(id);
+        let affected = self.followed().any(|followed| followed == id);
+        if affected {
+            self.unpushed = Some(id);
+        }
         let process_id = self.lock.process_id(caller.at_ms).filter(|_| affected);
         Ok(Edited {
             master_templates_affected: affected.then_some(template::ID).into_iter().collect(),
@@ -236,7 +242,7 @@ impl Store {
     /// Deletes a policy that edges do not follow.
     pub(super) fn delete_policy(&mut self, id: &str) -> Result<String, StoreError> {
         let policy = self.objects.policy(id)?;
-        if self.active == Some(policy.id) || self.is_pushing(policy.id) {
+        if self.followed().any(|followed| followed == policy.id) {
             return Err(StoreError::Attached(policy.name.clone()));
         }
         Ok(self.objects.delete_policy(id)?.name)
@@ -259,7 +265,7 @@ impl Store {
     }
 
     /// Accepts that the template of the Controllers is attached again, which pushes what has been edited of the active
-    /// policy, whoever edited it.
+    /// policy, whoever edited it; of the one that edges follow, if no push has succeeded.
     pub(super) fn attach_again(
         &mut self,
         caller: &Caller,
@@ -267,14 +273,15 @@ impl Store {
         places: &[Place<'_>],
     ) -> Result<Accepted, StoreError> {
         self.check_not_held()?;
-        let edited = self.lock.process_id(caller.at_ms);
-        let active = self.active.filter(|_| edited.is_some());
-        let order = self.activation(work, active.ok_or(StoreError::NothingEdited)?, places)?;
+        let locked = self.lock.process_id(caller.at_ms).is_some();
+        let policy = self.active.or_else(|| self.in_force.newest_vsmart_policy());
+        let edited = policy.filter(|_| locked || self.unpushed == policy);
+        let order = self.activation(work, edited.ok_or(StoreError::NothingEdited)?, places)?;
         self.check_clashes(&order)?;
         Ok(self.accept(caller, order))
     }
 
-    /// Accepts a deactivation.
+    /// Accepts a deactivation: of the active policy, or without one of a policy that some edges follow.
     pub(super) fn deactivate(
         &mut self,
         caller: &Caller,
@@ -283,7 +290,8 @@ impl Store {
         places: &[Place<'_>],
     ) -> Result<Accepted, StoreError> {
         let policy = self.objects.policy(id)?;
-        if self.active != Some(policy.id) {
+        let is_followed = self.in_force.vsmart_policies().any(|id| id == policy.id);
+        if self.active.map_or(!is_followed, |active| active != policy.id) {
             return Err(StoreError::NotActive(policy.name.clone()));
         }
         self.check_not_held()?;
@@ -332,30 +340,22 @@ impl Store {
         self.lock.process_id(caller.at_ms).map(ToOwned::to_owned)
     }
 
-    /// Goes on with an edit, which then does not end by itself for a while.
-    pub(super) fn extend_lock(&mut self, caller: &Caller, process_id: &str) -> Result<(), StoreError> {
-        self.lock.extend(process_id, caller.at_ms)
-    }
-
-    /// Gives up an edit, unless it is being pushed. What was stored stays stored, and waits for the next activation.
-    pub(super) fn release_lock(&mut self, caller: &Caller, process_id: &str) -> Result<(), StoreError> {
-        self.lock.extend(process_id, caller.at_ms)?;
-        if self.running.is_some() {
-            return Err(StoreError::Locked);
-        }
-        self.lock.release();
-        Ok(())
-    }
-
     fn is_pushing(&self, policy: Uuid) -> bool {
         self.running
             .as_ref()
             .is_some_and(|running| running.policy_id == policy)
     }
 
-    fn are_in_force(&self, ids: &[Uuid]) -> bool {
+    /// The policies that edges follow, or are to: the active one, the one being pushed, and those of pushes that only
+    /// some edges took.
+    fn followed(&self) -> impl Iterator<Item = Uuid> {
         let pushing = self.running.as_ref().map(|running| running.policy_id);
-        [self.active, pushing].into_iter().flatten().any(|policy| {
+        let known = self.active.into_iter().chain(pushing);
+        known.chain(self.in_force.vsmart_policies())
+    }
+
+    fn are_in_force(&self, ids: &[Uuid]) -> bool {
+        self.followed().any(|policy| {
             let parts = self.objects.parts_of(policy);
             ids.iter().any(|id| parts.contains(id))
         })

@@ -63,7 +63,6 @@ pub fn demand(scenario: &Scenario, plan: &Plan, ring: usize) -> Demand {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     use scenario::{SourceError, Sources};
@@ -95,18 +94,7 @@ mod tests {
         ];
         for (file, expected) in cases {
             let topology = scenario::read_topology(&Topologies, file).unwrap();
-            let idle = Scenario {
-                name: "idle".to_owned(),
-                purpose: String::new(),
-                profile: "core".to_owned(),
-                features: Vec::new(),
-                topology,
-                manifests: Vec::new(),
-                flows: BTreeMap::new(),
-                events: BTreeMap::new(),
-                timeline: Vec::new(),
-                assertions: Vec::new(),
-            };
+            let idle = Scenario::idle(topology);
             let refusal = check(&scenario::plan::plan(&idle, 1).unwrap()).map_err(|error| error.to_string());
             match expected {
                 None => assert_eq!(refusal, Ok(()), "{file}"),

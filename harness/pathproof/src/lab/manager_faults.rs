@@ -142,7 +142,7 @@ fn convert(fault: &ManagerFault, site_ids: &BTreeMap<String, u32>) -> Fault {
             requests: those(requests),
         },
         ManagerFault::ExpireSessions(shape) => Fault::ExpireSessions {
-            shape: expiry(*shape),
+            shape: Some(expiry(*shape)),
         },
         ManagerFault::LoseController => Fault::LoseController {
             controllers: Vec::new(),

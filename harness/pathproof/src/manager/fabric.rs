@@ -1,6 +1,5 @@
 //! A Manager of a lab's WAN, without Kubernetes and without a timeline.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub(super) fn serve(file: &Path, arguments: &ManagerArgs, password: &str) -> any
             return Ok(ExitCode::Usage);
         }
     };
-    let idle = idle(topology);
+    let idle = Scenario::idle(topology);
     let plan = plan(&idle, SEED)?;
     let service_vpns = plan.service_vpns.iter().copied().collect();
     values::check(&arguments.tenants, &service_vpns)?;
@@ -87,22 +86,6 @@ fn topology(file: &str) -> Result<Topology, Diagnostics> {
             Err(of_topology)
         }
     })
-}
-
-/// A scenario in which nothing happens.
-fn idle(topology: Topology) -> Scenario {
-    Scenario {
-        name: "manager".to_owned(),
-        purpose: String::new(),
-        profile: String::new(),
-        features: Vec::new(),
-        topology,
-        manifests: Vec::new(),
-        flows: BTreeMap::new(),
-        events: BTreeMap::new(),
-        timeline: Vec::new(),
-        assertions: Vec::new(),
-    }
 }
 
 async fn hold(

@@ -60,6 +60,7 @@ enum Said {
 
 fn said() -> impl Strategy<Value = Said> {
     let colors = prop::sample::subsequence(vec!["mpls", "lte", "3g"], 1..3);
+    // On purpose not the list of `rule`: a word that it lost would be lost here, too.
     let comparisons = prop::sample::select(vec![
         "equal",
         "not_equal",

@@ -10,16 +10,25 @@ use uuid::Uuid;
 
 use super::translate::{Fingerprint, Translated};
 use crate::manager::compile;
-use crate::manager::store::Side;
+use crate::manager::store::{Origin, Side};
 use crate::policy::{AppRoutePolicy, DataPolicy, EdgePolicy};
 
 /// What edges follow, by site.
 #[derive(Debug, Default)]
 pub(in crate::manager) struct InForce {
-    vsmart: BTreeMap<u32, EdgePolicy>,
+    /// Only where it is any policy at all.
+    vsmart: BTreeMap<u32, VsmartPart>,
     groups: BTreeMap<u32, GroupPart>,
     /// What deployments under way, or waiting for a Controller, bring, by push and site.
     deploying: BTreeMap<(u64, u32), Option<GroupPart>>,
+}
+
+/// What an edge follows of a vSmart policy.
+#[derive(Debug)]
+struct VsmartPart {
+    id: Uuid,
+    push: u64,
+    policy: EdgePolicy,
 }
 
 /// What an edge follows of a policy group.
@@ -82,12 +91,33 @@ impl InForce {
         self.deploying.retain(|(push, site_id), _| waits(*push, *site_id));
     }
 
+    /// The vSmart policies that edges follow: more than one after a push that some edges refused.
+    pub(in crate::manager) fn vsmart_policies(&self) -> impl Iterator<Item = Uuid> {
+        self.vsmart.values().map(|part| part.id)
+    }
+
+    /// Of the vSmart policies that edges follow, the one that was pushed last.
+    pub(in crate::manager) fn newest_vsmart_policy(&self) -> Option<Uuid> {
+        let newest = self.vsmart.values().max_by_key(|part| part.push);
+        newest.map(|part| part.id)
+    }
+
     /// Notes that an edge has taken `own` from a push.
-    pub(in crate::manager) fn took(&mut self, side: Side, push: u64, own: &EdgePolicy) {
+    pub(in crate::manager) fn took(&mut self, from: &Origin, own: &EdgePolicy) {
         let site_id = own.site_id;
-        match side {
-            Side::Vsmart => drop(self.vsmart.insert(site_id, own.clone())),
-            Side::Groups => match self.deploying.remove(&(push, site_id)).flatten() {
+        match from.side {
+            Side::Vsmart if own.app_route.is_empty() && own.data.is_empty() => {
+                self.vsmart.remove(&site_id);
+            }
+            Side::Vsmart => {
+                let part = VsmartPart {
+                    id: from.policy_id,
+                    push: from.number,
+                    policy: own.clone(),
+                };
+                self.vsmart.insert(site_id, part);
+            }
+            Side::Groups => match self.deploying.remove(&(from.number, site_id)).flatten() {
                 Some(part) => drop(self.groups.insert(site_id, part)),
                 None => drop(self.groups.remove(&site_id)),
             },
@@ -97,7 +127,7 @@ impl InForce {
     /// What the edge follows of the other side.
     fn other(&self, side: Side, site_id: u32) -> Option<&EdgePolicy> {
         match side {
-            Side::Groups => self.vsmart.get(&site_id),
+            Side::Groups => self.vsmart.get(&site_id).map(|part| &part.policy),
             Side::Vsmart => self.groups.get(&site_id).map(|part| &part.policy),
         }
     }
@@ -140,6 +170,15 @@ mod tests {
     use crate::policy::DefaultAction;
     use crate::policy::PolicyDirection::{self, All, FromService, FromTunnel};
 
+    fn classic_push() -> Origin {
+        Origin {
+            task: "t".to_owned(),
+            number: 1,
+            side: Side::Vsmart,
+            policy_id: Uuid::nil(),
+        }
+    }
+
     fn data(service_vpn: u16, direction: PolicyDirection) -> EdgePolicy {
         let mut edge = EdgePolicy::none(1);
         edge.data.push(DataPolicy {
@@ -174,7 +213,7 @@ mod tests {
         #[case] fits: bool,
     ) {
         let mut in_force = InForce::default();
-        in_force.took(Side::Vsmart, 1, &classic);
+        in_force.took(&classic_push(), &classic);
         assert_eq!(in_force.check(Side::Groups, &own).is_ok(), fits);
         // The next vSmart policy replaces the first.
         assert_eq!(in_force.check(Side::Vsmart, &classic), Ok(()));
@@ -188,7 +227,7 @@ mod tests {
     #[test]
     fn a_whole_is_in_order() {
         let mut in_force = InForce::default();
-        in_force.took(Side::Vsmart, 1, &data(10, FromTunnel));
+        in_force.took(&classic_push(), &data(10, FromTunnel));
         let whole = in_force.whole(Side::Groups, &data(10, FromService));
         let directions: Vec<_> = whole.data.iter().map(|policy| policy.direction).collect();
         assert_eq!(directions, [FromService, FromTunnel]);

@@ -123,7 +123,7 @@ struct Model {
 impl Model {
     /// Whether an edit is accepted.
     fn edit(&mut self, policy: u8, session: usize) -> bool {
-        if self.active == Some(policy) {
+        if self.active == Some(policy) || self.is_followed(policy) {
             if self.lock.is_some_and(|holder| holder != session) {
                 return false;
             }
@@ -131,6 +131,19 @@ impl Model {
         }
         self.versions[usize::from(policy)] += 1;
         true
+    }
+
+    fn is_followed(&self, policy: u8) -> bool {
+        self.edges
+            .iter()
+            .flatten()
+            .any(|(followed, _)| *followed == policy)
+    }
+
+    /// Whether a deactivation has something to end.
+    fn is_in_force(&self, policy: u8) -> bool {
+        let followed = self.is_followed(policy);
+        self.active.map_or(followed, |active| active == policy)
     }
 
     fn push(&mut self, said: Said, mishap: Mishap, delay: PushDelay) {
@@ -366,7 +379,7 @@ async fn take(step: Step, real: &Real, model: &mut Model) {
                     .store()
                     .deactivate(&callers()[session], &id, &Release::default(), &places);
             let free = model.lock.is_none_or(|holder| holder == session);
-            let expected = model.active == Some(policy) && free;
+            let expected = model.is_in_force(policy) && free;
             assert_eq!(real.push(accepted, mishap).await, expected);
             if expected {
                 model.push(None, mishap, delay);

@@ -17,6 +17,7 @@ pub(super) async fn in_force(State(app): Shared) -> Json<Vec<FaultInForce>> {
 /// `POST /pathproof/v1/faults`.
 pub(super) async fn inject(State(app): Shared, JsonBody(body): JsonBody) -> Answer {
     let fault = Fault::deserialize(&body).map_err(Refusal::Fault)?;
+    fault.check(&app.devices, app.controllers.all())?;
     Ok(Json(json!({ "id": app.faults.inject(fault) })))
 }
 

@@ -20,6 +20,7 @@ use serde_json::json;
 use super::refusal::Refusal;
 use super::{BODY_LIMIT, SharedGateway};
 use crate::manager::faults::{Fault, GatewayAnswer};
+use crate::manager::limits::Place;
 use crate::manager::serve::Cord;
 
 /// A client that has not sent its body by then gets status 408.
@@ -44,23 +45,24 @@ pub(super) async fn strike(State(gateway): SharedGateway, request: Request, next
     let faults = &gateway.faults;
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let cord = request.extensions().get::<Cord>().cloned();
-    let late = faults.feel_request(&method, &path, |fault| match fault {
-        Fault::DelayRequests { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
+    let delay = faults.delay(|fault| match fault {
+        Fault::DelayRequests { by_ms, .. } if fault.strikes_request(&method, &path) => {
+            Some(Duration::from_millis(*by_ms))
+        }
         _ => None,
     });
-    if let Some(late) = late {
-        tokio::time::sleep(late).await;
-    }
+    delay.await;
     let answered = faults.feel_request(&method, &path, |fault| match fault {
         Fault::AnswerRequests { answer, .. } => Some(*answer),
         _ => None,
     });
     let reply = if let Some(answer) = answered {
         answer.into_response()
-    } else if let Err(wait) = gateway.take(&path) {
-        Refusal::Limit(wait).into_response()
     } else {
-        next.run(request).await
+        match gateway.take(&path) {
+            Err(wait) => Refusal::Limit(wait).into_response(),
+            Ok(place) => held(next.run(request).await, place),
+        }
     };
     let is_cut = faults.feel_request(&method, &path, |fault| {
         matches!(fault, Fault::CutReplies { .. }).then_some(())
@@ -68,6 +70,18 @@ pub(super) async fn strike(State(gateway): SharedGateway, request: Request, next
     match (is_cut, cord) {
         (Some(()), Some(cord)) => cut(reply, cord).await,
         _ => reply,
+    }
+}
+
+/// A reply to a request that counts as under way until all of it has left.
+fn held(reply: Response, place: Option<Place>) -> Response {
+    match place {
+        None => reply,
+        Some(place) => reply.map(|body| {
+            Body::from_stream(body.into_data_stream().inspect(move |_| {
+                let _until_it_has_left = &place;
+            }))
+        }),
     }
 }
 
@@ -114,5 +128,28 @@ impl IntoResponse for GatewayAnswer {
             Self::GatewayTimeout => page(StatusCode::GATEWAY_TIMEOUT).into_response(),
             Self::Html => page(StatusCode::OK).into_response(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manager::limits::{Limiter, Limits};
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn a_bulk_request_is_under_way_until_its_reply_has_left() {
+        const PAGE: &str = "/dataservice/statistics/approute/page";
+        let now = Instant::now();
+        let limiter = Limiter::new(&Limits::PRODUCT, now);
+        let mut replies = [(); 2].map(|()| {
+            let place = limiter.take(PAGE, now).unwrap();
+            Some(held("rows".into_response(), place))
+        });
+        assert!(limiter.take(PAGE, now).is_err());
+        let sent = replies[0].take().unwrap().into_body();
+        let sent = body::to_bytes(sent, usize::MAX).await.unwrap();
+        assert_eq!(sent, "rows");
+        assert!(limiter.take(PAGE, now).is_ok());
     }
 }

@@ -17,25 +17,21 @@ use crate::manager::session::Tokens;
 const DURATION_MAX: u64 = 604_800;
 
 /// How long a token is good unless the client says, in seconds.
-const fn default_duration() -> u64 {
-    1800
-}
+const DURATION_DEFAULT: u64 = 1800;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Login {
     username: String,
     password: String,
-    #[serde(default = "default_duration")]
-    duration: u64,
+    duration: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refresh {
     refresh: String,
-    #[serde(default = "default_duration")]
-    duration: u64,
+    duration: Option<Value>,
 }
 
 /// Of what the API gateway asks, what makes a difference here.
@@ -43,25 +39,22 @@ struct Refresh {
 struct GatewayLogin {
     client_id: String,
     client_secret: String,
-    #[serde(default = "default_duration")]
-    token_duration: u64,
+    token_duration: Option<Value>,
 }
 
 /// `POST /jwt/login`.
 pub(super) async fn log_in(State(gateway): SharedGateway, JsonBody(body): JsonBody) -> Answer {
     let login = Login::deserialize(&body).map_err(BodyError::Shape)?;
-    let duration = duration(login.duration)?;
+    let duration = duration("duration", login.duration)?;
     let tokens = gateway.log_in_for_tokens(&login.username, &login.password, duration)?;
     Ok(answer(&gateway, &tokens))
 }
 
 /// `POST /jwt/refresh`.
 pub(super) async fn refresh(State(gateway): SharedGateway, JsonBody(body): JsonBody) -> Answer {
-    let Refresh {
-        refresh,
-        duration: seconds,
-    } = Refresh::deserialize(&body).map_err(BodyError::Shape)?;
-    let tokens = gateway.refresh(&refresh, duration(seconds)?)?;
+    let login = Refresh::deserialize(&body).map_err(BodyError::Shape)?;
+    let duration = duration("duration", login.duration)?;
+    let tokens = gateway.refresh(&login.refresh, duration)?;
     Ok(answer(&gateway, &tokens))
 }
 
@@ -81,17 +74,22 @@ pub(super) async fn log_in_through_gateway(
     JsonBody(body): JsonBody,
 ) -> Answer {
     let login = GatewayLogin::deserialize(&body).map_err(BodyError::Shape)?;
-    let duration = duration(login.token_duration)?;
+    let duration = duration("token_duration", login.token_duration)?;
     let tokens = gateway.log_in_for_tokens(&login.client_id, &login.client_secret, duration)?;
     Ok(Json(json!({ "token": tokens.token })))
 }
 
-fn duration(seconds: u64) -> Result<Duration, Refusal> {
-    if (1..=DURATION_MAX).contains(&seconds) {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(Refusal::Duration(seconds))
-    }
+fn duration(place: &'static str, given: Option<Value>) -> Result<Duration, Refusal> {
+    let given = given.unwrap_or(Value::from(DURATION_DEFAULT));
+    let seconds = given
+        .as_u64()
+        .filter(|seconds| (1..=DURATION_MAX).contains(seconds));
+    let seconds = seconds.ok_or_else(|| Refusal::Duration {
+        place,
+        found: given.to_string(),
+        most: DURATION_MAX,
+    })?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn answer(gateway: &Gateway, tokens: &Tokens) -> Json<Value> {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::manager::body::BodyError;
 use crate::manager::definition::DefinitionError;
+use crate::manager::faults::FaultError;
 use crate::manager::feature_profile::at::PlaceError;
 use crate::manager::feature_profile::catalog::CatalogError;
 use crate::manager::gateway::LoginError;
@@ -50,8 +51,12 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Bearer(#[from] TokenError),
     /// How long a token shall be good.
-    #[error("a token of {0} s; from 1 s to 604800 s")]
-    Duration(u64),
+    #[error("{place} is {found}; whole seconds from 1 to {most} are accepted")]
+    Duration {
+        place: &'static str,
+        found: String,
+        most: u64,
+    },
     /// HTTP Basic, wrongly.
     #[error("user name or password is wrong")]
     Basic,
@@ -104,6 +109,9 @@ pub(super) enum Refusal {
     /// A fault to inject.
     #[error("no fault: {0}")]
     Fault(serde_json::Error),
+    /// A fault that could never strike.
+    #[error(transparent)]
+    UnfitFault(#[from] FaultError),
     /// No such fault is in force.
     #[error("no fault with the id `{0}` is in force")]
     NoFault(String),
@@ -156,7 +164,7 @@ impl Refusal {
             Self::Unreadable(_) | Self::Malformed(_) | Self::Body(_) => {
                 (BAD, "Invalid JSON payload", "REST0004")
             }
-            Self::Duration(_) => (BAD, "Invalid duration", "REST0004"),
+            Self::Duration { .. } => (BAD, "Invalid duration", "REST0004"),
             Self::Limit(_) => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "REST0005"),
             Self::MediaType(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -172,7 +180,7 @@ impl Refusal {
             Self::Bearer(_) => (StatusCode::UNAUTHORIZED, "Invalid or expired token", "USER0009"),
             Self::NoTenant(_) => (StatusCode::NOT_FOUND, "Tenant not found", "TENANT0001"),
             Self::VSession => (StatusCode::FORBIDDEN, "Invalid VSessionId", "TENANT0002"),
-            Self::Fault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
+            Self::Fault(_) | Self::UnfitFault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
             Self::NoFault(_) => (StatusCode::NOT_FOUND, "Fault not found", "PATHPROOF0002"),
             Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),
             Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {

@@ -59,7 +59,7 @@ fn ended_sessions_do_not_pile_up() {
     for _ in 0..5 {
         sessions.open("admin", now).unwrap();
     }
-    sessions.expire_all(ExpiryShape::Forbidden, 1);
+    sessions.expire_all(Some(ExpiryShape::Forbidden), 1);
     for _ in 0..5 {
         sessions.open_tokens("admin", SECOND, now).unwrap();
     }
@@ -96,7 +96,7 @@ fn a_full_manager_takes_no_more_sessions_until_one_ends() {
 fn a_refresh_feels_that_the_session_has_expired() {
     let (mut sessions, now) = sessions(1, 1);
     let tokens = sessions.open_tokens("admin", HOUR, now).unwrap();
-    sessions.expire_all(ExpiryShape::LoginPage, 7);
+    sessions.expire_all(Some(ExpiryShape::LoginPage), 7);
     let refused = sessions.refresh(&tokens.refresh, HOUR, now);
     assert!(matches!(refused, Err(TokenError::Ended)));
     assert_eq!(sessions.take_felt(), [7]);
@@ -106,8 +106,8 @@ fn a_refresh_feels_that_the_session_has_expired() {
 fn expired_on_purpose_is_told_by_the_shape_and_frees_the_place() {
     let (mut sessions, now) = sessions(1, 1);
     let id = sessions.open("admin", now).unwrap();
-    sessions.expire_all(ExpiryShape::Cookie, 2);
-    sessions.expire_all(ExpiryShape::LoginPage, 3);
+    sessions.expire_all(Some(ExpiryShape::Cookie), 2);
+    sessions.expire_all(Some(ExpiryShape::LoginPage), 3);
     assert_eq!(sessions.resume(&id, now).err(), Some(ExpiryShape::Cookie));
     assert_eq!(sessions.take_felt(), [2]);
     let next = sessions.open("other", now).unwrap();
@@ -202,7 +202,7 @@ fn an_ended_session_takes_its_tokens_along() {
     let closed = sessions.open_tokens("admin", HOUR, now).unwrap();
     sessions.close(&SessionId(closed.claims.sid.clone()));
     let expired = sessions.open_tokens("admin", HOUR, now).unwrap();
-    sessions.expire_all(ExpiryShape::LoginPage, 4);
+    sessions.expire_all(Some(ExpiryShape::LoginPage), 4);
     for tokens in [closed, expired] {
         let resumed = sessions.resume_token(&tokens.token, now);
         assert_eq!(resumed.err(), Some(TokenError::Ended));
@@ -221,4 +221,13 @@ fn a_session_speaks_for_a_tenant_by_one_value() {
     let tenants = sessions.resume(&id, now).ok().unwrap().tenants;
     assert_eq!(tenants[&value], "blue");
     assert_eq!(sessions.speak_for(&SessionId::from("none"), "blue"), None);
+}
+
+#[test]
+fn a_fault_without_a_shape_shows_as_sessions_expire_by_themselves() {
+    let now = Instant::now();
+    let mut sessions = Sessions::new(SessionLimits::PRODUCT, ExpiryShape::Cookie, now, 0);
+    let id = sessions.open("admin", now).unwrap();
+    sessions.expire_all(None, 1);
+    assert!(matches!(sessions.resume(&id, now), Err(ExpiryShape::Cookie)));
 }

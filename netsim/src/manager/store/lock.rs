@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::{Release, StoreError};
+use super::{Release, Store, StoreError};
 use crate::manager::caller::Caller;
 use crate::manager::session::SessionId;
 
@@ -82,6 +82,31 @@ impl EditLock {
 
     fn at(&self, at_ms: u64) -> Option<&Held> {
         self.0.as_ref().filter(|held| held.until_ms > at_ms)
+    }
+}
+
+impl Store {
+    /// Goes on with an edit, which then does not end by itself for a while.
+    pub(in crate::manager) fn extend_lock(
+        &mut self,
+        caller: &Caller,
+        process_id: &str,
+    ) -> Result<(), StoreError> {
+        self.lock.extend(process_id, caller.at_ms)
+    }
+
+    /// Gives up an edit, unless it is being pushed. What was stored stays stored, and waits for the next activation.
+    pub(in crate::manager) fn release_lock(
+        &mut self,
+        caller: &Caller,
+        process_id: &str,
+    ) -> Result<(), StoreError> {
+        self.lock.extend(process_id, caller.at_ms)?;
+        if self.running.is_some() {
+            return Err(StoreError::Locked);
+        }
+        self.lock.release();
+        Ok(())
     }
 }
 

@@ -108,19 +108,29 @@ pub(super) struct Running {
 /// Policy that waits for a Controller.
 #[derive(Debug, Clone)]
 pub(in crate::manager) struct Scheduled {
-    /// The push that it is of.
-    pub(in crate::manager) task: String,
-    /// The number of that push.
-    pub(in crate::manager) number: u64,
-    pub(in crate::manager) side: Side,
+    pub(in crate::manager) from: Origin,
     pub(in crate::manager) policy: Arc<EdgePolicy>,
 }
 
-/// A push, as far as an edge that took it tells of it.
-pub(in crate::manager) struct Pushed<'a> {
-    pub(in crate::manager) task: &'a str,
+/// The push that an edge gets its policy from.
+#[derive(Debug, Clone)]
+pub(in crate::manager) struct Origin {
+    pub(in crate::manager) task: String,
     pub(in crate::manager) number: u64,
     pub(in crate::manager) side: Side,
+    pub(in crate::manager) policy_id: Uuid,
+}
+
+impl Push {
+    /// What its edges know of it.
+    pub(in crate::manager) fn origin(&self) -> Origin {
+        Origin {
+            task: self.task.clone(),
+            number: self.number,
+            side: self.change.side(),
+            policy_id: self.policy_id,
+        }
+    }
 }
 
 impl Side {
@@ -193,9 +203,9 @@ impl Store {
     }
 
     /// Notes that an edge took its policy.
-    pub(in crate::manager) fn note_pushed(&mut self, push: &Pushed<'_>, own: &EdgePolicy, at_ms: u64) {
-        self.in_force.took(push.side, push.number, own);
-        self.on_task(push.task, |task| task.note_edge(at_ms, own.site_id));
+    pub(in crate::manager) fn note_pushed(&mut self, from: &Origin, own: &EdgePolicy, at_ms: u64) {
+        self.in_force.took(from, own);
+        self.on_task(&from.task, |task| task.note_edge(at_ms, own.site_id));
     }
 
     /// Ends a push. After a failure the lock stays, since its edits are not on all edges.
@@ -212,6 +222,7 @@ impl Store {
         if end.failure.is_none() && side == Side::Vsmart {
             self.active = (push.change == Change::Activate).then_some(push.policy_id);
             self.lock.release();
+            self.unpushed = None;
             self.scheduled.retain(|(_, other), _| *other != side);
         }
         if end.failure.is_none() || side == Side::Groups {
@@ -221,20 +232,17 @@ impl Store {
         let waits = |number, site| {
             scheduled
                 .get(&(site, Side::Groups))
-                .is_some_and(|known| known.number == number)
+                .is_some_and(|known| known.from.number == number)
         };
         self.in_force.forget_deployments(waits);
     }
 
     fn schedule(&mut self, push: &Push, deferred: Vec<EdgePolicy>) {
         for policy in deferred {
-            let scheduled = Scheduled {
-                task: push.task.clone(),
-                number: push.number,
-                side: push.change.side(),
-                policy: Arc::new(policy),
-            };
-            (self.scheduled).insert((scheduled.policy.site_id, scheduled.side), scheduled);
+            let (site_id, from) = (policy.site_id, push.origin());
+            let side = from.side;
+            let policy = Arc::new(policy);
+            (self.scheduled).insert((site_id, side), Scheduled { from, policy });
         }
     }
 
@@ -269,15 +277,16 @@ impl Store {
 
     /// Notes that an edge took what waited for it.
     pub(in crate::manager) fn note_delivered(&mut self, scheduled: &Scheduled) {
-        (self.in_force).took(scheduled.side, scheduled.number, &scheduled.policy);
+        self.in_force.took(&scheduled.from, &scheduled.policy);
         if self.is_scheduled(scheduled) {
-            self.scheduled.remove(&(scheduled.policy.site_id, scheduled.side));
+            (self.scheduled).remove(&(scheduled.policy.site_id, scheduled.from.side));
         }
     }
 
     fn is_scheduled(&self, scheduled: &Scheduled) -> bool {
-        let known = self.scheduled.get(&(scheduled.policy.site_id, scheduled.side));
-        known.is_some_and(|known| known.number == scheduled.number)
+        let Scheduled { from, policy } = scheduled;
+        let known = self.scheduled.get(&(policy.site_id, from.side));
+        known.is_some_and(|known| known.from.number == from.number)
     }
 
     fn on_task(&mut self, id: &str, change: impl FnOnce(&mut Task)) {

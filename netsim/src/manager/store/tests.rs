@@ -185,6 +185,86 @@ fn a_first_activation_that_fails_activates_nothing() {
     assert_eq!(row["statusId"], "failure");
 }
 
+/// A store with a policy that the edge of site 1 has taken and that of site 2 refused, and two callers.
+fn partly_in_force() -> (Store, Ids, [Caller; 2]) {
+    let mut store = Store::default();
+    let ids = fixture::policy(&mut store);
+    let callers = ["a", "b"].map(Caller::test);
+    let accepted = activate(&mut store, &callers[0], ids.policy, &Release::default()).unwrap();
+    take_at_site_1(&mut store, accepted);
+    (store, ids, callers)
+}
+
+fn take_at_site_1(store: &mut Store, accepted: Accepted) {
+    let push = accepted.push.unwrap();
+    store.note_pushed(&push.origin(), &push.edges[0], 0);
+    store.end_push(&push, failed("site 2: no"), 0);
+}
+
+#[test]
+fn a_policy_that_some_edges_follow_is_deactivated_and_not_deleted() {
+    let (mut store, ids, [a, _]) = partly_in_force();
+    assert_eq!(store.active(), None);
+    let id = ids.policy.to_string();
+    assert!(matches!(store.delete_policy(&id), Err(StoreError::Attached(_))));
+    let accepted = store.deactivate(&a, &id, &Release::default(), &PLACES).unwrap();
+    take_at_site_1(&mut store, accepted);
+    assert!(matches!(
+        store.deactivate(&a, &id, &Release::default(), &PLACES),
+        Err(StoreError::NotActive(_))
+    ));
+    store.delete_policy(&id).unwrap();
+}
+
+#[test]
+fn an_edit_of_a_policy_that_some_edges_follow_takes_the_lock_and_is_pushed_by_template() {
+    let (mut store, ids, [a, b]) = partly_in_force();
+    edit_servers(&mut store, &a, &ids, None).unwrap();
+    assert!(matches!(
+        edit_servers(&mut store, &b, &ids, None),
+        Err(StoreError::Locked)
+    ));
+    let accepted = store.attach_again(&b, Work::FeatureTemplate, &PLACES).unwrap();
+    done(&mut store, accepted);
+    assert_eq!(store.active(), Some(ids.policy));
+}
+
+#[test]
+fn a_policy_that_some_edges_follow_beside_the_active_one_is_not_deactivated() {
+    let (mut store, ids, [a, _]) = active();
+    let sites = fixture::put_list(
+        store.objects_for_creation(),
+        "site",
+        "near",
+        json!([{"siteId": "1"}]),
+    );
+    let assembly = json!([fixture::assembly(ids.definition, "all", sites, ids.vpns)]);
+    let second = fixture::put_policy(store.objects_for_creation(), "second", assembly);
+    let accepted = activate(&mut store, &a, second, &Release::default()).unwrap();
+    take_at_site_1(&mut store, accepted);
+    assert_eq!(store.active(), Some(ids.policy));
+    let id = second.to_string();
+    assert!(matches!(
+        store.deactivate(&a, &id, &Release::default(), &PLACES),
+        Err(StoreError::NotActive(_))
+    ));
+    assert!(matches!(store.delete_policy(&id), Err(StoreError::Attached(_))));
+}
+
+#[test]
+fn an_edit_without_the_lock_is_pushed_by_template_once() {
+    let (mut store, ids, [a, _]) = active();
+    let attach = |store: &mut Store| store.attach_again(&a, Work::FeatureTemplate, &PLACES);
+    let edited = store.edit_central(&a, ids.policy, |_| Ok(())).unwrap();
+    assert_eq!(edited.master_templates_affected, [template::ID]);
+    assert_eq!(edited.process_id, None);
+    let accepted = attach(&mut store).unwrap();
+    store.end_push(&accepted.push.unwrap(), failed("site 1: no"), 0);
+    let accepted = attach(&mut store).unwrap();
+    done(&mut store, accepted);
+    assert!(matches!(attach(&mut store), Err(StoreError::NothingEdited)));
+}
+
 #[test]
 fn while_a_push_runs_nothing_of_it_changes() {
     let (mut store, ids, [a, _]) = active();
