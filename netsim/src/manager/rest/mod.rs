@@ -24,6 +24,7 @@ mod rows;
 mod sites;
 mod statistics;
 mod steering;
+mod stored;
 mod tasks;
 mod templates;
 mod tenants;
@@ -41,7 +42,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::app::App;
+use super::definition::Definition;
 use super::gateway::Gateway;
+use super::list::List;
+use super::vsmart_policy::VsmartPolicy;
 #[cfg(test)]
 pub(super) use authenticate::XSRF_HEADER;
 use refusal::Refusal;
@@ -201,34 +205,30 @@ fn approute() -> Router<Arc<App>> {
 }
 
 fn templates() -> Router<Arc<App>> {
+    use stored::{create, delete, one, replace};
     let lists = Router::new()
         .route("/", get(objects::all_lists))
-        .route("/{kind}", get(objects::lists).post(objects::create_list))
-        .route("/{kind}/preview", post(previews::unsaved_list))
-        .route("/{kind}/preview/{id}", get(previews::list))
+        .route("/{kind}", get(objects::lists).post(create::<List>))
+        .route("/{kind}/preview", post(previews::unsaved::<List>))
+        .route("/{kind}/preview/{id}", get(previews::stored::<List>))
         .route(
             "/{kind}/{id}",
-            get(objects::list)
-                .put(objects::replace_list)
-                .delete(objects::delete_list),
+            get(one::<List>).put(replace::<List>).delete(delete::<List>),
         );
     let definitions = Router::new()
-        .route(
-            "/{kind}",
-            get(objects::definitions).post(objects::create_definition),
-        )
+        .route("/{kind}", get(objects::definitions).post(create::<Definition>))
         .route("/{kind}/bulk", put(definition_bulk::replace_all))
         .route("/{kind}/multiple/{id}", put(definition_bulk::replace_multiple))
-        .route("/{kind}/preview", post(previews::unsaved_definition))
-        .route("/{kind}/preview/{id}", get(previews::definition))
+        .route("/{kind}/preview", post(previews::unsaved::<Definition>))
+        .route("/{kind}/preview/{id}", get(previews::stored::<Definition>))
         .route(
             "/{kind}/{id}",
-            get(objects::definition)
-                .put(objects::replace_definition)
-                .delete(objects::delete_definition),
+            get(one::<Definition>)
+                .put(replace::<Definition>)
+                .delete(delete::<Definition>),
         );
     let policies = Router::new()
-        .route("/", get(policies::all).post(policies::create))
+        .route("/", get(policies::all).post(create::<VsmartPolicy>))
         .route("/connectivity/status", get(devices::controllers))
         .route("/definition/{id}", get(policies::definition))
         .route("/central/{id}", put(policies::replace_central))
@@ -237,7 +237,9 @@ fn templates() -> Router<Arc<App>> {
         .route("/deactivate/{id}", post(policies::deactivate))
         .route(
             "/{id}",
-            get(policies::one).put(policies::replace).delete(policies::delete),
+            get(one::<VsmartPolicy>)
+                .put(replace::<VsmartPolicy>)
+                .delete(delete::<VsmartPolicy>),
         );
     let attachments = Router::new()
         .route("/attached/{id}", get(templates::attached))
@@ -253,8 +255,11 @@ fn templates() -> Router<Arc<App>> {
         .nest("/policy/list", lists)
         .nest("/policy/definition", definitions)
         .nest("/policy/vsmart", policies)
-        .route("/policy/assembly/vsmart", post(policies::preview_unsaved))
-        .route("/policy/assembly/vsmart/{id}", get(policies::preview))
+        .route("/policy/assembly/vsmart", post(previews::unsaved::<VsmartPolicy>))
+        .route(
+            "/policy/assembly/vsmart/{id}",
+            get(previews::stored::<VsmartPolicy>),
+        )
         .route(
             "/lock/{process_id}",
             put(tasks::extend_lock).delete(tasks::release_lock),

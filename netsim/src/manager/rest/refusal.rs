@@ -33,7 +33,7 @@ const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="pa
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(in crate::manager) enum Refusal {
     /// Nothing is at this path.
     #[error("no resource at {0}")]
     NoPath(String),
