@@ -1,18 +1,17 @@
 //! Several definitions in one request: all are stored, or none is.
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
-use axum::http::Uri;
+use axum::extract::{Extension, State};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::objects::definition_kind;
 use super::refusal::Refusal;
+use super::stored::{Segments, created, updated};
 use super::{Answer, JsonBody, Shared};
-use crate::manager::activity::{Event, ObjectKind};
 use crate::manager::app::App;
-use crate::manager::body::{BodyError, ObjectBody};
+use crate::manager::body::{self, BodyError, ObjectBody};
 use crate::manager::caller::Caller;
 use crate::manager::definition::{self, Definition, DefinitionKind};
 use crate::manager::objects::Objects;
@@ -37,28 +36,26 @@ struct RawPlace {
 pub(super) async fn replace_all(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
-    Path(kind): Path<String>,
-    uri: Uri,
+    at: Segments,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    put(&app, &caller, definition_kind(&kind, &uri)?, body)
+    put(&app, &caller, definition_kind(&at)?, body)
 }
 
 /// `PUT …/definition/{kind}/multiple/{id}`: as `replace_all`, where `{id}` is a definition of the kind.
 pub(super) async fn replace_multiple(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
-    Path((kind, id)): Path<(String, String)>,
-    uri: Uri,
+    at: Segments,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    let kind = definition_kind(&kind, &uri)?;
-    app.store().objects().definition(kind, &id)?;
+    let kind = definition_kind(&at)?;
+    app.store().objects().definition(kind, at.id())?;
     put(&app, &caller, kind, body)
 }
 
 fn put(app: &App, caller: &Caller, kind: DefinitionKind, body: Value) -> Answer {
-    let raw = RawBulk::deserialize(&body).map_err(BodyError::Shape)?;
+    let raw: RawBulk = body::shaped(&body)?;
     let process_id = ObjectBody::new(body)?;
     let mut store = app.store();
     let objects = store.objects_for_creation();
@@ -66,15 +63,15 @@ fn put(app: &App, caller: &Caller, kind: DefinitionKind, body: Value) -> Answer 
     let parsed: Vec<(Definition, bool)> = parsed
         .map(|raw| parse(objects, caller, kind, raw))
         .collect::<Result<_, _>>()?;
-    let mut events = Vec::with_capacity(parsed.len());
-    for (definition, is_new) in &parsed {
-        let (kind, id, name) = (ObjectKind::Definition, definition.id, definition.name.clone());
-        events.push(match is_new {
-            true => Event::Created { kind, id, name },
-            false => Event::Updated { kind, id, name },
+    let (mut definitions, mut events) = (Vec::new(), Vec::new());
+    for (definition, is_new) in parsed {
+        events.push(if is_new {
+            created(&definition)
+        } else {
+            updated(&definition)
         });
+        definitions.push(definition);
     }
-    let definitions = parsed.into_iter().map(|(definition, _)| definition).collect();
     let edited = store.edit_definitions(caller, definitions, process_id.process_id())?;
     for event in events {
         app.activity.record(event);

@@ -1,219 +1,159 @@
 //! Feature profiles and their parcels.
 
-use axum::Json;
-use axum::Router;
-use axum::extract::{Extension, Path, State};
-use axum::http::Uri;
-use axum::routing::get;
-use serde_json::{Value, json};
 use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
+use super::stored::{self, Identity, Segments, Stored};
 use super::{Answer, JsonBody, Shared, with_slashes};
-use crate::manager::activity::{Event, ObjectKind};
+use crate::manager::activity::ObjectKind;
 use crate::manager::app::App;
-use crate::manager::caller::Caller;
 use crate::manager::feature_profile::at::At;
 use crate::manager::feature_profile::catalog::Catalog;
 use crate::manager::feature_profile::{self, Parcel, ParcelKind, Profile, ProfileKind};
 use crate::manager::objects::Stamp;
+use crate::manager::store::Store;
 
 /// `/v1/feature-profile/sdwan`.
 pub(super) fn routes() -> Router<Arc<App>> {
+    use stored::{create, delete, one, replace};
     with_slashes([
-        ("/{type}", get(profiles).post(create_profile)),
+        ("/{type}", get(profiles).post(create::<Profile>)),
         (
             "/{type}/{id}",
-            get(profile).put(replace_profile).delete(delete_profile),
+            get(one::<Profile>)
+                .put(replace::<Profile>)
+                .delete(delete::<Profile>),
         ),
-        ("/{type}/{id}/{kind}", get(parcels).post(create_parcel)),
+        ("/{type}/{profile}/{kind}", get(parcels).post(create::<Parcel>)),
         (
-            "/{type}/{id}/{kind}/{parcel}",
-            get(parcel).put(replace_parcel).delete(delete_parcel),
+            "/{type}/{profile}/{kind}/{id}",
+            get(one::<Parcel>).put(replace::<Parcel>).delete(delete::<Parcel>),
         ),
     ])
 }
 
+impl Stored for Profile {
+    const KIND: ObjectKind = ObjectKind::FeatureProfile;
+    const ID: &'static str = "id";
+    type Body = JsonBody;
+
+    fn find<'a>(store: &'a Store, at: &Segments) -> Result<&'a Self, Refusal> {
+        Ok(store.catalog().profile(profile_kind(at)?, at.id())?)
+    }
+
+    fn parse(
+        _: &Store,
+        at: &Segments,
+        JsonBody(body): &JsonBody,
+        (id, stamp): Identity,
+    ) -> Result<Self, Refusal> {
+        let kind = profile_kind(at)?;
+        let (name, description) = feature_profile::read_names(&At::root(body), &[])?;
+        Ok(Self {
+            id,
+            kind,
+            name,
+            description,
+            stamp,
+        })
+    }
+
+    fn head(&self) -> (Uuid, &str, &Stamp) {
+        (self.id, &self.name, &self.stamp)
+    }
+
+    /// With its parcels.
+    fn row(&self, store: &Store) -> Value {
+        let catalog = store.catalog();
+        let parcels = catalog.parcels(self.id);
+        let mut row = profile_row(self, catalog);
+        row["associatedProfileParcels"] = parcels.map(|parcel| parcel_row(parcel, catalog)).collect();
+        row
+    }
+
+    fn add(self, store: &mut Store) -> Result<(), Refusal> {
+        Ok(store.catalog_mut().put_profile(self)?)
+    }
+
+    /// With its parcels.
+    fn delete(store: &mut Store, at: &Segments) -> Result<String, Refusal> {
+        Ok(store.delete_profile(profile_kind(at)?, at.id())?.name)
+    }
+}
+
+impl Stored for Parcel {
+    const KIND: ObjectKind = ObjectKind::Parcel;
+    const ID: &'static str = "parcelId";
+    type Body = JsonBody;
+
+    fn find<'a>(store: &'a Store, at: &Segments) -> Result<&'a Self, Refusal> {
+        let (kind, profile) = parcel_place(store, at)?;
+        Ok(store.catalog().parcel(profile, kind, at.id())?)
+    }
+
+    fn parse(
+        store: &Store,
+        at: &Segments,
+        JsonBody(body): &JsonBody,
+        (id, stamp): Identity,
+    ) -> Result<Self, Refusal> {
+        let (kind, profile) = parcel_place(store, at)?;
+        Ok(feature_profile::parse(kind, profile, id, body, stamp)?)
+    }
+
+    fn head(&self) -> (Uuid, &str, &Stamp) {
+        (self.id, &self.name, &self.stamp)
+    }
+
+    fn row(&self, store: &Store) -> Value {
+        parcel_row(self, store.catalog())
+    }
+
+    fn add(self, store: &mut Store) -> Result<(), Refusal> {
+        Ok(store.catalog_mut().put_parcel(self)?)
+    }
+
+    fn delete(store: &mut Store, at: &Segments) -> Result<String, Refusal> {
+        let (kind, profile) = parcel_place(store, at)?;
+        Ok(store.catalog_mut().delete_parcel(profile, kind, at.id())?.name)
+    }
+}
+
 /// `GET …/{type}`: without their parcels, as the product does.
-async fn profiles(State(app): Shared, Path(kind): Path<String>, uri: Uri) -> Answer {
-    let kind = profile_kind(&kind, &uri)?;
+async fn profiles(State(app): Shared, at: Segments) -> Answer {
     let store = app.store();
-    let rows = store
-        .catalog()
-        .profiles(kind)
-        .map(|profile| profile_row(profile, store.catalog()));
+    let profiles = store.catalog().profiles(profile_kind(&at)?);
+    let rows = profiles.map(|profile| profile_row(profile, store.catalog()));
     Ok(Json(rows.collect()))
 }
 
-/// `POST …/{type}`.
-async fn create_profile(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path(kind): Path<String>,
-    uri: Uri,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let kind = profile_kind(&kind, &uri)?;
-    let (name, description) = feature_profile::read_names(&At::root(&body), &[])?;
-    let mut store = app.store();
-    let profile = Profile {
-        id: Uuid::new_v4(),
-        kind,
-        name: name.clone(),
-        description,
-        stamp: store.objects_for_creation().stamp_new(&caller),
-    };
-    let id = profile.id;
-    store.catalog_mut().put_profile(profile)?;
-    let kind = ObjectKind::FeatureProfile;
-    app.activity.record(Event::Created { kind, id, name });
-    Ok(Json(json!({ "id": id })))
-}
-
-/// `GET …/{type}/{id}`.
-async fn profile(State(app): Shared, Path((kind, id)): Path<(String, String)>, uri: Uri) -> Answer {
-    let kind = profile_kind(&kind, &uri)?;
+/// `GET …/{type}/{profile}/{kind}`.
+async fn parcels(State(app): Shared, at: Segments) -> Answer {
     let store = app.store();
-    let profile = store.catalog().profile(kind, &id)?;
-    let mut row = profile_row(profile, store.catalog());
-    let parcels = store.catalog().parcels(profile.id);
-    row["associatedProfileParcels"] = parcels
-        .map(|parcel| parcel_row(parcel, store.catalog()))
-        .collect();
-    Ok(Json(row))
-}
-
-/// `PUT …/{type}/{id}`.
-async fn replace_profile(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path((kind, id)): Path<(String, String)>,
-    uri: Uri,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let kind = profile_kind(&kind, &uri)?;
-    let (name, description) = feature_profile::read_names(&At::root(&body), &[])?;
-    let mut store = app.store();
-    let old = store.catalog().profile(kind, &id)?;
-    let profile = Profile {
-        name: name.clone(),
-        description,
-        stamp: old.stamp.updated(&caller),
-        ..*old
-    };
-    let id = profile.id;
-    store.catalog_mut().put_profile(profile)?;
-    let kind = ObjectKind::FeatureProfile;
-    app.activity.record(Event::Updated { kind, id, name });
-    Ok(Json(json!({ "id": id })))
-}
-
-/// `DELETE …/{type}/{id}`: with its parcels.
-async fn delete_profile(
-    State(app): Shared,
-    Path((kind, id)): Path<(String, String)>,
-    uri: Uri,
-) -> Result<(), Refusal> {
-    let kind = profile_kind(&kind, &uri)?;
-    let name = app.store().delete_profile(kind, &id)?.name;
-    let kind = ObjectKind::FeatureProfile;
-    app.activity.record(Event::Deleted { kind, name });
-    Ok(())
-}
-
-type ParcelPath = Path<(String, String, String, String)>;
-
-/// `GET …/{type}/{id}/{kind}`.
-async fn parcels(
-    State(app): Shared,
-    Path((profile, id, kind)): Path<(String, String, String)>,
-    uri: Uri,
-) -> Answer {
-    let kind = parcel_kind(&profile, &kind, &uri)?;
-    let store = app.store();
-    let profile = store.catalog().profile(kind.profile, &id)?.id;
-    let of_kind = store
-        .catalog()
-        .parcels(profile)
-        .filter(|parcel| parcel.kind == kind);
+    let (kind, profile) = parcel_place(&store, &at)?;
+    let parcels = store.catalog().parcels(profile);
+    let of_kind = parcels.filter(|parcel| parcel.kind == kind);
     let rows: Vec<Value> = of_kind
         .map(|parcel| parcel_row(parcel, store.catalog()))
         .collect();
     Ok(Json(json!({ "data": rows })))
 }
 
-/// `POST …/{type}/{id}/{kind}`.
-async fn create_parcel(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path((profile, id, kind)): Path<(String, String, String)>,
-    uri: Uri,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let kind = parcel_kind(&profile, &kind, &uri)?;
-    let mut store = app.store();
-    let profile = store.catalog().profile(kind.profile, &id)?.id;
-    let stamp = store.objects_for_creation().stamp_new(&caller);
-    let parcel = feature_profile::parse(kind, profile, Uuid::new_v4(), &body, stamp)?;
-    let (id, name) = (parcel.id, parcel.name.clone());
-    store.catalog_mut().put_parcel(parcel)?;
-    let kind = ObjectKind::Parcel;
-    app.activity.record(Event::Created { kind, id, name });
-    Ok(Json(json!({ "parcelId": id })))
+fn profile_kind(at: &Segments) -> Result<ProfileKind, Refusal> {
+    feature_profile::profile_kind(at.get("type")).ok_or_else(|| at.no_path())
 }
 
-/// `GET …/{type}/{id}/{kind}/{parcel}`.
-async fn parcel(State(app): Shared, Path((profile, id, kind, parcel)): ParcelPath, uri: Uri) -> Answer {
-    let kind = parcel_kind(&profile, &kind, &uri)?;
-    let store = app.store();
-    let profile = store.catalog().profile(kind.profile, &id)?.id;
-    let parcel = store.catalog().parcel(profile, kind, &parcel)?;
-    Ok(Json(parcel_row(parcel, store.catalog())))
-}
-
-/// `PUT …/{type}/{id}/{kind}/{parcel}`: nothing reaches an edge before the next deployment.
-async fn replace_parcel(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path((profile, id, kind, parcel)): ParcelPath,
-    uri: Uri,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let kind = parcel_kind(&profile, &kind, &uri)?;
-    let mut store = app.store();
-    let profile = store.catalog().profile(kind.profile, &id)?.id;
-    let old = store.catalog().parcel(profile, kind, &parcel)?;
-    let parcel = feature_profile::parse(kind, profile, old.id, &body, old.stamp.updated(&caller))?;
-    let (id, name) = (parcel.id, parcel.name.clone());
-    store.catalog_mut().put_parcel(parcel)?;
-    let kind = ObjectKind::Parcel;
-    app.activity.record(Event::Updated { kind, id, name });
-    Ok(Json(json!({ "parcelId": id })))
-}
-
-/// `DELETE …/{type}/{id}/{kind}/{parcel}`.
-async fn delete_parcel(
-    State(app): Shared,
-    Path((profile, id, kind, parcel)): ParcelPath,
-    uri: Uri,
-) -> Result<(), Refusal> {
-    let kind = parcel_kind(&profile, &kind, &uri)?;
-    let mut store = app.store();
-    let profile = store.catalog().profile(kind.profile, &id)?.id;
-    let name = store.catalog_mut().delete_parcel(profile, kind, &parcel)?.name;
-    let kind = ObjectKind::Parcel;
-    app.activity.record(Event::Deleted { kind, name });
-    Ok(())
-}
-
-fn profile_kind(kind: &str, uri: &Uri) -> Result<ProfileKind, Refusal> {
-    feature_profile::profile_kind(kind).ok_or_else(|| Refusal::NoPath(uri.path().to_owned()))
-}
-
-fn parcel_kind(profile: &str, kind: &str, uri: &Uri) -> Result<&'static ParcelKind, Refusal> {
-    let kind = feature_profile::parcel_kind(profile_kind(profile, uri)?, kind);
-    kind.ok_or_else(|| Refusal::NoPath(uri.path().to_owned()))
+/// The kind of a parcel, and its profile.
+fn parcel_place(store: &Store, at: &Segments) -> Result<(&'static ParcelKind, Uuid), Refusal> {
+    let kind = feature_profile::parcel_kind(profile_kind(at)?, at.get("kind"));
+    let kind = kind.ok_or_else(|| at.no_path())?;
+    Ok((kind, store.catalog().profile(kind.profile, at.get("profile"))?.id))
 }
 
 fn profile_row(profile: &Profile, catalog: &Catalog) -> Value {

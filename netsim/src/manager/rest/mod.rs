@@ -24,6 +24,7 @@ mod rows;
 mod sites;
 mod statistics;
 mod steering;
+mod stored;
 mod tasks;
 mod templates;
 mod tenants;
@@ -41,14 +42,14 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::app::App;
+use super::definition::Definition;
 use super::gateway::Gateway;
+use super::list::List;
+use super::vsmart_policy::VsmartPolicy;
 #[cfg(test)]
 pub(super) use authenticate::XSRF_HEADER;
 use refusal::Refusal;
 use tenants::Views;
-
-/// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
-const BODY_LIMIT: usize = 32 << 20;
 
 type Shared = State<Arc<App>>;
 type SharedGateway = State<Arc<Gateway>>;
@@ -57,15 +58,12 @@ type Answer = Result<Json<Value>, Refusal>;
 /// The whole API: the provider's, and what tenants see of it.
 pub(super) fn router(provider: &Arc<App>, tenants: &[Arc<App>]) -> Router {
     let gateway = provider.gateway.clone();
-    let tenant_routes = Router::new()
-        .route("/tenant", get(tenants::all))
-        .route("/tenant/{id}/vsessionid", post(tenants::speak_for));
     let of_tenant = |app: &Arc<App>| {
         let tenant = app.tenant.as_ref()?;
         Some((tenant.id.clone(), resources(Router::new(), app.clone())))
     };
     let views = Views {
-        provider: resources(tenant_routes, provider.clone()),
+        provider: of_provider(provider.clone()),
         tenants: tenants.iter().filter_map(of_tenant).collect(),
     };
     let api = Router::new()
@@ -113,6 +111,14 @@ fn own(app: Arc<App>) -> Router {
             authenticate::with_session_or_password,
         ))
         .with_state(app)
+}
+
+/// What is under `/dataservice` for the provider.
+pub(super) fn of_provider(app: Arc<App>) -> Router {
+    let tenants = Router::new()
+        .route("/tenant", get(tenants::all))
+        .route("/tenant/{id}/vsessionid", post(tenants::speak_for));
+    resources(tenants, app)
 }
 
 /// What is under `/dataservice`, added to these routes.
@@ -201,34 +207,30 @@ fn approute() -> Router<Arc<App>> {
 }
 
 fn templates() -> Router<Arc<App>> {
+    use stored::{create, delete, one, replace};
     let lists = Router::new()
         .route("/", get(objects::all_lists))
-        .route("/{kind}", get(objects::lists).post(objects::create_list))
-        .route("/{kind}/preview", post(previews::unsaved_list))
-        .route("/{kind}/preview/{id}", get(previews::list))
+        .route("/{kind}", get(objects::lists).post(create::<List>))
+        .route("/{kind}/preview", post(previews::unsaved::<List>))
+        .route("/{kind}/preview/{id}", get(previews::stored::<List>))
         .route(
             "/{kind}/{id}",
-            get(objects::list)
-                .put(objects::replace_list)
-                .delete(objects::delete_list),
+            get(one::<List>).put(replace::<List>).delete(delete::<List>),
         );
     let definitions = Router::new()
-        .route(
-            "/{kind}",
-            get(objects::definitions).post(objects::create_definition),
-        )
+        .route("/{kind}", get(objects::definitions).post(create::<Definition>))
         .route("/{kind}/bulk", put(definition_bulk::replace_all))
         .route("/{kind}/multiple/{id}", put(definition_bulk::replace_multiple))
-        .route("/{kind}/preview", post(previews::unsaved_definition))
-        .route("/{kind}/preview/{id}", get(previews::definition))
+        .route("/{kind}/preview", post(previews::unsaved::<Definition>))
+        .route("/{kind}/preview/{id}", get(previews::stored::<Definition>))
         .route(
             "/{kind}/{id}",
-            get(objects::definition)
-                .put(objects::replace_definition)
-                .delete(objects::delete_definition),
+            get(one::<Definition>)
+                .put(replace::<Definition>)
+                .delete(delete::<Definition>),
         );
     let policies = Router::new()
-        .route("/", get(policies::all).post(policies::create))
+        .route("/", get(policies::all).post(create::<VsmartPolicy>))
         .route("/connectivity/status", get(devices::controllers))
         .route("/definition/{id}", get(policies::definition))
         .route("/central/{id}", put(policies::replace_central))
@@ -237,7 +239,9 @@ fn templates() -> Router<Arc<App>> {
         .route("/deactivate/{id}", post(policies::deactivate))
         .route(
             "/{id}",
-            get(policies::one).put(policies::replace).delete(policies::delete),
+            get(one::<VsmartPolicy>)
+                .put(replace::<VsmartPolicy>)
+                .delete(delete::<VsmartPolicy>),
         );
     let attachments = Router::new()
         .route("/attached/{id}", get(templates::attached))
@@ -253,8 +257,11 @@ fn templates() -> Router<Arc<App>> {
         .nest("/policy/list", lists)
         .nest("/policy/definition", definitions)
         .nest("/policy/vsmart", policies)
-        .route("/policy/assembly/vsmart", post(policies::preview_unsaved))
-        .route("/policy/assembly/vsmart/{id}", get(policies::preview))
+        .route("/policy/assembly/vsmart", post(previews::unsaved::<VsmartPolicy>))
+        .route(
+            "/policy/assembly/vsmart/{id}",
+            get(previews::stored::<VsmartPolicy>),
+        )
         .route(
             "/lock/{process_id}",
             put(tasks::extend_lock).delete(tasks::release_lock),
@@ -281,7 +288,8 @@ async fn no_method(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
     }
 }
 
-/// A body of JSON, said to be so or of nothing else; an empty one counts as an empty object.
+/// A body of JSON, said to be so or of nothing else; an empty one counts as an empty object. Its size is known to be within
+/// the limit.
 struct JsonBody(Value);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -290,7 +298,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let body: Body = request.into_body();
-        let bytes = axum::body::to_bytes(body, BODY_LIMIT)
+        let bytes = axum::body::to_bytes(body, usize::MAX)
             .await
             .map_err(Refusal::Unreadable)?;
         if bytes.is_empty() {

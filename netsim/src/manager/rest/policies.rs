@@ -1,4 +1,4 @@
-//! vSmart policies: keeping, previewing and activating them.
+//! vSmart policies: keeping and activating them.
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
@@ -8,29 +8,58 @@ use uuid::Uuid;
 
 use super::refusal::Refusal;
 use super::rows::{policy_definition, policy_row};
+use super::stored::{Identity, Segments, Stored, replace_by};
 use super::{Answer, JsonBody, Shared};
-use crate::manager::activity::{Event, ObjectKind};
-use crate::manager::body::{BodyError, ObjectBody};
+use crate::manager::activity::ObjectKind;
+use crate::manager::body::{self, BodyError, ObjectBody};
 use crate::manager::caller::Caller;
-use crate::manager::preview;
-use crate::manager::store::Release;
-use crate::manager::vsmart_policy;
+use crate::manager::objects::Stamp;
+use crate::manager::store::{Release, Store};
+use crate::manager::vsmart_policy::{self, VsmartPolicy};
+
+impl Stored for VsmartPolicy {
+    const KIND: ObjectKind = ObjectKind::VsmartPolicy;
+    const ID: &'static str = "policyId";
+    type Body = ObjectBody;
+
+    fn find<'a>(store: &'a Store, at: &Segments) -> Result<&'a Self, Refusal> {
+        Ok(store.objects().policy(at.id())?)
+    }
+
+    fn parse(_: &Store, _: &Segments, body: &ObjectBody, (id, stamp): Identity) -> Result<Self, Refusal> {
+        Ok(vsmart_policy::parse(id, body, stamp)?)
+    }
+
+    fn head(&self) -> (Uuid, &str, &Stamp) {
+        (self.id, &self.name, &self.stamp)
+    }
+
+    fn row(&self, store: &Store) -> Value {
+        policy_row(self, store)
+    }
+
+    fn add(self, store: &mut Store) -> Result<(), Refusal> {
+        Ok(store.objects_for_creation().put_policy(self)?)
+    }
+
+    fn replace(self, store: &mut Store, caller: &Caller, body: &ObjectBody) -> Answer {
+        let edited = store.edit(caller, self.id, body.process_id(), |objects| {
+            objects.put_policy(self)
+        })?;
+        Ok(Json(json!(edited)))
+    }
+
+    fn delete(store: &mut Store, at: &Segments) -> Result<String, Refusal> {
+        Ok(store.delete_policy(at.id())?)
+    }
+}
 
 /// `GET …/vsmart`.
 pub(super) async fn all(State(app): Shared) -> Json<Value> {
     let store = app.store();
-    let rows: Vec<Value> = store
-        .objects()
-        .policies()
-        .map(|policy| policy_row(policy, &store))
-        .collect();
+    let policies = store.objects().policies();
+    let rows: Vec<Value> = policies.map(|policy| policy_row(policy, &store)).collect();
     Json(json!({ "data": rows }))
-}
-
-/// `GET …/vsmart/{id}`.
-pub(super) async fn one(State(app): Shared, Path(id): Path<String>) -> Answer {
-    let store = app.store();
-    Ok(Json(policy_row(store.objects().policy(&id)?, &store)))
 }
 
 /// `GET …/vsmart/definition/{id}`.
@@ -39,78 +68,23 @@ pub(super) async fn definition(State(app): Shared, Path(id): Path<String>) -> An
     Ok(Json(policy_definition(store.objects().policy(&id)?, &store)))
 }
 
-/// `POST …/vsmart`.
-pub(super) async fn create(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let body = ObjectBody::new(body)?;
-    let mut store = app.store();
-    let objects = store.objects_for_creation();
-    let policy = vsmart_policy::parse(Uuid::new_v4(), &body, objects.stamp_new(&caller))?;
-    let (id, name) = (policy.id, policy.name.clone());
-    objects.put_policy(policy)?;
-    app.activity.record(Event::Created {
-        kind: ObjectKind::VsmartPolicy,
-        id,
-        name,
-    });
-    Ok(Json(json!({ "policyId": id })))
-}
-
-/// `PUT …/vsmart/{id}`.
-pub(super) async fn replace(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let body = ObjectBody::new(body)?;
-    let mut store = app.store();
-    let old = store.objects().policy(&id)?;
-    let policy = vsmart_policy::parse(old.id, &body, old.stamp.updated(&caller))?;
-    let (id, name) = (policy.id, policy.name.clone());
-    let edited = store.edit(&caller, id, body.process_id(), |objects| {
-        objects.put_policy(policy)
-    })?;
-    app.activity.record(Event::Updated {
-        kind: ObjectKind::VsmartPolicy,
-        id,
-        name,
-    });
-    Ok(Json(json!(edited)))
-}
-
-/// `PUT …/vsmart/central/{id}`: as `replace`, whoever holds the lock.
+/// `PUT …/vsmart/central/{id}`: as any other replacement, whoever holds the lock.
 pub(super) async fn replace_central(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    JsonBody(body): JsonBody,
+    at: Segments,
+    body: ObjectBody,
 ) -> Answer {
-    let body = ObjectBody::new(body)?;
-    let mut store = app.store();
-    let old = store.objects().policy(&id)?;
-    let policy = vsmart_policy::parse(old.id, &body, old.stamp.updated(&caller))?;
-    let (id, name) = (policy.id, policy.name.clone());
-    let edited = store.edit_central(&caller, id, |objects| objects.put_policy(policy))?;
-    app.activity.record(Event::Updated {
-        kind: ObjectKind::VsmartPolicy,
-        id,
-        name,
-    });
-    Ok(Json(json!(edited)))
-}
-
-/// `DELETE …/vsmart/{id}`.
-pub(super) async fn delete(State(app): Shared, Path(id): Path<String>) -> Result<(), Refusal> {
-    let name = app.store().delete_policy(&id)?;
-    app.activity.record(Event::Deleted {
-        kind: ObjectKind::VsmartPolicy,
-        name,
-    });
-    Ok(())
+    replace_by(
+        &app,
+        &caller,
+        &at,
+        &body,
+        |policy: VsmartPolicy, store, caller, _| {
+            let edited = store.edit_central(caller, policy.id, |objects| objects.put_policy(policy))?;
+            Ok(Json(json!(edited)))
+        },
+    )
 }
 
 #[derive(Deserialize)]
@@ -121,11 +95,12 @@ struct RawRelease {
     process_id: Option<String>,
 }
 
+/// Other keys make no difference: public sources do not say that the product refuses any.
 fn release(body: &Value) -> Result<Release, BodyError> {
     let RawRelease {
         is_edited,
         process_id,
-    } = RawRelease::deserialize(body).map_err(BodyError::Shape)?;
+    } = body::shaped(body)?;
     Ok(Release {
         is_edited,
         process_id,
@@ -154,29 +129,4 @@ pub(super) async fn deactivate(
     let release = release(&body)?;
     let accepted = app.store().deactivate(&caller, &id, &release, &app.places())?;
     Ok(Json(json!({ "id": app.start_push(accepted) })))
-}
-
-/// `GET …/assembly/vsmart/{id}`.
-pub(super) async fn preview(State(app): Shared, Path(id): Path<String>) -> Answer {
-    let store = app.store();
-    let policy = store.objects().policy(&id)?;
-    Ok(Json(
-        json!({ "preview": preview::preview(policy, store.objects()) }),
-    ))
-}
-
-/// `POST …/assembly/vsmart`.
-pub(super) async fn preview_unsaved(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let body = ObjectBody::new(body)?;
-    let mut store = app.store();
-    let stamp = store.objects_for_creation().stamp_new(&caller);
-    let policy = vsmart_policy::parse(Uuid::new_v4(), &body, stamp)?;
-    store.objects().check_policy(&policy)?;
-    Ok(Json(
-        json!({ "preview": preview::preview(&policy, store.objects()) }),
-    ))
 }

@@ -1,69 +1,73 @@
-//! What lists and definitions are in the Controllers' command language, stored or not.
+//! What lists, definitions and policies are in the Controllers' command language, stored or not.
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
-use axum::http::Uri;
+use axum::extract::{Extension, State};
 use serde_json::json;
-use uuid::Uuid;
 
-use super::objects::{definition_kind, list_kind};
-use super::{Answer, JsonBody, Shared};
-use crate::manager::body::ObjectBody;
+use super::stored::{Segments, Stored, parse_new};
+use super::{Answer, Shared};
 use crate::manager::caller::Caller;
-use crate::manager::{definition, list, preview};
+use crate::manager::definition::Definition;
+use crate::manager::list::List;
+use crate::manager::objects::{ObjectError, Objects};
+use crate::manager::preview;
+use crate::manager::vsmart_policy::VsmartPolicy;
 
-/// `GET …/list/{kind}/preview/{id}`.
-pub(super) async fn list(State(app): Shared, Path((kind, id)): Path<(String, String)>, uri: Uri) -> Answer {
-    let kind = list_kind(&kind, &uri)?;
+/// What has a text in the command language.
+pub(super) trait Previewed: Stored {
+    /// Checks what it refers to.
+    fn check(&self, objects: &Objects) -> Result<(), ObjectError>;
+
+    /// The text; everything that it refers to exists.
+    fn text(&self, objects: &Objects) -> String;
+}
+
+/// `GET …/preview/{id}`, and `GET …/assembly/vsmart/{id}`.
+pub(super) async fn stored<S: Previewed>(State(app): Shared, at: Segments) -> Answer {
     let store = app.store();
-    let text = preview::of_list(store.objects().list(kind, &id)?, store.objects());
+    let text = S::find(&store, &at)?.text(store.objects());
     Ok(Json(json!({ "preview": text })))
 }
 
-/// `POST …/list/{kind}/preview`.
-pub(super) async fn unsaved_list(
+/// `POST …/preview`, and `POST …/assembly/vsmart`.
+pub(super) async fn unsaved<S: Previewed>(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
-    Path(kind): Path<String>,
-    uri: Uri,
-    JsonBody(body): JsonBody,
+    at: Segments,
+    body: S::Body,
 ) -> Answer {
-    let kind = list_kind(&kind, &uri)?;
-    let body = ObjectBody::new(body)?;
     let mut store = app.store();
-    let stamp = store.objects_for_creation().stamp_new(&caller);
-    let list = list::parse(kind, Uuid::new_v4(), &body, stamp)?;
-    store.objects().check_list(&list)?;
-    let text = preview::of_list(&list, store.objects());
-    Ok(Json(json!({ "preview": text })))
+    let object: S = parse_new(&mut store, &caller, &at, &body)?;
+    object.check(store.objects())?;
+    Ok(Json(json!({ "preview": object.text(store.objects()) })))
 }
 
-/// `GET …/definition/{kind}/preview/{id}`.
-pub(super) async fn definition(
-    State(app): Shared,
-    Path((kind, id)): Path<(String, String)>,
-    uri: Uri,
-) -> Answer {
-    let kind = definition_kind(&kind, &uri)?;
-    let store = app.store();
-    let text = preview::of_definition(store.objects().definition(kind, &id)?, store.objects());
-    Ok(Json(json!({ "preview": text })))
+impl Previewed for List {
+    fn check(&self, objects: &Objects) -> Result<(), ObjectError> {
+        objects.check_list(self)
+    }
+
+    fn text(&self, objects: &Objects) -> String {
+        preview::of_list(self, objects)
+    }
 }
 
-/// `POST …/definition/{kind}/preview`.
-pub(super) async fn unsaved_definition(
-    State(app): Shared,
-    Extension(caller): Extension<Caller>,
-    Path(kind): Path<String>,
-    uri: Uri,
-    JsonBody(body): JsonBody,
-) -> Answer {
-    let kind = definition_kind(&kind, &uri)?;
-    let body = ObjectBody::new(body)?;
-    let mut store = app.store();
-    let stamp = store.objects_for_creation().stamp_new(&caller);
-    let definition = definition::parse(kind, Uuid::new_v4(), &body, stamp)?;
-    store.objects().check_definition(&definition)?;
-    let text = preview::of_definition(&definition, store.objects());
-    Ok(Json(json!({ "preview": text })))
+impl Previewed for Definition {
+    fn check(&self, objects: &Objects) -> Result<(), ObjectError> {
+        objects.check_definition(self)
+    }
+
+    fn text(&self, objects: &Objects) -> String {
+        preview::of_definition(self, objects)
+    }
+}
+
+impl Previewed for VsmartPolicy {
+    fn check(&self, objects: &Objects) -> Result<(), ObjectError> {
+        objects.check_policy(self)
+    }
+
+    fn text(&self, objects: &Objects) -> String {
+        preview::preview(self, objects)
+    }
 }
