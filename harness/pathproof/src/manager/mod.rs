@@ -26,7 +26,7 @@ use crate::record::folder::RunFolder;
 use crate::run::inside::in_runtime;
 use announce::{Announcement, Format};
 pub use values::UnfitTenants;
-use values::{CONTROLLERS_MAX, Expiry};
+use values::{CONTROLLERS_MAX, Expiry, Template};
 
 /// Most octets of a password.
 const PASSWORD_MAX: usize = 1024;
@@ -49,8 +49,8 @@ pub struct ManagerArgs {
     #[arg(long, default_value_t = 2, value_name = "N", conflicts_with = "topology",
           value_parser = clap::value_parser!(u16).range(1..=i64::from(dry::SITES_MAX)))]
     sites: u16,
-    /// The one user.
-    #[arg(long, default_value = "admin", value_name = "NAME")]
+    /// The one user; without a colon, which HTTP Basic cannot carry.
+    #[arg(long, default_value = "admin", value_name = "NAME", value_parser = values::user_name)]
     username: String,
     /// The first line of this file is the password; made for this run unless given.
     #[arg(long, value_name = "FILE")]
@@ -68,14 +68,25 @@ pub struct ManagerArgs {
     #[arg(long = "tenant", value_name = "ID=VPN[,VPN]", value_parser = values::tenant)]
     tenants: Vec<Tenant>,
     /// Requests of all clients in a second, of which more are refused with status 429, or none for no limit; the product
-    /// has 100. Statistics in bulk have the product's 48 in a minute besides, and no limit with none.
+    /// has 100. Statistics in bulk have the product's 48 in a minute and 2 at a time besides, and no limit with none.
     #[arg(long, default_value = "100", value_name = "N|none", value_parser = values::rate_limit)]
     rate_limit: Limits,
     /// Between two rows of statistics of a tunnel, which has none of a time without a hello; the product has 10m.
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = values::interval)]
     statistics_interval: Duration,
-    /// How clients with a cookie find out that their session has expired, as after 30 min without a request; the fault
-    /// expireSessions has a shape of its own.
+    /// For so long after the start `/dataservice/client/server/ready` says that the Manager is not ready; requests are
+    /// answered all the same.
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = values::duration)]
+    ready_after: Duration,
+    /// An edge that tells nothing for so long counts as one that does not answer.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = values::interval)]
+    edge_patience: Duration,
+    /// How the Controllers are configured, which decides how their template is attached again: by attachfeature, or by
+    /// attachcli.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    controller_template: Template,
+    /// How clients with a cookie find out that their session has expired, as after 30 min without a request, or by the
+    /// fault expireSessions without a shape of its own.
     #[arg(long, value_enum, default_value_t, value_name = "SHAPE")]
     expiry: Expiry,
     /// Prints one line of JSON when it is up, for scripts.
@@ -185,6 +196,9 @@ impl ManagerArgs {
             limits: self.rate_limit,
             statistics_interval: self.statistics_interval,
             expiry: self.expiry.into(),
+            ready_after: self.ready_after,
+            edge_patience: self.edge_patience,
+            controller_template: self.controller_template.into(),
             ..Config::new(listeners, username, SecretString::from(password), devices)
         }
     }

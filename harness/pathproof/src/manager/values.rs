@@ -10,7 +10,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netsim::manager::faults::ExpiryShape;
 use netsim::manager::limits::Limits;
-use netsim::manager::{Controller, Distribution, Tenant, TenantError, check_tenants};
+use netsim::manager::{
+    Controller, Distribution, TemplateKind, Tenant, TenantError, check_tenants, is_user_name,
+};
 use scenario::quantity::parse_duration;
 
 /// Most Controllers, which are enough to lose some.
@@ -37,6 +39,25 @@ impl From<Expiry> for ExpiryShape {
             Expiry::Redirect => Self::Redirect,
             Expiry::Forbidden => Self::Forbidden,
             Expiry::Cookie => Self::Cookie,
+        }
+    }
+}
+
+/// How the Controllers are configured.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Template {
+    /// By feature templates.
+    #[default]
+    Feature,
+    /// By a text of commands.
+    Cli,
+}
+
+impl From<Template> for TemplateKind {
+    fn from(template: Template) -> Self {
+        match template {
+            Template::Feature => Self::Feature,
+            Template::Cli => Self::Cli,
         }
     }
 }
@@ -117,8 +138,19 @@ pub(super) fn rate_limit(text: &str) -> Result<Limits, String> {
     })
 }
 
+pub(super) fn user_name(text: &str) -> Result<String, String> {
+    if is_user_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("at least one character, and neither a colon nor a control character, is accepted".to_owned())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    let interval = duration(text)?;
     if interval.is_zero() {
         return Err("a time above zero is accepted, such as 10s".to_owned());
     }
@@ -137,7 +169,6 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn push_delay(text: &str) -> Result<Distribution, String> {
-    let duration = |text: &str| parse_duration(text).map_err(|error| error.to_string());
     Ok(match text.split_once("..") {
         None => Distribution::Fixed(duration(text)?),
         Some((min, max)) => {

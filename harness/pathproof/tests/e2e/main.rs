@@ -178,6 +178,10 @@ fn managers() -> Vec<Trial> {
             manager::shows_expiry_in_the_shape_asked_for,
         ),
         trial(
+            "a_manager_is_ready_and_has_its_template_as_asked_for",
+            manager::is_ready_and_has_its_template_as_asked_for,
+        ),
+        trial(
             "a_manager_refuses_what_it_cannot_serve",
             manager::refuses_what_it_cannot_serve,
         ),

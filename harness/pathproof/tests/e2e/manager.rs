@@ -260,6 +260,26 @@ pub fn shows_expiry_in_the_shape_asked_for() {
     }
 }
 
+/// Clients ask before they log in; what they ask for afterwards is answered all the same.
+pub fn is_ready_and_has_its_template_as_asked_for() {
+    let out = out();
+    for (words, ready, kind) in [
+        (&["--dry", "--edge-patience=1s"][..], true, "template"),
+        (
+            &["--dry", "--ready-after=10m", "--controller-template=cli"][..],
+            false,
+            "file",
+        ),
+    ] {
+        let served = Served::start(words, out.path());
+        let said: Value =
+            serde_json::from_str(&served.get(served.text("password"), "/client/server/ready")).unwrap();
+        assert_eq!(said["isServerReady"], ready, "{words:?}");
+        let templates = served.rows("/template/device");
+        assert_eq!(templates[0]["configType"], kind, "{words:?}");
+    }
+}
+
 /// What it prints for people has a line for the shell, which works.
 pub fn prints_a_command_that_works() {
     let out = out();
@@ -281,7 +301,7 @@ pub fn refuses_what_it_cannot_serve() {
     let out = out();
     let folder = out.path().to_str().unwrap().to_owned();
     let runs = out.path().join("runs");
-    let cases: [(&[&str], i32, &str); 21] = [
+    let cases: [(&[&str], i32, &str); 26] = [
         (&[], 2, "--topology"),
         (&["--dry", "--topology", TWO_SITES], 2, "cannot be used with"),
         (
@@ -320,6 +340,11 @@ pub fn refuses_what_it_cannot_serve() {
         (&["--dry", "--rate-limit", "0"], 2, "a number from 1, or none"),
         (&["--dry", "--statistics-interval", "0s"], 2, "above zero"),
         (&["--dry", "--expiry", "never"], 2, "login-page, redirect"),
+        (&["--dry", "--username", ""], 2, "neither a colon"),
+        (&["--dry", "--username", "ad:min"], 2, "neither a colon"),
+        (&["--dry", "--ready-after", "soon"], 2, "soon"),
+        (&["--dry", "--edge-patience", "0s"], 2, "above zero"),
+        (&["--dry", "--controller-template", "text"], 2, "feature, cli"),
         (
             &["--dry", "--password-file", &folder],
             2,
