@@ -13,14 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 
-/// Every step that was taken passed.
-const PASS: u8 = 0;
-/// A step failed.
-const FAIL: u8 = 1;
-/// A program broke.
-const LAB: u8 = 4;
-/// Nothing ran.
-const NOTHING: u8 = 5;
+use super::outcome::{self, FAIL, NOTHING, PASS, run_tool};
 
 /// The SDK, and what it imports without asking for it. A newer SDK is a change to be made on purpose.
 const REQUIREMENTS: [&str; 2] = ["catalystwan==0.41.6", "PyYAML==6.0.3"];
@@ -66,26 +59,14 @@ impl Served {
 
 /// Does what the words say.
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
-    let program = "cargo xtask catalystwan".to_owned();
-    let options = Options::parse_from(std::iter::once(program).chain(words));
-    match run(&options) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: failed to {error:#}");
-            ExitCode::from(LAB)
-        }
-    }
+    outcome::exit(run(&outcome::options("catalystwan", words)))
 }
 
 fn run(options: &Options) -> anyhow::Result<u8> {
-    let home = super::root().join("target/catalystwan");
-    fs::create_dir_all(&home).with_context(|| format!("make folder `{}`", home.display()))?;
+    let home = outcome::home("catalystwan")?;
     let python = match environment(&home, options.install) {
         Ok(python) => python,
-        Err(reason) => {
-            eprintln!("skipped: {reason:#}");
-            return Ok(NOTHING);
-        }
+        Err(reason) => return Ok(outcome::skipped(&format!("{reason:#}"))),
     };
     let [pathproof] = super::build_bins(["pathproof"])?;
     let (mut passed, mut failed) = (false, false);
@@ -184,13 +165,4 @@ impl Drop for Ended {
         self.0.kill().ok();
         self.0.wait().ok();
     }
-}
-
-/// Runs a program to its end; its stdout is nobody's.
-fn run_tool(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.stdout(Stdio::null()).status();
-    let status = status.with_context(|| format!("run `{name}`"))?;
-    ensure!(status.success(), "run `{name}`: {status}");
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! operator that the harness tests, and runs the core conformance profile. More words are passed on.
 
 mod catalystwan;
+mod outcome;
 mod test_kernel;
 
 use std::env;

@@ -21,16 +21,8 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
 
+use super::outcome::{self, FAIL, NOTHING, PASS, run_tool};
 use results::Results;
-
-/// Every test that ran passed.
-const PASS: u8 = 0;
-/// A test failed.
-const FAIL: u8 = 1;
-/// The machine broke.
-const LAB: u8 = 4;
-/// No test ran.
-const NOTHING: u8 = 5;
 
 /// Packages of Debian that the recipe needs.
 const PACKAGES: [&str; 2] = ["qemu-system-x86", "busybox-static"];
@@ -77,26 +69,17 @@ struct Options {
 
 /// Does what the words say.
 pub(crate) fn main(words: Vec<String>) -> ExitCode {
-    let program = "cargo xtask test-kernel".to_owned();
-    let mut options = Options::parse_from(std::iter::once(program).chain(words));
+    let mut options: Options = outcome::options("test-kernel", words);
     if options.tests.is_empty() && options.scenarios.is_empty() {
         options.tests = ["fabric", "encap"].map(str::to_owned).into();
     }
-    match run(&options) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: failed to {error:#}");
-            ExitCode::from(LAB)
-        }
-    }
+    outcome::exit(run(&options))
 }
 
 fn run(options: &Options) -> anyhow::Result<u8> {
-    let home = super::root().join("target/test-kernel");
-    std::fs::create_dir_all(&home).with_context(|| format!("make folder `{}`", home.display()))?;
+    let home = outcome::home("test-kernel")?;
     if let Some(reason) = missing(options, &home)? {
-        eprintln!("skipped: {reason}");
-        return Ok(NOTHING);
+        return Ok(outcome::skipped(&reason));
     }
     let kernel = kernel::prepare(&home)?;
     let programs = match options.tests.as_slice() {
@@ -244,15 +227,4 @@ fn tool(name: &str) -> Option<PathBuf> {
     folders
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
-}
-
-/// Runs a program to its end; its output is ours.
-fn run_tool(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("run `{name}`"))?;
-    ensure!(status.success(), "run `{name}`: {status}");
-    Ok(())
 }
