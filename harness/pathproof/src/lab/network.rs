@@ -1,6 +1,10 @@
 //! The wires of a plan: transports, WAN edges and nodes, linked and routed.
 //!
-//! Owns the translation from the plan to netsim. Pods come later, one by one (see [`super::pods`]).
+//! Owns the order in which they come up, and their links and routes; what netsim is told of an edge is `spec`'s, and
+//! link-layer addresses are `mac`'s. Pods come later, one by one (see [`super::pods`]).
+
+mod mac;
+mod spec;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,70 +13,14 @@ use futures::future::try_join_all;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netsim::encap::wireguard::Wireguard;
 use netsim::fabric::edge::EdgeError;
-use netsim::fabric::{
-    DeviceSpec, Edge, EdgeSpec, Families, Forwarding, Host, HostError, InspectionSpec, LinkEnd, Mac, NextHop,
-    RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute, TABLE_MAIN, TunnelSpec, VpnSpec,
-};
-use netsim::sla::Polling;
+use netsim::fabric::{Edge, Families, Forwarding, Host, HostError, LinkEnd, Mac, TABLE_MAIN};
 use scenario::model::{DualNet, IpVersion};
-use scenario::plan::{EdgePlan, NodePlan, Plan, RemotePlan, TlocPlan};
+use scenario::plan::{EdgePlan, NodePlan, Plan, TlocPlan};
 
 use super::carriage::{Carriage, Outside};
 use super::sabotage::Sabotage;
-
-/// Kinds of interfaces, the second octet of their link-layer addresses.
-mod mac_kind {
-    pub const UPLINK: u8 = 1;
-    pub const ROUTER: u8 = 2;
-    pub const TUNNEL: u8 = 3;
-    pub const EDGE_TO_NODE: u8 = 4;
-    pub const NODE: u8 = 5;
-    pub const NODE_TO_POD: u8 = 6;
-    pub const POD: u8 = 7;
-    pub const EDGE_TO_INSPECTION: u8 = 8;
-    pub const INSPECTION: u8 = 9;
-}
-
-/// The link-layer addresses of pod number `n` of the lab: its own and its node's.
-#[must_use]
-pub fn pod_macs(number: u32) -> (Mac, Mac) {
-    (
-        Mac::local(mac_kind::POD, number),
-        Mac::local(mac_kind::NODE_TO_POD, number),
-    )
-}
-
-/// The link-layer address of a node's interface towards its edge.
-#[must_use]
-pub fn node_mac(node: usize) -> Mac {
-    Mac::local(mac_kind::NODE, position(node))
-}
-
-/// The link-layer address of the inspection service of an edge's site.
-#[must_use]
-pub fn inspection_mac(edge: usize) -> Mac {
-    Mac::local(mac_kind::INSPECTION, position(edge))
-}
-
-/// The link-layer address of a transport's interface towards an edge.
-#[must_use]
-pub fn router_mac(edge: usize, transport: usize) -> Mac {
-    Mac::local(mac_kind::ROUTER, tloc_number(edge, transport))
-}
-
-/// The link-layer address of an edge's tunnel device on a transport, in one of the plan's service VPNs.
-///
-/// # Panics
-/// When the plan has no such service VPN.
-#[must_use]
-pub fn tunnel_mac(plan: &Plan, edge: usize, transport: usize, service_vpn: u16) -> Mac {
-    /// One more than the number of service VPNs that an edge can have.
-    const VPNS: u32 = 256;
-    let mut vpns = plan.service_vpns.iter();
-    let vpn = vpns.position(|vpn| *vpn == service_vpn);
-    let vpn = position(vpn.expect("a plan lists its service VPNs"));
-    Mac::local(mac_kind::TUNNEL, tloc_number(edge, transport) * VPNS + vpn)
-}
+pub use mac::{inspection_mac, node_mac, pod_macs, router_mac, tunnel_mac};
+use spec::edge_spec;
 
 /// The hosts of a lab, in the orders of the plan.
 #[derive(Debug)]
@@ -170,7 +118,7 @@ async fn attach_uplinks(plan: &Plan, edge: usize, host: &Host, transports: &[Hos
         let transport = tloc.transport;
         let near = LinkEnd {
             interface: tloc.uplink.clone(),
-            mac: Mac::local(mac_kind::UPLINK, tloc_number(edge, transport)),
+            mac: Mac::local(mac::kind::UPLINK, mac::tloc_number(edge, transport)),
             addresses: vec![tloc.uplink_address],
         };
         let far = LinkEnd {
@@ -236,7 +184,7 @@ pub async fn set_link(
     }
     router.set_up_again(&interface).await?;
     edge.await_carrier(&tloc.uplink).await?;
-    let mac = Mac::local(mac_kind::UPLINK, tloc_number(number, transport));
+    let mac = Mac::local(mac::kind::UPLINK, mac::tloc_number(number, transport));
     router
         .replace_neighbour(&interface, tloc.uplink_address.addr(), mac)
         .await?;
@@ -247,7 +195,7 @@ async fn attach_node(plan: &Plan, position: usize, node: &Host, edges: &[Host]) 
     let spec = &plan.nodes[position];
     let near = LinkEnd {
         interface: spec.edge_interface.clone(),
-        mac: Mac::local(mac_kind::EDGE_TO_NODE, self::position(position)),
+        mac: Mac::local(mac::kind::EDGE_TO_NODE, mac::position(position)),
         addresses: spec.edge_address.iter().collect(),
     };
     let far = LinkEnd {
@@ -277,7 +225,7 @@ async fn attach_inspection(plan: &Plan, edge: usize, host: &Host) -> Result<Opti
     let service = Host::create_speaking(&format!("ids-{}", spec.site), Forwarding::Off, families).await?;
     let near = LinkEnd {
         interface: inspection.interface.clone(),
-        mac: Mac::local(mac_kind::EDGE_TO_INSPECTION, position(edge)),
+        mac: Mac::local(mac::kind::EDGE_TO_INSPECTION, mac::position(edge)),
         addresses: inspection.edge_address.iter().collect(),
     };
     let far = LinkEnd {
@@ -315,123 +263,6 @@ pub fn nth_address(net: IpNet, offset: u32) -> IpAddr {
     }
 }
 
-fn edge_spec(plan: &Plan, carriage: &Carriage<'_>, position: usize, sabotage: Option<Sabotage>) -> EdgeSpec {
-    let edge = &plan.edges[position];
-    let mut tunnels: Vec<TunnelSpec> = edge
-        .tlocs
-        .iter()
-        .map(|tloc| tunnel_spec(plan, carriage, position, tloc))
-        .collect();
-    let is_default = |tloc: &&TlocPlan| plan.default_transports.contains(&tloc.transport);
-    if sabotage == Some(Sabotage::SwapTunnels)
-        && let Some(default) = edge.tlocs.iter().position(|tloc| is_default(&tloc))
-        && let Some(other) = edge.tlocs.iter().position(|tloc| !is_default(&tloc))
-    {
-        let color = std::mem::take(&mut tunnels[other].color);
-        tunnels[other].color = std::mem::replace(&mut tunnels[default].color, color);
-    }
-    let default_transports = plan.default_transports.iter();
-    EdgeSpec {
-        site_id: edge.site_id,
-        system_ip: edge.system_ip,
-        vpns: edge
-            .service_vpns
-            .iter()
-            .map(|vpn| vpn_spec(plan, position, *vpn))
-            .collect(),
-        tunnels,
-        default_colors: default_transports
-            .map(|transport| plan.transports[*transport].color.clone())
-            .collect(),
-        polling: Polling {
-            interval: std::time::Duration::from_micros(plan.sla.poll_interval_us),
-            multiplier: plan.sla.multiplier,
-            hold_down: std::time::Duration::from_micros(plan.sla.hold_down_us),
-        },
-        inspection: edge.inspection.as_ref().map(|inspection| InspectionSpec {
-            interface: inspection.interface.clone(),
-            addresses: inspection.address.iter().map(|address| address.addr()).collect(),
-        }),
-    }
-}
-
-fn vpn_spec(plan: &Plan, edge: usize, service_vpn: u16) -> VpnSpec {
-    let own = plan
-        .nodes
-        .iter()
-        .filter(|node| node.edge == edge && node.service_vpn == service_vpn);
-    let routes = plan.local_nodes(edge, service_vpn).flat_map(|(_, node)| {
-        let hops = node.pod_cidr.iter().zip(node.address.iter());
-        hops.map(|(prefix, address)| SiteRoute {
-            prefix,
-            hop: NextHop::new(&node.edge_interface, Some(address.addr())),
-        })
-    });
-    VpnSpec {
-        service_vpn,
-        interfaces: own.map(|node| node.edge_interface.clone()).collect(),
-        routes: routes.collect(),
-    }
-}
-
-fn tunnel_spec(plan: &Plan, carriage: &Carriage<'_>, edge: usize, tloc: &TlocPlan) -> TunnelSpec {
-    let transport = &plan.transports[tloc.transport];
-    let devices = tloc.tunnels.iter().map(|device| DeviceSpec {
-        service_vpn: device.service_vpn,
-        interface: device.interface.clone(),
-        mac: tunnel_mac(plan, edge, tloc.transport, device.service_vpn),
-        addresses: device.address.iter().collect(),
-    });
-    let remotes = tloc
-        .remotes
-        .iter()
-        .map(|remote| remote_spec(plan, carriage, (edge, tloc.transport), remote));
-    TunnelSpec {
-        color: transport.color.clone(),
-        framing: carriage.framing(tloc.transport),
-        local: carriage.address(edge, tloc.transport),
-        mtu: transport.tunnel_mtu,
-        devices: devices.collect(),
-        remotes: remotes.collect(),
-    }
-}
-
-fn remote_spec(
-    plan: &Plan,
-    carriage: &Carriage<'_>,
-    (edge, transport): (usize, usize),
-    remote: &RemotePlan,
-) -> RemoteSpec {
-    let other = &plan.edges[remote.edge];
-    let tloc = plan.tloc(remote.edge, transport).expect("a tunnel has two ends");
-    let vpns = plan.shared_vpns(edge, remote.edge).map(|service_vpn| {
-        let mut devices = tloc.tunnels.iter();
-        let device = devices.find(|device| device.service_vpn == service_vpn);
-        let device = device.expect("an edge has a device in each of its service VPNs");
-        let prefixes = remote
-            .prefixes
-            .iter()
-            .filter(|prefix| prefix.service_vpn == service_vpn);
-        RemoteVpn {
-            service_vpn,
-            mac: tunnel_mac(plan, remote.edge, transport, service_vpn),
-            addresses: device.address.iter().map(|address| address.addr()).collect(),
-            prefixes: prefixes
-                .map(|prefix| RemotePrefix {
-                    prefix: prefix.prefix,
-                    hops: prefix.hops,
-                })
-                .collect(),
-        }
-    });
-    RemoteSpec {
-        site_id: other.site_id,
-        system_ip: other.system_ip,
-        underlay: carriage.address(remote.edge, transport),
-        vpns: vpns.collect(),
-    }
-}
-
 /// The IPv4 part of what a plan that the lab carries has of each version.
 ///
 /// # Panics
@@ -440,15 +271,4 @@ fn remote_spec(
 pub fn of_v4(nets: DualNet) -> Ipv4Net {
     nets.v4
         .expect("the limits of the lab are checked: pods have IPv4")
-}
-
-/// Numbers the pairs of edge and transport.
-fn tloc_number(edge: usize, transport: usize) -> u32 {
-    /// One more than the number of colors, rounded up.
-    const TRANSPORTS: usize = 32;
-    position(edge * TRANSPORTS + transport)
-}
-
-fn position(position: usize) -> u32 {
-    u32::try_from(position).expect("a lab has far fewer than 2^32 of anything")
 }
