@@ -1,12 +1,14 @@
 //! The command line.
 //!
-//! Owns the words of commands and flags and what they mean together; the work is done elsewhere. stdout is the
+//! Owns what commands and flags mean together; they are defined in `words`, and the work is done elsewhere. stdout is the
 //! result, stderr the talk.
+
+mod shell;
+mod words;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
 use netsim::capture::RingSize;
 use netsim::impair::Backend;
 use netsim::netns::{Netns, private};
@@ -19,127 +21,17 @@ use crate::doctor;
 use crate::implementation::{self, ImplementationError};
 use crate::lab::Lab;
 use crate::lab::limits::NotCarried;
-use crate::lab::sabotage::Sabotage;
-use crate::manager::{self, ManagerArgs, PasswordError, UnfitTenants};
+use crate::manager::{self, PasswordError, UnfitTenants};
 use crate::progress::Progress;
 use crate::repeat::Repeated;
 use crate::run::RunOptions;
 use crate::run::host::{self, Ended};
 use crate::select::{self, SelectError};
 use crate::show::{self, NoLab};
-
-/// Proves which SD-WAN tunnel every packet took.
-///
-/// Exit codes: 0 passed, 1 failed, 2 wrong command line or scenario, 3 inconclusive, 4 the lab broke, 5 nothing
-/// selected, 130 interrupted, 70 a bug in pathproof.
-#[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// Where run folders go unless told otherwise.
-pub(crate) const DEFAULT_OUT: &str = "runs";
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs scenarios and gives their verdicts.
-    Run {
-        /// Scenario files, or folders of them.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        #[command(flatten)]
-        options: RunArgs,
-    },
-    /// Runs every scenario of a profile against the operator.
-    Conformance {
-        /// The profile.
-        #[arg(long, default_value = "core")]
-        profile: String,
-        /// Where the scenarios are.
-        #[arg(long, default_value = "scenarios")]
-        scenarios: PathBuf,
-        #[command(flatten)]
-        options: RunArgs,
-    },
-    /// Reads scenarios and says what is wrong with them; creates nothing.
-    Check {
-        /// Scenario files, or folders of them.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-    },
-    /// Prints the plan of a run: names, addresses, streams and steps.
-    Plan {
-        /// The scenario file.
-        path: PathBuf,
-        /// What varies between runs.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
-    /// Says what this machine can run, and what to do about the rest.
-    Doctor {
-        /// Prints JSON in place of tables.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Labs without a timeline.
-    Lab {
-        #[command(subcommand)]
-        command: LabCommand,
-    },
-    /// Serves an emulation of Cisco's Catalyst SD-WAN Manager until Ctrl-C, for clients of its REST API.
-    Manager(ManagerArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum LabCommand {
-    /// Brings the lab of a scenario up and holds it until Ctrl-C.
-    Up {
-        /// The scenario file.
-        path: PathBuf,
-        #[command(flatten)]
-        options: LabArgs,
-    },
-    /// Shows the sites, tunnels and policies of a lab that is held up.
-    Show {
-        /// The lab's run folder; the lab brought up last below the folder of runs unless given.
-        folder: Option<PathBuf>,
-        /// Prints JSON in place of tables.
-        #[arg(long)]
-        json: bool,
-        /// Where run folders are.
-        #[arg(long, default_value = "runs", value_name = "DIR")]
-        out: PathBuf,
-    },
-}
-
-#[derive(Debug, Args)]
-struct LabArgs {
-    /// What varies between runs: the same seed gives the same plan.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Where run folders go.
-    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
-    out: PathBuf,
-    /// The operator under test; the bundled one unless given.
-    #[arg(long, value_name = "FILE")]
-    operator: Option<PathBuf>,
-    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults or leak=1/N.
-    #[arg(long, value_name = "HOW")]
-    sabotage: Option<Sabotage>,
-    /// Who impairs packets: the kernel's netem, a program of the lab, or netem where the kernel has it.
-    #[arg(long, value_enum, default_value_t = Impairments::Auto, value_name = "WHO")]
-    impairments: Impairments,
-}
-
-/// The values of `--impairments`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Impairments {
-    Userspace,
-    Netem,
-    Auto,
-}
+pub(crate) use shell::{itself, quoted};
+pub use words::Cli;
+pub(crate) use words::DEFAULT_OUT;
+use words::{Command, Impairments, LabArgs, LabCommand, RunArgs};
 
 /// `--impairments netem` where the kernel has no netem.
 #[derive(Debug, thiserror::Error)]
@@ -147,19 +39,6 @@ enum Impairments {
     "impair packets by netem, as `--impairments netem` asks: the kernel has no netem, prio or fw (CONFIG_NET_SCH_NETEM, NET_SCH_PRIO, NET_CLS_FW), or does not let you use them; use `userspace` or `auto`"
 )]
 struct NoNetem;
-
-#[derive(Debug, Args)]
-struct RunArgs {
-    #[command(flatten)]
-    lab: LabArgs,
-    /// Runs each scenario this often, with seeds counting up, and prints the spread of convergence.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    repeat: u32,
-    /// Size of the ring that each capture point has, in bytes: a power of two from 4096 to 131072, or a multiple of
-    /// 131072 up to 1073741824; a ring of 4096 loses packets.
-    #[arg(long, value_name = "BYTES")]
-    capture_ring: Option<RingSize>,
-}
 
 /// The exit code for an error of [`main`]: wrong words, or a lab that could not begin.
 #[must_use]
@@ -442,26 +321,6 @@ fn impairments(asked: Impairments) -> anyhow::Result<Option<Backend>> {
             Ok(Some(Backend::Netem))
         }
     }
-}
-
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-/// This program as it can be typed in the working directory.
-pub(crate) fn itself() -> String {
-    let words = std::env::args().next().unwrap_or_else(|| "pathproof".to_owned());
-    let relative = std::env::current_dir().ok().and_then(|here| {
-        let path = Path::new(&words).strip_prefix(here).ok()?;
-        Some(format!("./{}", path.display()))
-    });
-    relative.unwrap_or(words)
 }
 
 fn colour() -> Colour {
