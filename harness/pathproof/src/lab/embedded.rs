@@ -3,18 +3,17 @@
 //! Owns the order in which things come up, and everything that is up. Nothing needs taking down one by one: the
 //! lab lives in the private namespaces of its process and ends with it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netsim::bfd::{Prober, ProberError};
+use netsim::bfd::ProberError;
 use netsim::encap::EncapError;
+use netsim::fabric::HostError;
 use netsim::fabric::edge::EdgeError;
-use netsim::fabric::{Edge, Host, HostError};
-use netsim::manager::{Config, Device, Manager, SecretString};
+use netsim::manager::{Config, Device, SecretString};
 use netsim::netns::NetnsError;
 use scenario::model::Scenario;
 use scenario::plan::Plan;
@@ -22,12 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use super::carriage::CarriageError;
 use super::clusters::{self, Cluster, twin};
-use super::faults::{FaultError, Faults};
+use super::faults::FaultError;
 use super::manager_faults::ManagerFaults;
-use super::network::Network;
 use super::operator::{Operator, OperatorConfig, OperatorError};
 use super::sabotage::Sabotage;
-use super::wan::{self, Wan, WanOptions};
+use super::wan::{Wan, WanOptions};
 use crate::record::events::EventLog;
 use crate::record::folder::RunFolder;
 
@@ -153,24 +151,16 @@ impl LabError {
 
 /// A lab that is up.
 pub struct Lab {
-    /// WAN edges, in the order of the plan.
-    pub edges: Vec<Arc<Edge>>,
-    /// What is wrong with the transports.
-    pub faults: Faults,
     /// What is wrong with the Manager.
     pub manager_faults: ManagerFaults,
     /// Kubernetes clusters, in the order of the plan.
     pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
     pub operator: Option<Operator>,
-    /// The sessions of all tunnels.
-    pub prober: Arc<Prober>,
     /// Where the Manager listens and how to log in there.
     pub access: ManagerAccess,
-    /// How the tunnels over each transport carry packets, in words.
-    pub encapsulations: BTreeMap<String, String>,
-    /// Held: each ends what it runs when it is dropped.
-    _held: (Manager, Network, Host),
+    /// What all of them stand on, which goes after them.
+    pub wan: Wan,
 }
 
 /// Where the Manager listens and how to log in there.
@@ -222,33 +212,13 @@ impl Lab {
             }
         };
         wan.settle(plan).await?;
-        let Wan {
-            network,
-            faults,
-            prober,
-            manager,
-            encapsulations,
-            management,
-        } = wan;
         Ok(Self {
-            edges: network.edges.clone(),
-            faults,
-            manager_faults: ManagerFaults::new(&manager, plan, options),
+            manager_faults: ManagerFaults::new(&wan.manager, plan, options),
             clusters,
             operator,
-            prober,
             access,
-            encapsulations,
-            _held: (manager, network, management),
+            wan,
         })
-    }
-}
-
-impl Lab {
-    /// How many sessions are up, and how many there are.
-    #[must_use]
-    pub fn sessions_up(&self) -> (usize, usize) {
-        wan::sessions_up(&self.prober)
     }
 }
 

@@ -40,14 +40,14 @@ pub struct WanOptions {
 
 /// A WAN that is up.
 pub struct Wan {
-    /// Its hosts.
-    pub network: Network,
     /// What is wrong with the transports.
     pub faults: Faults,
     /// The sessions of all tunnels.
     pub prober: Arc<Prober>,
     /// What programs the edges.
     pub manager: Manager,
+    /// Its hosts, which go after what works on them.
+    pub network: Network,
     /// How the tunnels over each transport carry packets, in words.
     pub encapsulations: BTreeMap<String, String>,
     /// The loopback interface of the private namespace, held.
@@ -88,10 +88,10 @@ impl Wan {
             .map_err(LabError::Manager)?;
         follow(&manager, log);
         Ok(Self {
-            network,
             faults,
             prober,
             manager,
+            network,
             encapsulations,
             management,
         })

@@ -22,6 +22,7 @@ use super::RunOptions;
 use super::observe::Observer;
 use crate::lab::operator::Operator;
 use crate::lab::sabotage::Sabotage;
+use crate::lab::wan::sessions_up;
 use crate::lab::{Lab, LabError, LabOptions, Listeners, WanOptions};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
@@ -178,8 +179,8 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
     let plan = job.plan;
 
     let started = Instant::now();
-    let quiet = lab.prober.pause().await;
-    let observer = Observer::arm(plan, &lab.edges, job.folder, job.options.ring).await?;
+    let quiet = lab.wan.prober.pause().await;
+    let observer = Observer::arm(plan, &lab.wan.network.edges, job.folder, job.options.ring).await?;
     drop(quiet);
     let (armed, points) = observer.armed();
     stages.done("arm", started, &format!("{armed} of {points} capture points"));
@@ -196,7 +197,7 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
     );
 
     let started = Instant::now();
-    let _quiet = lab.prober.pause().await;
+    let _quiet = lab.wan.prober.pause().await;
     let evidence = observer.finish(plan, &played, &ledger).await?;
     played.end().await;
     let packets: u64 = evidence.points.iter().map(|point| point.captured_packets).sum();
@@ -239,9 +240,9 @@ async fn provision(
         },
     };
     let lab = Lab::up(job.scenario, job.plan, listeners, job.folder, &options, &log).await?;
-    let (up, sessions) = lab.sessions_up();
-    stages.encapsulations = lab.encapsulations.clone();
-    let unusual = lab.encapsulations.iter().filter(|(_, how)| *how != "vxlan");
+    let (up, sessions) = sessions_up(&lab.wan.prober);
+    stages.encapsulations = lab.wan.encapsulations.clone();
+    let unusual = lab.wan.encapsulations.iter().filter(|(_, how)| *how != "vxlan");
     let unusual: String = unusual
         .map(|(transport, how)| format!(" ({transport} by {how})"))
         .collect();

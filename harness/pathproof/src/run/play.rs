@@ -164,7 +164,7 @@ pub async fn play(
         checks: BTreeMap::new(),
         played,
     };
-    for (transport, change) in player.lab.faults.flaps() {
+    for (transport, change) in player.lab.wan.faults.flaps() {
         player.checked(transport).await?;
         player.inject(transport, change, "topology").await?;
     }
@@ -184,7 +184,7 @@ pub async fn play(
     while let Some(transport) = player.checks.keys().next().copied() {
         player.checked(transport).await?;
     }
-    player.lab.faults.end()?;
+    player.lab.wan.faults.end()?;
     let verified = player.lab.manager_faults.end()?;
     player.log_verified(&verified);
     let mut played = player.played;
@@ -320,7 +320,7 @@ impl Player<'_> {
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
         let event = &self.scenario.events[name];
-        let fault = self.lab.faults.change_of(event);
+        let fault = self.lab.wan.faults.change_of(event);
         if let Some((transport, _)) = fault {
             // A check that is under way must not meet the next fault: the event waits, and is marked later.
             self.checked(transport).await?;
@@ -363,7 +363,7 @@ impl Player<'_> {
 impl Player<'_> {
     /// Changes what is wrong with a transport, and begins to check it.
     async fn inject(&mut self, transport: usize, change: Change, name: &str) -> Result<(), PlayError> {
-        let check = self.lab.faults.change(transport, change).await?;
+        let check = self.lab.wan.faults.change(transport, change).await?;
         self.log.note("fault", "in force", json!(name));
         self.checks.insert(transport, tokio::spawn(check.run()));
         Ok(())
@@ -373,12 +373,12 @@ impl Player<'_> {
     async fn flapping<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
         let mut wait = std::pin::pin!(wait);
         loop {
-            let Some(turn) = self.lab.faults.next_turn() else {
+            let Some(turn) = self.lab.wan.faults.next_turn() else {
                 return Ok(wait.await);
             };
             tokio::select! {
                 done = &mut wait => return Ok(done),
-                () = tokio::time::sleep_until(turn.into()) => self.lab.faults.turn().await?,
+                () = tokio::time::sleep_until(turn.into()) => self.lab.wan.faults.turn().await?,
             }
         }
     }
