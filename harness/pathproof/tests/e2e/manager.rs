@@ -266,7 +266,7 @@ pub fn is_ready_and_has_its_template_as_asked_for() {
     for (words, ready, kind) in [
         (&["--dry", "--edge-patience=1s"][..], true, "template"),
         (
-            &["--dry", "--ready-after=1h", "--controller-template=cli"][..],
+            &["--dry", "--ready-after=10m", "--controller-template=cli"][..],
             false,
             "file",
         ),
