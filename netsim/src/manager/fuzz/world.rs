@@ -238,7 +238,7 @@ impl World {
         let first = async |path| self.ok("GET", path, None).await["data"][0].clone();
         let template = first("/dataservice/template/device?feature=all").await;
         let controller = first("/dataservice/template/policy/vsmart/connectivity/status").await;
-        let fault = json!({"fault": "failPushes", "count": 1, "sites": [9]});
+        let fault = json!({"fault": "delayRequests", "byMs": 1, "requests": {"path": "/nowhere"}});
         let fault = self.ok("POST", "/pathproof/v1/faults", Some(&fault)).await;
         let login = json!({"username": USER, "password": PASSWORD});
         let tokens = self.ok("POST", "/jwt/login", Some(&login)).await;
