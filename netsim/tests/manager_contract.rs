@@ -49,6 +49,9 @@ struct Request {
     json: Option<Value>,
     form: Option<BTreeMap<String, String>>,
     text: Option<String>,
+    /// The text gets spaces at its end until it has so many octets.
+    #[serde(default)]
+    padded_to: usize,
 }
 
 #[derive(Deserialize)]
@@ -168,8 +171,9 @@ impl Clients {
             request = request.json(&captures.fill_json(body)?);
         }
         if let Some(text) = &step.request.text {
+            let missing = step.request.padded_to.saturating_sub(text.len());
             request = request
-                .body(text.clone())
+                .body(text.clone() + &" ".repeat(missing))
                 .header("content-type", "application/json");
         }
         if let Some(form) = &step.request.form {

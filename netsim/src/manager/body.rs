@@ -47,6 +47,13 @@ pub(super) enum BodyError {
     ProcessId,
 }
 
+/// A body that is an object of this shape; its other keys are the shape's to refuse.
+pub(super) fn shaped<T: DeserializeOwned>(body: &Value) -> Result<T, BodyError> {
+    // Serde takes an array for a structure, too.
+    let object = body.as_object().ok_or(BodyError::NotObject)?;
+    T::deserialize(object).map_err(BodyError::Shape)
+}
+
 /// The body of a POST or PUT of a list, definition or policy.
 #[derive(Debug, Clone)]
 pub(super) struct ObjectBody {

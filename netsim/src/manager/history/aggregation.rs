@@ -14,6 +14,8 @@ use super::query::{self, Order, QueryError, array, form, object, optional_array,
 
 /// The number of rows of a group, in each row of an answer.
 const COUNT: &str = "count";
+/// The widest part of a histogram, in its unit.
+const INTERVAL_MAX: u64 = 1_000_000;
 
 /// What to make of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,12 +282,11 @@ impl Histogram {
             Value::String(text) => text.parse().ok(),
             other => other.as_u64(),
         };
-        let width_ms = count
-            .filter(|count| *count > 0)
-            .and_then(|count| unit_ms.checked_mul(count));
+        let count = count.filter(|count| (1..=INTERVAL_MAX).contains(count));
+        let count = count.ok_or_else(|| form(place, interval, "a whole number from 1 to 1000000"))?;
         Ok(Self {
             field,
-            width_ms: width_ms.ok_or_else(|| form(place, interval, "a whole number above zero"))?,
+            width_ms: unit_ms * count,
             order: Order::parse(histogram.get("order"), "aggregation.histogram.order")?
                 .unwrap_or(Order::Ascending),
         })

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::stored::{Segments, created, updated};
 use super::{Answer, JsonBody, Shared};
 use crate::manager::app::App;
-use crate::manager::body::{BodyError, ObjectBody};
+use crate::manager::body::{self, BodyError, ObjectBody};
 use crate::manager::caller::Caller;
 use crate::manager::definition::{self, Definition, DefinitionKind};
 use crate::manager::objects::Objects;
@@ -55,7 +55,7 @@ pub(super) async fn replace_multiple(
 }
 
 fn put(app: &App, caller: &Caller, kind: DefinitionKind, body: Value) -> Answer {
-    let raw = RawBulk::deserialize(&body).map_err(BodyError::Shape)?;
+    let raw: RawBulk = body::shaped(&body)?;
     let process_id = ObjectBody::new(body)?;
     let mut store = app.store();
     let objects = store.objects_for_creation();

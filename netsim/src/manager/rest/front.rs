@@ -13,29 +13,57 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
+use super::SharedGateway;
 use super::refusal::Refusal;
-use super::{BODY_LIMIT, SharedGateway};
 use crate::manager::faults::{Fault, GatewayAnswer};
 use crate::manager::serve::Cord;
 
+/// Octets; a list of 100,000 prefixes has 4 MB.
+pub(super) const BODY_LIMIT: usize = 32 << 20;
 /// A client that has not sent its body by then gets status 408.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long the first half of a reply gets to leave before its connection ends.
 const CUT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Reads a request to its end before anything answers it: what is answered while the client still sends would be lost
-/// with the connection.
+/// with the connection. Paths that name nothing in any encoding end here.
 pub(super) async fn receive(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout(BODY_DEADLINE, body::to_bytes(body, BODY_LIMIT)).await;
+    let Ok(read) = tokio::time::timeout(BODY_DEADLINE, read(body)).await else {
+        return StatusCode::REQUEST_TIMEOUT.into_response();
+    };
+    let path = parts.uri.path();
+    if percent_decode_str(path).decode_utf8().is_err() {
+        return Refusal::PathText(path.to_owned()).into_response();
+    }
     match read {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Ok(Err(error)) => Refusal::Unreadable(error).into_response(),
-        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        Ok(octets) => next.run(Request::from_parts(parts, Body::from(octets))).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// A body; one above the limit is read to its end, and not kept.
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let (mut octets, mut size) = (BytesMut::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(Refusal::Unreadable)?;
+        size += chunk.len();
+        if size <= BODY_LIMIT {
+            octets.extend_from_slice(&chunk);
+        } else {
+            octets = BytesMut::new();
+        }
+    }
+    if size <= BODY_LIMIT {
+        Ok(octets.freeze())
+    } else {
+        Err(Refusal::TooLarge(size))
     }
 }
 

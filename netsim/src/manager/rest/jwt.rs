@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::{Answer, JsonBody, SharedGateway};
-use crate::manager::body::BodyError;
+use crate::manager::body;
 use crate::manager::gateway::{Gateway, LoginError};
 use crate::manager::session::Tokens;
 
@@ -49,7 +49,7 @@ struct GatewayLogin {
 
 /// `POST /jwt/login`.
 pub(super) async fn log_in(State(gateway): SharedGateway, JsonBody(body): JsonBody) -> Answer {
-    let login = Login::deserialize(&body).map_err(BodyError::Shape)?;
+    let login: Login = body::shaped(&body)?;
     let duration = duration(login.duration)?;
     let tokens = gateway.log_in_for_tokens(&login.username, &login.password, duration)?;
     Ok(answer(&gateway, &tokens))
@@ -60,14 +60,14 @@ pub(super) async fn refresh(State(gateway): SharedGateway, JsonBody(body): JsonB
     let Refresh {
         refresh,
         duration: seconds,
-    } = Refresh::deserialize(&body).map_err(BodyError::Shape)?;
+    } = body::shaped(&body)?;
     let tokens = gateway.refresh(&refresh, duration(seconds)?)?;
     Ok(answer(&gateway, &tokens))
 }
 
 /// `POST /apigw/organization/registration`: any organization, by the user's name and password.
 pub(super) async fn register(State(gateway): SharedGateway, JsonBody(body): JsonBody) -> Answer {
-    let login = GatewayLogin::deserialize(&body).map_err(BodyError::Shape)?;
+    let login: GatewayLogin = body::shaped(&body)?;
     if gateway.knows(&login.client_id, &login.client_secret) {
         Ok(Json(json!({})))
     } else {
@@ -80,7 +80,7 @@ pub(super) async fn log_in_through_gateway(
     State(gateway): SharedGateway,
     JsonBody(body): JsonBody,
 ) -> Answer {
-    let login = GatewayLogin::deserialize(&body).map_err(BodyError::Shape)?;
+    let login: GatewayLogin = body::shaped(&body)?;
     let duration = duration(login.token_duration)?;
     let tokens = gateway.log_in_for_tokens(&login.client_id, &login.client_secret, duration)?;
     Ok(Json(json!({ "token": tokens.token })))

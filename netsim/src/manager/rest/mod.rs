@@ -51,9 +51,6 @@ pub(super) use authenticate::XSRF_HEADER;
 use refusal::Refusal;
 use tenants::Views;
 
-/// Larger bodies are refused; a list of 100,000 prefixes has 4 MB.
-const BODY_LIMIT: usize = 32 << 20;
-
 type Shared = State<Arc<App>>;
 type SharedGateway = State<Arc<Gateway>>;
 type Answer = Result<Json<Value>, Refusal>;
@@ -61,15 +58,12 @@ type Answer = Result<Json<Value>, Refusal>;
 /// The whole API: the provider's, and what tenants see of it.
 pub(super) fn router(provider: &Arc<App>, tenants: &[Arc<App>]) -> Router {
     let gateway = provider.gateway.clone();
-    let tenant_routes = Router::new()
-        .route("/tenant", get(tenants::all))
-        .route("/tenant/{id}/vsessionid", post(tenants::speak_for));
     let of_tenant = |app: &Arc<App>| {
         let tenant = app.tenant.as_ref()?;
         Some((tenant.id.clone(), resources(Router::new(), app.clone())))
     };
     let views = Views {
-        provider: resources(tenant_routes, provider.clone()),
+        provider: of_provider(provider.clone()),
         tenants: tenants.iter().filter_map(of_tenant).collect(),
     };
     let api = Router::new()
@@ -117,6 +111,14 @@ fn own(app: Arc<App>) -> Router {
             authenticate::with_session_or_password,
         ))
         .with_state(app)
+}
+
+/// What is under `/dataservice` for the provider.
+pub(super) fn of_provider(app: Arc<App>) -> Router {
+    let tenants = Router::new()
+        .route("/tenant", get(tenants::all))
+        .route("/tenant/{id}/vsessionid", post(tenants::speak_for));
+    resources(tenants, app)
 }
 
 /// What is under `/dataservice`, added to these routes.
@@ -286,7 +288,8 @@ async fn no_method(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
     }
 }
 
-/// A body of JSON, said to be so or of nothing else; an empty one counts as an empty object.
+/// A body of JSON, said to be so or of nothing else; an empty one counts as an empty object. Its size is known to be within
+/// the limit.
 struct JsonBody(Value);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -295,7 +298,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let body: Body = request.into_body();
-        let bytes = axum::body::to_bytes(body, BODY_LIMIT)
+        let bytes = axum::body::to_bytes(body, usize::MAX)
             .await
             .map_err(Refusal::Unreadable)?;
         if bytes.is_empty() {

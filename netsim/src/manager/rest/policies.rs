@@ -11,7 +11,7 @@ use super::rows::{policy_definition, policy_row};
 use super::stored::{Identity, Segments, Stored, replace_by};
 use super::{Answer, JsonBody, Shared};
 use crate::manager::activity::ObjectKind;
-use crate::manager::body::{BodyError, ObjectBody};
+use crate::manager::body::{self, BodyError, ObjectBody};
 use crate::manager::caller::Caller;
 use crate::manager::objects::Stamp;
 use crate::manager::store::{Release, Store};
@@ -95,11 +95,12 @@ struct RawRelease {
     process_id: Option<String>,
 }
 
+/// Other keys make no difference: public sources do not say that the product refuses any.
 fn release(body: &Value) -> Result<Release, BodyError> {
     let RawRelease {
         is_edited,
         process_id,
-    } = RawRelease::deserialize(body).map_err(BodyError::Shape)?;
+    } = body::shaped(body)?;
     Ok(Release {
         is_edited,
         process_id,

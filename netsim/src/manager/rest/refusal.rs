@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::front::BODY_LIMIT;
 use crate::manager::body::BodyError;
 use crate::manager::definition::DefinitionError;
 use crate::manager::feature_profile::at::PlaceError;
@@ -67,7 +68,13 @@ pub(in crate::manager) enum Refusal {
     /// The body is something else than JSON.
     #[error("a body of {0}; only application/json is read")]
     MediaType(String),
-    /// The body did not arrive, or is too large.
+    /// The path is not text.
+    #[error("the path {0} is not percent-encoded UTF-8")]
+    PathText(String),
+    /// The body is too large.
+    #[error("a body of {0} octets; {BODY_LIMIT} at most")]
+    TooLarge(usize),
+    /// The body did not arrive.
     #[error("read the body: {0}")]
     Unreadable(axum::Error),
     /// The body is not JSON.
@@ -163,6 +170,8 @@ impl Refusal {
                 "Unsupported media type",
                 "REST0006",
             ),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "REST0008"),
+            Self::PathText(_) => (BAD, "Malformed path", "REST0009"),
             Self::Login(LoginError::Full(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Too many sessions", "USER0008")
             }

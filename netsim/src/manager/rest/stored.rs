@@ -172,7 +172,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segments {
         let uri = parts.uri.clone();
         match RawPathParams::from_request_parts(parts, state).await {
             Ok(named) => Ok(Self { uri, named }),
-            Err(_) => Err(Refusal::NoPath(uri.path().to_owned())),
+            Err(_) => Err(Refusal::PathText(uri.path().to_owned())),
         }
     }
 }

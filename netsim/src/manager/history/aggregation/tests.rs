@@ -102,7 +102,7 @@ fn without_groups_there_is_one_row(#[case] figure: &str, #[case] expected: Value
 )]
 #[case(
     json!({"metrics": [], "histogram": {"property": "entry_time", "type": "hour", "interval": 0}}),
-    "aggregation.histogram.interval is 0, not a whole number above zero"
+    "aggregation.histogram.interval is 0, not a whole number from 1 to 1000000"
 )]
 #[case(
     json!({"metrics": [{"property": "loss", "type": "min"}, {"property": "loss", "type": "max"}]}),
