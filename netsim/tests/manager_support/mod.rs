@@ -1,8 +1,5 @@
 //! What the Manager's tests share: a Manager on loopback, edges in memory, and clients that trust it.
 #![allow(dead_code, reason = "each test binary uses its part")]
-
-pub mod changes;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};

@@ -94,6 +94,15 @@ impl InForce {
         }
     }
 
+    /// What the edge of a site follows: of the vSmart policy, and in all.
+    #[cfg(test)]
+    pub(in crate::manager) fn followed(&self, site_id: u32) -> (EdgePolicy, EdgePolicy) {
+        let vsmart = self.vsmart.get(&site_id).cloned();
+        let vsmart = vsmart.unwrap_or_else(|| EdgePolicy::none(site_id));
+        let whole = self.whole(Side::Vsmart, &vsmart);
+        (vsmart, whole)
+    }
+
     /// What the edge follows of the other side.
     fn other(&self, side: Side, site_id: u32) -> Option<&EdgePolicy> {
         match side {
