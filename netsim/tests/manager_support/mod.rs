@@ -168,7 +168,7 @@ impl Telemetry for MemoryEdges {
     async fn tunnels(&self, site_id: u32) -> Result<Vec<TunnelReport>, TelemetryError> {
         self.heed(site_id).await?;
         let address = |site: u32, transport: u8| Ipv4Addr::new(100, 64 + transport, 0, site as u8);
-        let remote = 3 - site_id;
+        let remote = if site_id == 1 { 2 } else { 1 };
         let tunnel = |transport, color: &str| TunnelReport {
             remote_site_id: remote,
             color: color.to_owned(),
