@@ -33,6 +33,7 @@ pub(super) fn sequence(
         BaseAction::Accept => Action::Accept {
             path: path(raw, objects),
             inspect: raw.set.service.is_some(),
+            dscp: None,
         },
     };
     Ok(Sequence {

@@ -444,7 +444,7 @@ fn done_by_data(edge: &EdgePolicy, packet: &Packet) -> Option<String> {
             DefaultAction::Drop => "drop".to_owned(),
         });
     };
-    let Action::Accept { path, inspect } = &found.action else {
+    let Action::Accept { path, inspect, dscp } = &found.action else {
         return Some("drop".to_owned());
     };
     let path = path.as_ref().map(|path| match path {
@@ -461,9 +461,10 @@ fn done_by_data(edge: &EdgePolicy, packet: &Packet) -> Option<String> {
         }
     });
     let inspect = if *inspect { " inspect" } else { "" };
+    let dscp = dscp.map(|code| format!(" dscp {code}")).unwrap_or_default();
     let counter = found.counter.as_ref().map(|name| format!(" count {name}"));
     Some(format!(
-        "accept{}{inspect}{}",
+        "accept{}{inspect}{dscp}{}",
         path.unwrap_or_default(),
         counter.unwrap_or_default()
     ))

@@ -109,6 +109,7 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
                 restrict: true,
             })),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     };
@@ -499,7 +500,9 @@ fn tloc(host: u8, preference: u32) -> RemoteTloc {
     Some(DataPath::Local(LocalTlocs { colors: words(&["lte"]), restrict: false })), true
 )]
 fn a_set_becomes_a_way(#[case] fields: Value, #[case] path: Option<DataPath>, #[case] inspect: bool) {
-    assert_eq!(one_action(&fields), Ok(Action::Accept { path, inspect }));
+    let dscp = None;
+    let accept = Action::Accept { path, inspect, dscp };
+    assert_eq!(one_action(&fields), Ok(accept));
 }
 
 #[rstest]
