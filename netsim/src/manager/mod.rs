@@ -18,13 +18,22 @@
 //! - Data and app-route definitions only. Control, mesh, hub-and-spoke, VPN membership and cflowd definitions are
 //!   refused with `POLICY0004`; so are CLI policies, regions, and every match field, action and `set` field but those in
 //!   `match_field` and `sequence`. `log` has no effect.
-//! - What the emulated edges cannot do is stored, shown in previews, and refused with `POLICY0004` when activated: the
-//!   matches `appList`, `dnsAppList`, `saasAppList`, `dns`, `plp`, `destinationRegion`, `trafficTo` and `icmpMessage`;
-//!   the actions `cloudSaas` and `preferredRemoteColor`; an SLA class with an `appProbeClass`; `service` of any type but
+//! - What the emulated edges cannot do is stored, shown in previews, and refused when activated: the task fails its
+//!   validation, and names policy, definition, sequence and the sites whose edges would have to follow it. That are the
+//!   matches `appList`, `dnsAppList`, `saasAppList`, `dns`, `plp`, `destinationRegion`, `trafficTo`, `icmpMessage`,
+//!   `packetLength`, `tcp`, `serviceArea` and `trafficCategory`; the actions `cloudSaas`, `nat`, `cflowd`, `sig`,
+//!   `fallbackToRouting`, `lossProtect`, `lossProtectFec`, `lossProtectPktDup`, `redirectDns`, `tcpOptimization`,
+//!   `dreOptimization` and `serviceNodeGroup`; of `set` the fields `policer`, `nextHop`, `nextHopIpv6`, `nextHopLoose` and
+//!   `serviceChain`; `preferredRemoteColor`; an SLA class with an `appProbeClass`; `service` of any type but
 //!   IDS, away from the site, in another service VPN or with `restrict`; `vpn` that is not the service VPN that the
 //!   definition is applied to, since policy leaks nothing here; remote TLOCs together with local colors; and TLOCs of
 //!   which all are GRE, since the TLOCs of the edges are `ipsec`. In a TLOC list with both, those of GRE are left out, as
 //!   TLOCs that no edge has. Remote TLOCs need no `vpn`, though the product's pages and clients ask for one.
+//! - `set dscp` is done. `set forwardingClass` is stored, shown and taken when activated, and changes nothing: a class
+//!   only chooses a queue, and the edges have no QoS maps.
+//! - `sig` and `fallbackToRouting` go together, as the product's clients send them, though both stand in one set of
+//!   actions that exclude each other; `protocol` and `destinationPort` go together likewise. `lossProtect` needs the one of
+//!   `lossProtectFec` and `lossProtectPktDup` that its parameter is of, with the same parameter.
 //! - `service` IDS, local, gives the inspection service a copy and forwards the packet. The product redirects the packet
 //!   through the service; nothing here waits for what the service says.
 //! - Loss is in whole percent, and latency, jitter and variances are in whole milliseconds, as the API has them; they
@@ -135,6 +144,7 @@ mod rest;
 mod sequence;
 mod serve;
 mod session;
+mod shape;
 mod sla_classes;
 pub mod state;
 mod store;

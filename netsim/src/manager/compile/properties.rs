@@ -126,8 +126,11 @@ fn data_actions() -> impl Strategy<Value = Vec<Value>> {
     let tlocs = json!({"field": "tlocList", "ref": "hubs"});
     let service = json!({"field": "service", "value": {"type": "IDS", "local": ""}});
     let ways = vec![local, loose, group, tloc, tlocs];
-    (subsequence(ways, 0..=1), any::<bool>(), any::<bool>()).prop_map(move |(mut fields, inspect, count)| {
+    let marks = prop::option::of(0..64_u8);
+    let others = (any::<bool>(), marks, any::<bool>());
+    (subsequence(ways, 0..=1), others).prop_map(move |(mut fields, (inspect, mark, count))| {
         fields.extend(inspect.then(|| service.clone()));
+        fields.extend(mark.map(|code| json!({"field": "dscp", "value": code.to_string()})));
         let mut actions = vec![json!({"type": "set", "parameter": fields})];
         actions.extend(count.then(|| json!({"type": "count", "parameter": "c"})));
         actions
@@ -368,6 +371,7 @@ fn said_of_data(sequence: &Value, set: Option<&Value>, counts: bool) -> String {
             "preferredColorGroup" => " group mpls lte then red restrict".to_owned(),
             "tloc" => " to 10.0.0.7 blue 0".to_owned(),
             "tlocList" => " to 10.0.0.1 mpls 9".to_owned(),
+            "dscp" => format!(" dscp {}", value.as_str().unwrap()),
             _ => " inspect".to_owned(),
         };
     }
