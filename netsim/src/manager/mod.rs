@@ -102,7 +102,7 @@
 //! - The service VPN 10 is named `VPN10`, and so on; nothing else is the name of a VPN. `vpnRule` is refused.
 //! - Policy objects take no variables. In traffic policies every option may be one but numbers and references; its value has
 //!   the type of the option, and is checked when it is deployed. There is no `device/variables/schema`.
-//! - Stored, and refused with `POLICY0004` when deployed: of `set` the fields `dscp`, `policer`, `forwardingClass`,
+//! - Stored, and refused with `POLICY0004` when deployed: of `set` the fields `policer`, `forwardingClass`,
 //!   `preferredRemoteColor`, `serviceChain` and `nextHop…`; every action but `slaClass`, `backupSlaPreferredColor`,
 //!   `set`, `count` and `log`; match fields that classic definitions do not have; and what is refused of those.
 //! - An edge follows the active vSmart policy and the policy group of its device side by side. An activation or deployment

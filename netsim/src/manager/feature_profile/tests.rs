@@ -185,8 +185,14 @@ fn actions_of_one_kind_make_one_definition() {
     assert!(colors.app_route.is_none() && colors.data.is_some());
 }
 
+#[test]
+fn a_code_point_is_set() {
+    let policy = policy(set(json!({"dscp": global(46)})));
+    assert_eq!(policy.not_emulated, None);
+    assert_eq!(policy.data.unwrap().sequences[0].set.dscp, Some(46));
+}
+
 #[rstest]
-#[case::dscp(json!({"dscp": global(46)}), "dscp")]
 #[case::policer(json!({"policer": refer(CLASS)}), "policer")]
 #[case::class(json!({"forwardingClass": refer(CLASS)}), "forwardingClass")]
 #[case::remote(json!({"preferredRemoteColor": {"color": global(json!(["mpls"]))}}), "preferredRemoteColor")]
