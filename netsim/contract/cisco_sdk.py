@@ -35,6 +35,7 @@ from catalystwan.models.policy import (
     ColorList,
     DataIPv6PrefixList,
     DataPrefixList,
+    PolicerList,
     PreferredColorGroupList,
     SiteList,
     SLAClassList,
@@ -419,6 +420,12 @@ def apps(m):
     return found
 
 
+def policers(m):
+    found = PolicerList(name=f"{NAME}-policers")
+    found.police(burst=15000, rate=1000000, exceed="drop")
+    return found
+
+
 LISTS = {
     DataPrefixList: prefixes,
     DataIPv6PrefixList: prefixes6,
@@ -430,6 +437,7 @@ LISTS = {
     SLAClassList: probed_class,
     PreferredColorGroupList: group,
     AppList: apps,
+    PolicerList: policers,
 }
 
 
@@ -509,9 +517,13 @@ def data_policy(m):
     one = policy.add_ipv4_sequence("one", base_action="accept")
     one.match_source_ip([IPv4Network("10.1.9.0/24")])
     one.associate_tloc_action(ip=IPv4Address("10.255.0.2"), color="default", encap="ipsec")
-    marked = policy.add_ipv4_sequence("drop", base_action="drop")
-    marked.match_destination_ip([IPv4Network("10.66.0.0/16")])
-    marked.associate_log_action()
+    marked = policy.add_ipv4_sequence("mark", base_action="accept")
+    marked.match_destination_ip([IPv4Network("10.1.10.0/24")])
+    marked.associate_dscp_action(46)
+    marked.associate_forwarding_class_action("voice")
+    dropped = policy.add_ipv4_sequence("drop", base_action="drop")
+    dropped.match_destination_ip([IPv4Network("10.66.0.0/16")])
+    dropped.associate_log_action()
     return policy
 
 
@@ -553,6 +565,45 @@ def preview_data(m):
     definitions = m.session.endpoints.configuration.policy.definition.data
     text = definitions.preview_policy_definition_by_id(m.ids["data"]).preview
     expect(f"{NAME}-data" in text, text)
+
+
+def every_action(m):
+    """What the SDK has methods for and edges do not do: a sequence for each, in a definition that nothing applies."""
+    policy = TrafficDataPolicy(name=f"{NAME}-actions", default_action=DefaultAction(type="accept"))
+    actions = [
+        lambda sequence: sequence.associate_cflowd_action(),
+        lambda sequence: sequence.associate_nat_action(nat_pool=2),
+        lambda sequence: sequence.associate_nat_action(vpn=0, vpn_fallback=True),
+        lambda sequence: sequence.associate_secure_internet_gateway_action(fallback_to_routing=True),
+        lambda sequence: sequence.associate_loss_correction_fec_action(adaptive=True, threshold=3),
+        lambda sequence: sequence.associate_loss_correction_packet_duplication_action(),
+        lambda sequence: sequence.associate_redirect_dns_action(ip=IPv4Address("10.9.9.9")),
+        lambda sequence: sequence.associate_app_qoe_optimization_action(tcp=True, dre=True, service_node_group=""),
+        lambda sequence: sequence.associate_next_hop_action(IPv4Address("10.1.0.9"), loose=True),
+        lambda sequence: sequence.associate_local_service_chain_action("SC1", 10, restrict=True),
+        lambda sequence: sequence.associate_policer_list_action(m.ids[PolicerList]),
+        lambda sequence: sequence.match_app_list(m.ids[AppList]),
+        lambda sequence: sequence.match_packet_length((64, 1500)),
+        lambda sequence: sequence.match_tcp(),
+        lambda sequence: sequence.match_dns_request(),
+        lambda sequence: sequence.match_high_plp(),
+        lambda sequence: sequence.match_traffic_to_core(),
+    ]
+    for add in actions:
+        add(policy.add_ipv4_sequence("one", base_action="accept"))
+    return policy
+
+
+@step("what edges do not do is stored and read back", CREATED[PolicerList], CREATED[AppList])
+def actions(m):
+    sent = every_action(m)
+    id = m.policy.definitions.create(sent)
+    found = m.policy.definitions.get(TrafficDataPolicy, id)
+    dump = {"by_alias": True, "exclude_none": True, "mode": "json"}
+    for back, sequence in zip(found.sequences, sent.sequences, strict=True):
+        equal(back.model_dump(**dump), sequence.model_dump(**dump), "sequence")
+    m.policy.definitions.delete(TrafficDataPolicy, id)
+    return f"{len(sent.sequences)} sequences"
 
 
 @step("create an app-route definition (the SDK has no model of it)", plain_class, CREATED[DataPrefixList])

@@ -249,8 +249,10 @@ pub enum Action {
     Accept {
         /// Which way; `None`: as routing, or app-route, has it.
         path: Option<DataPath>,
-        /// A copy goes to the site's inspection service.
+        /// A copy, as the packet came, goes to the site's inspection service.
         inspect: bool,
+        /// The differentiated services code point that it leaves with, 0 to 63; `None`: its own.
+        dscp: Option<u8>,
     },
 }
 

@@ -230,6 +230,7 @@ async fn a_deployed_traffic_policy_is_what_it_says() {
     let action = Action::Accept {
         path: Some(DataPath::Local(tlocs)),
         inspect: false,
+        dscp: None,
     };
     assert_eq!(sequence.action, action);
 

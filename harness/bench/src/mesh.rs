@@ -291,6 +291,7 @@ fn pinned(site: u32) -> EdgePolicy {
                 restrict: true,
             })),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     });

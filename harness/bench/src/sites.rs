@@ -337,6 +337,7 @@ fn pin(id: u16, endpoints: Vec<IpNet>, colors: &[&str]) -> Sequence {
                 restrict: true,
             })),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     }

@@ -102,6 +102,8 @@ pub enum Expression {
         /// Their values.
         value: u32,
     },
+    /// Writes this differentiated services code point into the packet; what else is in that octet stays.
+    SetDscp(u8),
     /// Sends a copy of the packet to a neighbour on a link.
     Duplicate {
         /// The neighbour, of the table's family.

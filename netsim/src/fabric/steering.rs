@@ -276,10 +276,11 @@ impl Compiler<'_> {
             let mut action = vec![Expression::Count];
             match &sequence.action {
                 Action::Drop => action.push(Expression::Drop),
-                Action::Accept { path, inspect } => {
+                Action::Accept { path, inspect, dscp } => {
                     if *inspect {
                         action.extend(self.copy(sequence.id)?);
                     }
+                    action.extend(dscp.map(Expression::SetDscp));
                     let path = path.clone().map(Choice::Data);
                     action.extend(path.map(|path| set_mark(self.choices.bits(vpn, path))));
                     action.push(Expression::Accept);

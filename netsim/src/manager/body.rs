@@ -6,6 +6,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::shape::{self, ShapeError};
+
 /// Keys that the product adds to rows; accepted and ignored in a body.
 const ROW_KEYS: [&str; 23] = [
     "@rid",
@@ -42,6 +44,9 @@ pub(super) enum BodyError {
     /// A key is missing, unknown or of another type.
     #[error("{0}")]
     Shape(serde_json::Error),
+    /// The same, with its place.
+    #[error(transparent)]
+    Misfit(#[from] ShapeError),
     /// `processId` is there, but not as text.
     #[error("processId is not a string")]
     ProcessId,
@@ -90,7 +95,7 @@ impl ObjectBody {
 
     /// What the client decided, typed.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
-        T::deserialize(&self.object).map_err(BodyError::Shape)
+        Ok(shape::read_object(&self.object)?)
     }
 }
 

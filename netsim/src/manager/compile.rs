@@ -6,6 +6,7 @@
 
 mod app_route;
 mod data;
+mod error;
 mod matching;
 
 use std::collections::BTreeMap;
@@ -20,38 +21,7 @@ use super::objects::Objects;
 use super::sequence::GroupRef;
 use super::vsmart_policy::{Application, Assembly};
 use crate::policy::{AppRoutePolicy, ColorGroup, DataPolicy, EdgePolicy, PolicyDirection};
-
-/// Why a policy cannot be compiled.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum CompileError {
-    /// Two applications want the same site, service VPN and direction.
-    #[error("definitions {first} and {second} both apply to site {site}, VPN {service_vpn} in one direction")]
-    Collision {
-        first: String,
-        second: String,
-        site: u32,
-        service_vpn: u16,
-    },
-    /// A sequence has a field that the emulated edges do not act on.
-    #[error("SeqID {sequence}: field {field} is not emulated by the edges")]
-    NotEmulated { sequence: u16, field: &'static str },
-    /// A sequence takes packets from the service VPN that it applies to into another VPN.
-    #[error(
-        "SeqID {sequence}: field vpn: from service VPN {service_vpn}, where it is applied, into VPN {vpn} is not \
-         emulated by the edges"
-    )]
-    Leaks {
-        sequence: u16,
-        service_vpn: u16,
-        vpn: u16,
-    },
-    /// An SLA class asks for what the emulated edges do not measure.
-    #[error("sla class {class}: field appProbeClass is not emulated by the edges")]
-    AppProbe { class: String },
-    /// `fallbackToBestPath` with a class that does not say what the best path is.
-    #[error("SeqID {sequence}: fallbackToBestPath: sla class {class} has no fallbackBestTunnel")]
-    NoBestTunnel { sequence: u16, class: String },
-}
+pub(super) use error::{CompileError, unfit};
 
 /// Where an edge is, as far as policy can tell edges apart.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +74,8 @@ impl<'a> Compiled<'a> {
             }
             for &service_vpn in place.service_vpns {
                 if service_vpns(application, objects).any(|range| range.contains(&service_vpn)) {
-                    self.add(&mut edge, definition, application.direction, service_vpn)?;
+                    self.add(&mut edge, definition, application.direction, service_vpn)
+                        .map_err(CompileError::of(definition))?;
                 }
             }
         }
@@ -252,15 +223,14 @@ pub(super) fn check_emulated(assembly: &[Assembly], objects: &Objects) -> Result
         .iter()
         .filter_map(|assembly| objects.definition_of(assembly.definition));
     for definition in definitions {
-        match &definition.body {
+        let checked = match &definition.body {
             DefinitionBody::Data(data) => {
-                (data.sequences.iter()).try_for_each(|raw| data::emulated(raw, objects))?;
+                (data.sequences.iter()).try_for_each(|raw| data::emulated(raw, objects))
             }
-            DefinitionBody::AppRoute(app_route) => {
-                // Nothing in it depends on where it applies.
-                app_route_policy(app_route, 0, objects)?;
-            }
-        }
+            // Nothing in it depends on where it applies.
+            DefinitionBody::AppRoute(app_route) => app_route_policy(app_route, 0, objects).map(drop),
+        };
+        checked.map_err(CompileError::of(definition))?;
     }
     Ok(())
 }

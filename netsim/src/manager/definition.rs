@@ -15,6 +15,7 @@ use super::objects::{ListUse, Stamp};
 use super::sequence::SequenceError;
 use super::sequence::app_route::{self, AppRouteSequence};
 use super::sequence::data::{self, DataSequence};
+use super::shape::{self, ShapeError, shown};
 use super::value::{self, NameOf, ValueError};
 use crate::policy::DefaultAction;
 
@@ -128,20 +129,20 @@ pub(super) enum DefinitionError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The name.
-    #[error(transparent)]
+    #[error("name: {0}")]
     Name(#[from] ValueError),
     /// `type` is not that of the collection.
-    #[error("type `{found}` in a collection of type `{expected}`")]
+    #[error("type: `{found}` is not `{expected}`, the type of this collection")]
     Type { found: String, expected: &'static str },
     /// The default action has a key missing, unknown or of another type.
-    #[error("defaultAction: {0}")]
-    DefaultAction(serde_json::Error),
+    #[error(transparent)]
+    DefaultAction(ShapeError),
     /// The class of the default action is not an id.
-    #[error("defaultAction: {0}")]
+    #[error("defaultAction.ref: {0}")]
     DefaultClass(ValueError),
     /// A sequence without a usable id, by its place.
-    #[error("sequence {place}: sequenceId is not a number from 1 to 65534")]
-    SequenceId { place: usize },
+    #[error("sequences[{index}].sequenceId: `{found}` is not a whole number from 1 to 65534")]
+    SequenceId { index: usize, found: String },
     /// An id used twice.
     #[error("SeqID {0}: sequenceId is used twice")]
     SequenceTwice(u16),
@@ -179,9 +180,18 @@ enum RawAction {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", content = "ref", rename_all = "camelCase", deny_unknown_fields)]
-enum RawDefaultClass {
-    SlaClass(String),
+#[serde(deny_unknown_fields)]
+struct RawDefaultClass {
+    #[serde(rename = "type")]
+    _action: ClassAction,
+    #[serde(rename = "ref")]
+    reference: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ClassAction {
+    SlaClass,
 }
 
 /// Parses the body of a POST or PUT into a definition with this id.
@@ -219,8 +229,8 @@ pub(super) fn parse(
 }
 
 fn default_action(raw: Option<&Value>) -> Result<DefaultAction, DefinitionError> {
-    let raw = raw.map(RawDefaultAction::deserialize).transpose();
-    Ok(match raw.map_err(DefinitionError::DefaultAction)? {
+    let raw = raw.map(shape::read).transpose();
+    Ok(match raw.map_err(in_default_action)? {
         Some(RawDefaultAction {
             action: RawAction::Accept,
         }) => DefaultAction::Accept,
@@ -233,9 +243,12 @@ fn default_action(raw: Option<&Value>) -> Result<DefaultAction, DefinitionError>
 }
 
 fn default_class(raw: &Value) -> Result<Uuid, DefinitionError> {
-    let RawDefaultClass::SlaClass(text) =
-        RawDefaultClass::deserialize(raw).map_err(DefinitionError::DefaultAction)?;
-    value::list_id(&text).map_err(DefinitionError::DefaultClass)
+    let raw: RawDefaultClass = shape::read(raw).map_err(in_default_action)?;
+    value::list_id(&raw.reference).map_err(DefinitionError::DefaultClass)
+}
+
+fn in_default_action(error: ShapeError) -> DefinitionError {
+    DefinitionError::DefaultAction(error.under("defaultAction"))
 }
 
 /// The sequences in the order of their ids.
@@ -244,8 +257,11 @@ fn sequences<T>(
     parse: impl Fn(u16, &Value) -> Result<T, SequenceError>,
 ) -> Result<Vec<T>, DefinitionError> {
     let mut sequences = BTreeMap::new();
-    for (sequence, place) in raw.iter().zip(1..) {
-        let id = sequence_id(sequence).ok_or(DefinitionError::SequenceId { place })?;
+    for (index, sequence) in raw.iter().enumerate() {
+        let id = sequence_id(sequence).ok_or_else(|| DefinitionError::SequenceId {
+            index,
+            found: shown(sequence.get("sequenceId").unwrap_or(&Value::Null)),
+        })?;
         let parsed = parse(id, sequence).map_err(|problem| DefinitionError::Sequence { id, problem })?;
         if sequences.insert(id, parsed).is_some() {
             return Err(DefinitionError::SequenceTwice(id));

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
 use super::objects::{ListUse, Stamp};
+use super::shape::ShapeError;
 use super::value::{self, Encapsulation, NameOf, ValueError};
 use crate::policy::{BestPath, ColorTier};
 
@@ -50,7 +51,7 @@ impl PartialEq for ListKind {
 }
 
 /// Every kind of list that is emulated.
-pub(super) static KINDS: [ListKind; 10] = [
+pub(super) static KINDS: [ListKind; 11] = [
     ListKind {
         path: "dataprefix",
         type_name: "dataPrefix",
@@ -101,6 +102,11 @@ pub(super) static KINDS: [ListKind; 10] = [
         type_name: "app",
         parse: entries::apps,
     },
+    ListKind {
+        path: "policer",
+        type_name: "policer",
+        parse: entries::policer,
+    },
 ];
 
 /// The kind whose collection has this last path segment.
@@ -140,6 +146,8 @@ pub(super) enum ListContent {
     AppProbe(AppProbe),
     /// `app`: checked; edges do not act on it. Each is `app` or `app-family` and a name.
     Apps(Vec<(&'static str, String)>),
+    /// `policer`: checked; edges do not act on it.
+    Policer(Policer),
     /// `color`: checked, but nothing that is emulated refers to it.
     Colors,
 }
@@ -164,6 +172,17 @@ pub(super) struct ListedTloc {
     pub(super) color: String,
     pub(super) encapsulation: Encapsulation,
     pub(super) preference: Option<u32>,
+}
+
+/// How much traffic passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policer {
+    /// In octets.
+    pub(super) burst: u32,
+    /// In bits per second.
+    pub(super) rate: u64,
+    /// `drop` or `remark`: what becomes of more.
+    pub(super) exceed: String,
 }
 
 /// What marks the packets that an SLA class is measured by.
@@ -197,10 +216,10 @@ pub(super) enum ListError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The name.
-    #[error(transparent)]
+    #[error("name: {0}")]
     Name(#[from] ValueError),
     /// `type` is not that of the collection.
-    #[error("type `{found}` in a collection of type `{expected}`")]
+    #[error("type: `{found}` is not `{expected}`, the type of this collection")]
     Type { found: String, expected: &'static str },
     /// An entry.
     #[error(transparent)]
@@ -217,23 +236,27 @@ pub(super) enum EntryError {
     #[error("entries: exactly one is needed, found {0}")]
     NotOne(usize),
     /// A key is missing, unknown or of another type.
-    #[error("entry {index}: {problem}")]
-    Shape {
-        index: usize,
-        problem: serde_json::Error,
-    },
+    #[error(transparent)]
+    Shape(ShapeError),
     /// A value outside its grammar.
-    #[error("entry {index}: {problem}")]
-    Value { index: usize, problem: ValueError },
+    #[error("entries[{index}].{key}: {problem}")]
+    Value {
+        index: usize,
+        key: String,
+        problem: ValueError,
+    },
     /// An SLA class without any of its three metrics.
-    #[error("entry 1: one of latency, loss and jitter is needed")]
+    #[error("entries[0]: one of latency, loss and jitter is needed")]
     NoMetric,
     /// The criteria of a best tunnel and their variances do not belong together.
-    #[error("entry 1: fallbackBestTunnel: criteria `{0}` are not those with a variance")]
+    #[error("entries[0].fallbackBestTunnel.criteria: `{0}` are not the criteria that have a variance")]
     Criteria(String),
     /// A color group without its second tier, but with its third.
-    #[error("entry 1: tertiaryPreference needs a secondaryPreference")]
+    #[error("entries[0]: tertiaryPreference needs a secondaryPreference")]
     NoSecondary,
+    /// Not one of the two keys that name an application.
+    #[error("entries[{0}]: exactly one of app and appFamily is needed")]
+    NotOneApp(usize),
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,11 @@
 //! The match fields of sequences.
 //!
-//! Owns which fields exist, how the API spells them, the address family that each belongs to, and what its value is.
+//! Owns which fields exist, how the API spells them, the type of definition and the address family that each belongs to,
+//! which exclude each other, and what values are.
 
 use serde::Deserialize;
 
+use super::definition::DefinitionKind;
 use super::sequence::Family;
 
 /// The match fields, spelled as in the API.
@@ -30,6 +32,10 @@ pub(super) enum MatchField {
     DestinationRegion,
     TrafficTo,
     IcmpMessage,
+    PacketLength,
+    Tcp,
+    ServiceArea,
+    TrafficCategory,
 }
 
 impl MatchField {
@@ -56,7 +62,40 @@ impl MatchField {
             Self::DestinationRegion => "destinationRegion",
             Self::TrafficTo => "trafficTo",
             Self::IcmpMessage => "icmpMessage",
+            Self::PacketLength => "packetLength",
+            Self::Tcp => "tcp",
+            Self::ServiceArea => "serviceArea",
+            Self::TrafficCategory => "trafficCategory",
         }
+    }
+
+    /// The type of definition that has the field, if only one has.
+    pub(super) fn definition(self) -> Option<DefinitionKind> {
+        match self {
+            Self::SaasAppList | Self::ServiceArea | Self::TrafficCategory => Some(DefinitionKind::AppRoute),
+            Self::PacketLength | Self::Tcp => Some(DefinitionKind::Data),
+            _ => None,
+        }
+    }
+
+    /// Whether a sequence takes one of the two fields, not both: each says the same of a packet.
+    pub(super) fn excludes(self, other: Self) -> bool {
+        const SIDES: [[MatchField; 4]; 2] = [
+            [
+                MatchField::SourceIp,
+                MatchField::SourceDataPrefixList,
+                MatchField::SourceIpv6,
+                MatchField::SourceDataIpv6PrefixList,
+            ],
+            [
+                MatchField::DestinationIp,
+                MatchField::DestinationDataPrefixList,
+                MatchField::DestinationIpv6,
+                MatchField::DestinationDataIpv6PrefixList,
+            ],
+        ];
+        let mut sides = SIDES.iter();
+        sides.any(|side| side.contains(&self) && side.contains(&other))
     }
 
     /// The address family that the field belongs to, if to one only.
@@ -94,6 +133,11 @@ impl MatchField {
                 "primary-region, secondary-region or other-region",
             )),
             Self::TrafficTo => Some((&["access", "core", "service"], "access, core or service")),
+            Self::Tcp => Some((&["syn"], "syn")),
+            Self::TrafficCategory => Some((
+                &["all", "optimize", "optimize-allow"],
+                "all, optimize or optimize-allow",
+            )),
             _ => None,
         }
     }

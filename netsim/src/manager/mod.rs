@@ -47,6 +47,7 @@ mod rest;
 mod sequence;
 mod serve;
 mod session;
+mod shape;
 mod sla_classes;
 pub mod state;
 mod store;

@@ -102,12 +102,12 @@ pub(super) enum ObjectError {
     #[error("defaultAction: Invalid ref {id}")]
     DanglingInDefaultAction { id: Uuid },
     /// A list names a list that does not exist or is of another kind.
-    #[error("entry 1: {field}: Invalid ref {id}")]
+    #[error("entries[0].{field}: Invalid ref {id}")]
     DanglingInList { field: &'static str, id: Uuid },
     /// An assembly names a definition or list that does not exist or is of another kind.
-    #[error("assembly {place}: {field}: Invalid ref {id}")]
+    #[error("policyDefinition.assembly[{index}]: {field}: Invalid ref {id}")]
     DanglingInAssembly {
-        place: usize,
+        index: usize,
         field: &'static str,
         id: Uuid,
     },
@@ -295,17 +295,17 @@ impl Objects {
 
     /// Checks what a policy refers to, and that its applications do not collide.
     pub(super) fn check_policy(&self, policy: &VsmartPolicy) -> Result<(), ObjectError> {
-        for (assembly, place) in policy.assembly.iter().zip(1..) {
+        for (index, assembly) in policy.assembly.iter().enumerate() {
             let found = self.definition_of(assembly.definition);
             if found.is_none_or(|definition| definition.kind() != assembly.kind) {
                 let (field, id) = ("definitionId", assembly.definition);
-                return Err(ObjectError::DanglingInAssembly { place, field, id });
+                return Err(ObjectError::DanglingInAssembly { index, field, id });
             }
             for application in &assembly.applications {
-                self.check_lists(&application.site_lists, place, "siteLists", |content| {
+                self.check_lists(&application.site_lists, index, "siteLists", |content| {
                     matches!(content, ListContent::Sites(_))
                 })?;
-                self.check_lists(&application.vpn_lists, place, "vpnLists", |content| {
+                self.check_lists(&application.vpn_lists, index, "vpnLists", |content| {
                     matches!(content, ListContent::ServiceVpns(_))
                 })?;
             }
@@ -316,13 +316,13 @@ impl Objects {
     fn check_lists(
         &self,
         ids: &[Uuid],
-        place: usize,
+        index: usize,
         field: &'static str,
         fits: impl Fn(&ListContent) -> bool,
     ) -> Result<(), ObjectError> {
         let dangling = |id: &&Uuid| self.list_of(**id).is_none_or(|list| !fits(&list.content));
         match ids.iter().find(dangling) {
-            Some(&id) => Err(ObjectError::DanglingInAssembly { place, field, id }),
+            Some(&id) => Err(ObjectError::DanglingInAssembly { index, field, id }),
             None => Ok(()),
         }
     }

@@ -14,8 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::definition::DefinitionKind;
 use super::match_field::MatchField;
 use super::objects::ListUse;
+use super::shape::{self, ShapeError};
 use super::value::{self, NameOf, ValueError};
 
 /// The conditions of a sequence.
@@ -88,17 +90,14 @@ pub(super) struct GroupRef {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SequenceError {
     /// A key is missing, unknown or of another type.
-    #[error("{0}")]
-    Shape(serde_json::Error),
-    /// A match entry with a key missing, unknown or of another type.
-    #[error("match entry {place}: {problem}")]
-    Entry {
-        place: usize,
-        problem: serde_json::Error,
-    },
-    /// A field used twice, or together with one that excludes it.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A field used twice.
     #[error("field {0}: its condition is given twice")]
     Twice(&'static str),
+    /// Two fields of which a sequence takes one.
+    #[error("fields {0} and {1} exclude each other")]
+    ExclusiveFields(&'static str, &'static str),
     /// A field of the other address family.
     #[error("field {0} does not go with this sequenceIpType")]
     WrongFamily(&'static str),
@@ -120,12 +119,6 @@ pub(super) enum SequenceError {
         field: &'static str,
         problem: ValueError,
     },
-    /// An action with a key missing, unknown or of another type.
-    #[error("action {place}: {problem}")]
-    Action {
-        place: usize,
-        problem: serde_json::Error,
-    },
     /// An action used twice.
     #[error("action {0} is given twice")]
     ActionTwice(&'static str),
@@ -138,9 +131,12 @@ pub(super) enum SequenceError {
     /// A flag of an action without what it qualifies.
     #[error("field {0} needs {1}")]
     Without(&'static str, &'static str),
-    /// `set` in a sequence that drops.
-    #[error("action set does not go with baseAction drop")]
-    SetOnDrop,
+    /// An action on packets that go on, in a sequence that drops.
+    #[error("action {0} does not go with baseAction drop")]
+    OnDrop(&'static str),
+    /// Two actions that come as a pair and do not say the same.
+    #[error("action {0}: its parameter has to be that of action {1}")]
+    Unlike(&'static str, &'static str),
     /// `baseAction drop` in an app-route definition.
     #[error("baseAction drop does not go with this type of definition")]
     DropInAppRoute,
@@ -150,7 +146,7 @@ pub(super) enum SequenceError {
 /// be a `baseAction`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RawSequence<Kind, Base> {
+struct RawSequence<Kind, Base, Action> {
     #[serde(rename = "sequenceId")]
     _id: u16,
     #[serde(default, rename = "sequenceName")]
@@ -162,14 +158,25 @@ struct RawSequence<Kind, Base> {
     base_action: Base,
     #[serde(default, rename = "match")]
     matching: RawMatch,
-    #[serde(default)]
-    actions: Vec<Value>,
+    #[serde(default = "Vec::new")]
+    actions: Vec<RawAction<Action>>,
+}
+
+/// An action of either type of definition, which has its own actions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAction<Action> {
+    #[serde(rename = "type")]
+    action: Action,
+    parameter: Option<Value>,
+    /// Only one action has it.
+    value: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawMatch {
-    entries: Vec<Value>,
+    entries: Vec<RawEntry>,
 }
 
 #[derive(Deserialize)]
@@ -179,10 +186,12 @@ struct RawEntry {
     value: Option<String>,
     #[serde(rename = "ref")]
     reference: Option<String>,
+    /// The applications that clients took a protocol or port from.
+    app: Option<String>,
 }
 
 impl Conditions {
-    fn parse(family: Family, matching: &RawMatch) -> Result<Self, SequenceError> {
+    fn parse(of: DefinitionKind, family: Family, matching: &RawMatch) -> Result<Self, SequenceError> {
         let mut parsed = Self {
             family,
             source: Addresses::Any,
@@ -193,10 +202,20 @@ impl Conditions {
             dscp: Vec::new(),
             others: Vec::new(),
         };
-        for (entry, place) in matching.entries.iter().zip(1..) {
-            let entry =
-                RawEntry::deserialize(entry).map_err(|problem| SequenceError::Entry { place, problem })?;
-            parsed.add(&entry)?;
+        for (index, entry) in matching.entries.iter().enumerate() {
+            let field = entry.field;
+            for earlier in matching.entries[..index].iter().map(|entry| entry.field) {
+                if earlier == field {
+                    return Err(SequenceError::Twice(field.as_str()));
+                }
+                if earlier.excludes(field) {
+                    return Err(SequenceError::ExclusiveFields(earlier.as_str(), field.as_str()));
+                }
+            }
+            if field.definition().is_some_and(|only| only != of) {
+                return Err(SequenceError::WrongDefinition(field.as_str()));
+            }
+            parsed.add(entry)?;
         }
         Ok(parsed)
     }
@@ -226,47 +245,39 @@ impl Conditions {
         if field.family().is_some_and(|family| family != self.family) {
             return Err(SequenceError::WrongFamily(field.as_str()));
         }
+        if entry.app.is_some() && !matches!(field, MatchField::Protocol | MatchField::DestinationPort) {
+            return Err(SequenceError::Without("app", "protocol or destinationPort"));
+        }
         match field {
             MatchField::SourceDataPrefixList | MatchField::SourceDataIpv6PrefixList => {
-                set_addresses(&mut self.source, field, entry.listed()?)
+                self.source = entry.listed()?;
             }
             MatchField::DestinationDataPrefixList | MatchField::DestinationDataIpv6PrefixList => {
-                set_addresses(&mut self.destination, field, entry.listed()?)
+                self.destination = entry.listed()?;
             }
-            MatchField::SourceIp => {
-                set_addresses(&mut self.source, field, entry.prefixes(value::ipv4_prefix)?)
-            }
-            MatchField::SourceIpv6 => {
-                set_addresses(&mut self.source, field, entry.prefixes(value::ipv6_prefix)?)
-            }
-            MatchField::DestinationIp => {
-                set_addresses(&mut self.destination, field, entry.prefixes(value::ipv4_prefix)?)
-            }
-            MatchField::DestinationIpv6 => {
-                set_addresses(&mut self.destination, field, entry.prefixes(value::ipv6_prefix)?)
-            }
-            MatchField::SourcePort => set_values(&mut self.source_ports, field, entry.words(value::ports)?),
-            MatchField::DestinationPort => {
-                set_values(&mut self.destination_ports, field, entry.words(value::ports)?)
-            }
-            MatchField::Protocol => set_values(&mut self.protocols, field, entry.words(value::protocol)?),
-            MatchField::Dscp => set_values(&mut self.dscp, field, entry.words(value::dscp)?),
+            MatchField::SourceIp => self.source = entry.prefixes(value::ipv4_prefix)?,
+            MatchField::SourceIpv6 => self.source = entry.prefixes(value::ipv6_prefix)?,
+            MatchField::DestinationIp => self.destination = entry.prefixes(value::ipv4_prefix)?,
+            MatchField::DestinationIpv6 => self.destination = entry.prefixes(value::ipv6_prefix)?,
+            MatchField::SourcePort => self.source_ports = entry.words(value::ports)?,
+            MatchField::DestinationPort => self.destination_ports = entry.words(value::ports)?,
+            MatchField::Protocol => self.protocols = entry.words(value::protocol)?,
+            MatchField::Dscp => self.dscp = entry.words(value::dscp)?,
             MatchField::AppList | MatchField::DnsAppList | MatchField::SaasAppList => {
-                self.add_other(field, Other::List(entry.list()?))
+                self.others.push((field, Other::List(entry.list()?)));
             }
             MatchField::Dns
             | MatchField::Plp
             | MatchField::DestinationRegion
             | MatchField::TrafficTo
-            | MatchField::IcmpMessage => self.add_other(field, Other::Words(entry.fixed_words()?)),
+            | MatchField::IcmpMessage
+            | MatchField::PacketLength
+            | MatchField::Tcp
+            | MatchField::ServiceArea
+            | MatchField::TrafficCategory => {
+                self.others.push((field, Other::Words(entry.fixed_words()?)));
+            }
         }
-    }
-
-    fn add_other(&mut self, field: MatchField, other: Other) -> Result<(), SequenceError> {
-        if self.others.iter().any(|(known, _)| *known == field) {
-            return Err(SequenceError::Twice(field.as_str()));
-        }
-        self.others.push((field, other));
         Ok(())
     }
 }
@@ -292,22 +303,27 @@ impl RawEntry {
         self.words(parse).map(Addresses::Prefixes)
     }
 
-    /// A field with a few words takes one of them, any other as many as there are.
+    /// A field with a few words takes one of them, most others as many as there are.
     fn fixed_words(&self) -> Result<Vec<String>, SequenceError> {
-        let Some((accepted, form)) = self.field.words() else {
-            return self.words(value::word);
-        };
-        let field = self.field.as_str();
-        let word = value::one_of(self.text()?, accepted, form);
-        Ok(vec![
-            word.map_err(|problem| SequenceError::Value { field, problem })?,
-        ])
+        if let Some((accepted, form)) = self.field.words() {
+            return self.one(|text| value::one_of(text, accepted, form));
+        }
+        match self.field {
+            MatchField::PacketLength => self.one(|text| value::packet_lengths(text).map(|_| text.to_owned())),
+            MatchField::ServiceArea => self.words(value::service_area),
+            _ => self.words(value::word),
+        }
+    }
+
+    fn one(&self, parse: impl Fn(&str) -> Result<String, ValueError>) -> Result<Vec<String>, SequenceError> {
+        let word = parse(self.text()?).map_err(in_field(self.field.as_str()))?;
+        Ok(vec![word])
     }
 
     fn words<T>(&self, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<Vec<T>, SequenceError> {
         let field = self.field.as_str();
         value::words(self.text()?, "one or more values with spaces between them", parse)
-            .map_err(|problem| SequenceError::Value { field, problem })
+            .map_err(in_field(field))
     }
 
     fn text(&self) -> Result<&str, SequenceError> {
@@ -321,27 +337,31 @@ impl RawEntry {
 /// The `ref` of an entry that has to have one, and no value.
 fn list_id(field: &'static str, reference: Option<&str>, has_value: bool) -> Result<Uuid, SequenceError> {
     match (reference, has_value) {
-        (Some(text), false) => {
-            value::list_id(text).map_err(|problem| SequenceError::Value { field, problem })
-        }
+        (Some(text), false) => value::list_id(text).map_err(in_field(field)),
         _ => Err(SequenceError::NotReference(field)),
     }
 }
 
-fn set_addresses(side: &mut Addresses, field: MatchField, to: Addresses) -> Result<(), SequenceError> {
-    if *side != Addresses::Any {
-        return Err(SequenceError::Twice(field.as_str()));
+impl<Action> RawAction<Action> {
+    /// What the action is done with, read as a type; `index` is its place among the actions.
+    fn parameter<'a, T: Deserialize<'a>>(&'a self, index: usize) -> Result<T, SequenceError> {
+        let parameter = self.parameter.as_ref().unwrap_or(&Value::Null);
+        let read = shape::read(parameter).map_err(|error| error.under("parameter").within("actions", index));
+        Ok(read?)
     }
-    *side = to;
-    Ok(())
 }
 
-fn set_values<T>(values: &mut Vec<T>, field: MatchField, to: Vec<T>) -> Result<(), SequenceError> {
-    if !values.is_empty() {
-        return Err(SequenceError::Twice(field.as_str()));
-    }
-    *values = to;
-    Ok(())
+/// An action that the emulated edges do not do: kept, shown, and refused when it is activated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Undone {
+    /// As the API spells it.
+    pub(super) name: &'static str,
+    /// As the command language has it.
+    pub(super) lines: Vec<String>,
+}
+
+fn in_field(field: &'static str) -> impl Fn(ValueError) -> SequenceError + Copy {
+    move |problem| SequenceError::Value { field, problem }
 }
 
 /// Sets an action that a sequence takes once.
@@ -354,10 +374,6 @@ fn set_once<T>(action: &mut Option<T>, name: &'static str, to: T) -> Result<(), 
 
 /// A counter, as `count` names it.
 fn counter(name: String) -> Result<String, SequenceError> {
-    let checked = value::name(NameOf::Counter, &name);
-    checked.map_err(|problem| SequenceError::Value {
-        field: "count",
-        problem,
-    })?;
+    value::name(NameOf::Counter, &name).map_err(in_field("count"))?;
     Ok(name)
 }

@@ -110,6 +110,8 @@ pub struct SequenceState {
     pub path: Option<String>,
     /// Whether the site's inspection service gets a copy.
     pub inspect: bool,
+    /// The code point that packets leave with; none where they keep their own.
+    pub set_dscp: Option<u8>,
     /// The name of its counter.
     pub counter: Option<String>,
     /// Packets matched, on through changes of the policy that differ only in prefixes or ports.

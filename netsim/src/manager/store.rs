@@ -259,9 +259,7 @@ impl Store {
         let policy_id = self.objects.policy(id)?.id;
         self.check_not_held()?;
         self.lock.may_push(caller, release)?;
-        let order = self.activation(Work::PushVsmartPolicy, policy_id, places)?;
-        self.check_clashes(&order)?;
-        Ok(self.accept(caller, order))
+        self.activation(caller, Work::PushVsmartPolicy, policy_id, places)
     }
 
     /// Accepts that the template of the Controllers is attached again, which pushes what has been edited of the active
@@ -276,9 +274,7 @@ impl Store {
         let locked = self.lock.process_id(caller.at_ms).is_some();
         let policy = self.active.or_else(|| self.in_force.newest_vsmart_policy());
         let edited = policy.filter(|_| locked || self.unpushed == policy);
-        let order = self.activation(work, edited.ok_or(StoreError::NothingEdited)?, places)?;
-        self.check_clashes(&order)?;
-        Ok(self.accept(caller, order))
+        self.activation(caller, work, edited.ok_or(StoreError::NothingEdited)?, places)
     }
 
     /// Accepts a deactivation: of the active policy, or without one of a policy that some edges follow.
@@ -308,18 +304,35 @@ impl Store {
         Ok(self.accept(caller, order))
     }
 
-    fn activation(&self, work: Work, policy_id: Uuid, places: &[Place<'_>]) -> Result<Order, ObjectError> {
+    /// What edges cannot follow fails as a task, since only they know; everything else is refused at once.
+    fn activation(
+        &mut self,
+        caller: &Caller,
+        work: Work,
+        policy_id: Uuid,
+        places: &[Place<'_>],
+    ) -> Result<Accepted, StoreError> {
         let policy = self.objects.policy_of(policy_id);
         // Lists may have changed since the policy was stored.
         self.objects.check_policy(policy)?;
-        compile::check_emulated(&policy.assembly, &self.objects)?;
-        Ok(Order {
+        let compiled = compile::check_emulated(&policy.assembly, &self.objects)
+            .and_then(|()| compile::compile(&policy.assembly, &self.objects, places));
+        let edges = match compiled {
+            Ok(edges) => edges,
+            Err(problem) => {
+                let reason = compile::unfit(policy, &problem, &self.objects, places);
+                return Ok(self.refuse(caller, work, &reason));
+            }
+        };
+        let order = Order {
             work,
             change: Change::Activate,
             policy_id,
             policy_name: policy.name.clone(),
-            edges: compile::compile(&policy.assembly, &self.objects, places)?,
-        })
+            edges,
+        };
+        self.check_clashes(&order)?;
+        Ok(self.accept(caller, order))
     }
 
     /// A task.

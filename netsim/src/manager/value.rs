@@ -3,7 +3,7 @@
 //! Owns their grammar (names, prefixes, ranges, colors); knows nothing of the objects they stand in.
 //! Invariant: what parses here is in the range that the product documents, and an error shows the accepted form.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -154,6 +154,68 @@ pub(super) fn preference(text: &str) -> Result<u32, ValueError> {
     number(text, 0..=u32::MAX, "a preference from 0 to 4294967295")
 }
 
+/// An address that packets are sent on to.
+pub(super) fn address(text: &str) -> Result<IpAddr, ValueError> {
+    text.parse()
+        .map_err(|_| ValueError::new(text, "an IP address such as 10.0.0.1 or fd00::1"))
+}
+
+/// An IPv6 address that packets are sent on to.
+pub(super) fn ipv6_address(text: &str) -> Result<Ipv6Addr, ValueError> {
+    text.parse()
+        .map_err(|_| ValueError::new(text, "an IPv6 address such as fd00::1"))
+}
+
+/// A part of Microsoft's services.
+pub(super) fn service_area(text: &str) -> Result<String, ValueError> {
+    const AREAS: [&str; 4] = ["common", "exchange", "sharepoint", "skype"];
+    one_of(text, &AREAS, "common, exchange, sharepoint or skype")
+}
+
+/// A service chain.
+pub(super) fn service_chain(text: &str) -> Result<String, ValueError> {
+    match is_numbered(text, "SC", 16) {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::new(text, "a service chain from SC1 to SC16")),
+    }
+}
+
+/// A group of service nodes; empty stands for the default one.
+pub(super) fn service_node_group(text: &str) -> Result<(), ValueError> {
+    const GROUP: &str = "SNG-APPQOE";
+    const ACCEPTED: &str = "a service node group: empty, SNG-APPQOE, or SNG-APPQOE1 to SNG-APPQOE31";
+    match text.is_empty() || text == GROUP || is_numbered(text, GROUP, 31) {
+        true => Ok(()),
+        false => Err(ValueError::new(text, ACCEPTED)),
+    }
+}
+
+fn is_numbered(text: &str, name: &str, last: u8) -> bool {
+    let number = text.strip_prefix(name);
+    number.is_some_and(|text| !text.starts_with('0') && number_in(text, &(1..=last)).is_some())
+}
+
+/// The word of the command language for one that the API spells in camel case.
+pub(super) fn kebab(word: &str) -> String {
+    let mut kebab = String::new();
+    for letter in word.chars() {
+        if letter.is_ascii_uppercase() {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
+}
+
+/// A forwarding class.
+pub(super) fn forwarding_class(text: &str) -> Result<String, ValueError> {
+    const ACCEPTED: &str = "a forwarding class: 1 to 32 printable characters without spaces";
+    match word(text) {
+        Ok(class) if class.len() <= 32 => Ok(class),
+        _ => Err(ValueError::new(text, ACCEPTED)),
+    }
+}
+
 /// The system IP of a TLOC.
 pub(super) fn system_ip(text: &str) -> Result<Ipv4Addr, ValueError> {
     text.parse()
@@ -196,6 +258,15 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, ValueError> {
     )
 }
 
+/// The length of a packet or a range of them, in octets.
+pub(super) fn packet_lengths(text: &str) -> Result<RangeInclusive<u16>, ValueError> {
+    range(
+        text,
+        0..=u16::MAX,
+        "a packet length or range such as 1500 or 64-1500, from 0 to 65535",
+    )
+}
+
 /// An IP protocol number.
 pub(super) fn protocol(text: &str) -> Result<u8, ValueError> {
     number(text, 0..=u8::MAX, "an IP protocol number from 0 to 255")
@@ -215,12 +286,15 @@ pub(super) fn number<T>(
 where
     T: FromStr + PartialOrd,
 {
+    number_in(text, &limits).ok_or_else(|| ValueError::new(text, accepted))
+}
+
+fn number_in<T: FromStr + PartialOrd>(text: &str, limits: &RangeInclusive<T>) -> Option<T> {
     // `FromStr` of integers also takes a plus sign, which the product does not.
     Some(text)
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
         .filter(|number| limits.contains(number))
-        .ok_or_else(|| ValueError::new(text, accepted))
 }
 
 /// A name that another part of the product gave: printable, without spaces.

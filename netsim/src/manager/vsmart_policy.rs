@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::body::{BodyError, ObjectBody};
 use super::definition::DefinitionKind;
 use super::objects::Stamp;
+use super::shape::{self, ShapeError};
 use super::value::{self, NameOf, ValueError};
 use crate::policy::PolicyDirection;
 
@@ -49,35 +50,35 @@ pub(super) enum PolicyError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The name.
-    #[error(transparent)]
+    #[error("policyName: {0}")]
     Name(#[from] ValueError),
     /// `policyType` is one that the emulation does not have.
-    #[error("policyType `{0}`: only `feature` is emulated")]
+    #[error("policyType: `{0}` is not `feature`, which alone is emulated")]
     Kind(String),
     /// `policyDefinition` has a key missing, unknown or of another type.
-    #[error("policyDefinition: {0}")]
-    Shape(serde_json::Error),
+    #[error(transparent)]
+    Shape(ShapeError),
     /// `regionRoleAssembly` is not empty.
-    #[error("regionRoleAssembly: regions are not emulated")]
+    #[error("policyDefinition.regionRoleAssembly: regions are not emulated")]
     Regions,
     /// An assembly of a type that the emulation does not have.
-    #[error("assembly {place}: type `{found}`: only `data` and `appRoute` are emulated")]
-    AssemblyType { place: usize, found: String },
+    #[error("{place}.type: `{found}` is not `data` or `appRoute`, which alone are emulated")]
+    AssemblyType { place: String, found: String },
     /// An application of a data definition without its direction.
-    #[error("assembly {place}: direction is missing")]
-    NoDirection { place: usize },
+    #[error("{place}: key direction is missing")]
+    NoDirection { place: String },
     /// An application of an app-route definition with a direction that these do not have.
-    #[error("assembly {place}: direction: appRoute applies to traffic from the service only")]
-    Direction { place: usize },
+    #[error("{place}.direction: appRoute applies to traffic from the service only")]
+    Direction { place: String },
     /// An assembly without an application.
-    #[error("assembly {place}: entries: at least one is needed")]
-    NoApplication { place: usize },
+    #[error("{place}.entries: at least one is needed")]
+    NoApplication { place: String },
     /// An application without a site list or without a VPN list.
-    #[error("assembly {place}: {field}: at least one is needed")]
-    NoLists { place: usize, field: &'static str },
+    #[error("{place}.{field}: at least one is needed")]
+    NoLists { place: String, field: &'static str },
     /// Something that should be an id.
-    #[error("assembly {place}: `{found}` is not an id")]
-    Id { place: usize, found: String },
+    #[error("{place}: `{found}` is not an id")]
+    Id { place: String, found: String },
 }
 
 #[derive(Deserialize)]
@@ -130,13 +131,14 @@ pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<VsmartP
     if raw.policy_type != "feature" {
         return Err(PolicyError::Kind(raw.policy_type));
     }
-    let definition = RawPolicyDefinition::deserialize(&raw.policy_definition).map_err(PolicyError::Shape)?;
+    let definition = shape::read_object::<RawPolicyDefinition>(&raw.policy_definition)
+        .map_err(|error| PolicyError::Shape(error.under("policyDefinition")))?;
     if !definition.region_role_assembly.is_empty() {
         return Err(PolicyError::Regions);
     }
-    let numbered = definition.assembly.into_iter().zip(1..);
-    let assembly = numbered
-        .map(|(raw, place)| raw.parse(place))
+    let assembly = definition.assembly.into_iter().enumerate();
+    let assembly = assembly
+        .map(|(index, raw)| raw.parse(format!("policyDefinition.assembly[{index}]")))
         .collect::<Result<_, _>>()?;
     Ok(VsmartPolicy {
         id,
@@ -149,31 +151,31 @@ pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<VsmartP
 }
 
 impl RawAssembly {
-    fn parse(self, place: usize) -> Result<Assembly, PolicyError> {
+    fn parse(self, place: String) -> Result<Assembly, PolicyError> {
         let kinds = [DefinitionKind::Data, DefinitionKind::AppRoute];
-        let kind = kinds.into_iter().find(|kind| kind.type_name() == self.type_name);
-        let kind = kind.ok_or(PolicyError::AssemblyType {
-            place,
-            found: self.type_name,
-        })?;
+        let found = self.type_name;
+        let Some(kind) = kinds.into_iter().find(|kind| kind.type_name() == found) else {
+            return Err(PolicyError::AssemblyType { place, found });
+        };
         if self.entries.is_empty() {
             return Err(PolicyError::NoApplication { place });
         }
-        let applications = self
-            .entries
-            .into_iter()
-            .map(|raw| raw.parse(kind, place))
+        let applications = self.entries.into_iter().enumerate();
+        let applications = applications
+            .map(|(index, raw)| raw.parse(kind, format!("{place}.entries[{index}]")))
             .collect::<Result<_, _>>()?;
         Ok(Assembly {
             kind,
-            definition: id(&self.definition_id, place)?,
+            definition: id(&self.definition_id, || format!("{place}.definitionId"))?,
             applications,
         })
     }
 }
 
 impl RawApplication {
-    fn parse(self, kind: DefinitionKind, place: usize) -> Result<Application, PolicyError> {
+    fn parse(self, kind: DefinitionKind, place: String) -> Result<Application, PolicyError> {
+        let site_lists = ids(&self.site_lists, &place, "siteLists")?;
+        let vpn_lists = ids(&self.vpn_lists, &place, "vpnLists")?;
         let direction = match (kind, self.direction) {
             (DefinitionKind::Data, None) => return Err(PolicyError::NoDirection { place }),
             (DefinitionKind::AppRoute, None) | (_, Some(RawDirection::Service)) => {
@@ -183,8 +185,6 @@ impl RawApplication {
             (DefinitionKind::Data, Some(RawDirection::Tunnel)) => PolicyDirection::FromTunnel,
             (DefinitionKind::Data, Some(RawDirection::All)) => PolicyDirection::All,
         };
-        let site_lists = ids(&self.site_lists, place, "siteLists")?;
-        let vpn_lists = ids(&self.vpn_lists, place, "vpnLists")?;
         Ok(Application {
             direction,
             site_lists,
@@ -193,16 +193,20 @@ impl RawApplication {
     }
 }
 
-fn ids(texts: &[String], place: usize, field: &'static str) -> Result<Vec<Uuid>, PolicyError> {
+fn ids(texts: &[String], place: &str, field: &'static str) -> Result<Vec<Uuid>, PolicyError> {
     if texts.is_empty() {
+        let place = place.to_owned();
         return Err(PolicyError::NoLists { place, field });
     }
-    texts.iter().map(|text| id(text, place)).collect()
+    let texts = texts.iter().enumerate();
+    texts
+        .map(|(index, text)| id(text, || format!("{place}.{field}[{index}]")))
+        .collect()
 }
 
-fn id(text: &str, place: usize) -> Result<Uuid, PolicyError> {
+fn id(text: &str, place: impl Fn() -> String) -> Result<Uuid, PolicyError> {
     Uuid::parse_str(text).map_err(|_| PolicyError::Id {
-        place,
+        place: place(),
         found: text.to_owned(),
     })
 }

@@ -202,6 +202,7 @@ fn policy(by: By) -> EdgePolicy {
                 action: Action::Accept {
                     path: Some(path),
                     inspect: false,
+                    dscp: None,
                 },
                 counter: None,
             }],

@@ -36,6 +36,7 @@ pub async fn a_hub_forwards_between_sites_apart() {
     let to_hub = Action::Accept {
         path: Some(tlocs),
         inspect: false,
+        dscp: None,
     };
     // App-route and policies for what comes from the site do not see what the hub forwards.
     let at_hub = from_service(vec![(udp(), Action::Drop)]);

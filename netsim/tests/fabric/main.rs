@@ -9,6 +9,7 @@ mod decisions;
 mod hubs;
 mod impair;
 mod links;
+mod marking;
 mod matches;
 mod policies;
 mod polls;
@@ -283,6 +284,10 @@ fn policy_trials() -> Vec<Trial> {
         trial(
             "each_field_matches_in_both_families",
             matches::each_field_matches_in_both_families,
+        ),
+        trial(
+            "a_code_point_is_rewritten_and_nothing_else",
+            marking::a_code_point_is_rewritten_and_nothing_else,
         ),
         trial(
             "counts_are_of_each_policy_over_both_families",

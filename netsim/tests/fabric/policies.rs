@@ -12,6 +12,7 @@ use netsim::policy::{
 };
 use netsim::sla::TunnelKey;
 
+use super::marking::traffic_class;
 use super::world::{BOTH, Condition, Flow, Ip, PATIENCE, PORT, Plan, QUIET, World, site_id};
 
 /// The default one first.
@@ -42,6 +43,7 @@ pub fn over(color: &str, restrict: bool) -> Action {
             restrict,
         })),
         inspect: false,
+        dscp: None,
     }
 }
 
@@ -272,6 +274,7 @@ pub async fn an_inspected_packet_goes_its_way_and_is_copied_once() {
             })
         }),
         inspect: true,
+        dscp: Some(34),
     };
     let tap = Tap {
         host: world.inspection.as_ref().unwrap(),
@@ -309,6 +312,7 @@ pub async fn an_inspected_packet_goes_its_way_and_is_copied_once() {
                     destination,
                     "the packet as it was"
                 );
+                assert_eq!(traffic_class(&copy[14..]), 0, "marked only after it was copied");
                 assert!(copy.ends_with(b"probe"), "{copy:?}");
             }
         }
@@ -346,6 +350,7 @@ pub async fn many_flows_share_colors_and_one_keeps_to_its_own() {
         let action = Action::Accept {
             path: Some(both),
             inspect: false,
+            dscp: None,
         };
         apply(&world, 0, vec![], vec![from_service(vec![(udp(), action)])]).await;
     }

@@ -44,6 +44,7 @@ fn inspecting() -> DataPolicy {
     let inspect = Action::Accept {
         path: None,
         inspect: true,
+        dscp: None,
     };
     from_service(vec![(udp(), over("default", true)), (udp(), inspect)])
 }
@@ -60,6 +61,7 @@ fn of_too_many_choices() -> DataPolicy {
                     restrict: true,
                 })),
                 inspect: false,
+                dscp: None,
             },
             ..sequence.clone()
         })

@@ -96,6 +96,7 @@ fn over(colors: Vec<String>, restrict: bool) -> Action {
     Action::Accept {
         path: Some(DataPath::Local(LocalTlocs { colors, restrict })),
         inspect: false,
+        dscp: None,
     }
 }
 

@@ -36,6 +36,7 @@ pub fn sequence(id: u16, port: u16, color: &str, restrict: bool) -> Sequence {
                 restrict,
             })),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     }

@@ -187,6 +187,9 @@ fn action(sequence: &SequenceState) -> String {
     if sequence.inspect {
         text += ", inspected";
     }
+    if let Some(code) = sequence.set_dscp {
+        write!(text, ", dscp {code}").expect("a String takes everything");
+    }
     text
 }
 
@@ -269,6 +272,7 @@ mod tests {
             action: "accept".to_owned(),
             path: number.map(|_| "biz-internet (restrict)".to_owned()),
             inspect: false,
+            set_dscp: None,
             counter: None,
             packets: 7,
             octets: 700,
@@ -285,6 +289,7 @@ mod tests {
             policy: "app-route".to_owned(),
             path: Some("sla voice, prefer mpls, strict".to_owned()),
             inspect: true,
+            set_dscp: Some(10),
             ..sequence(Some(11), matching)
         }
     }
@@ -335,10 +340,10 @@ tunnels
   edge-near  -   default       vxlan          down   61.3 s            1     100           -      -      -          -        -  1234        56
 
 policies in force
-  edge       VPN  policy     direction     sequence  matches                                                  action                                             packets  octets
-  edge-near  10   app-route  from-service  11        dscp 46                                                  accept: sla voice, prefer mpls, strict, inspected        7     700
-  edge-near  10   data       from-service  1         udp to 10.244.1.2/32|10.244.1.3/32 and 1 more port 8081  accept: biz-internet (restrict)                          7     700
-  edge-near  10   data       from-service  default   anything                                                 accept                                                   7     700
+  edge       VPN  policy     direction     sequence  matches                                                  action                                                      packets  octets
+  edge-near  10   app-route  from-service  11        dscp 46                                                  accept: sla voice, prefer mpls, strict, inspected, dscp 10        7     700
+  edge-near  10   data       from-service  1         udp to 10.244.1.2/32|10.244.1.3/32 and 1 more port 8081  accept: biz-internet (restrict)                                   7     700
+  edge-near  10   data       from-service  default   anything                                                 accept                                                            7     700
 ";
         assert_eq!(tables(&shown), expected);
         let idle = SiteState {

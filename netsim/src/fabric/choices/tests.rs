@@ -35,6 +35,7 @@ fn policy(paths: &[(u16, u16)], classes: &[(u16, u8)]) -> EdgePolicy {
         action: Action::Accept {
             path: Some(local(path)),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     };

@@ -26,6 +26,13 @@ const NFQUEUE_REVISION: u32 = 3;
 /// Where the code point is in IPv4's second octet and in IPv6's first two (RFC 2474 section 3).
 const DSCP_IN_TOS: [u8; 1] = [0xfc];
 const DSCP_IN_FLOW: [u8; 2] = [0x0f, 0xc0];
+/// Everything else in the first two octets of IPv4, and of IPv6.
+const BUT_DSCP_V4: [u8; 2] = [0xff, 0x03];
+const BUT_DSCP_V6: [u8; 2] = [0xf0, 0x3f];
+/// NFT_PAYLOAD_CSUM_INET: the checksum of RFC 1071 is kept right.
+const CHECKSUM_INET: u32 = 1;
+/// Where IPv4 has the checksum of its header, RFC 791 section 3.1.
+const CHECKSUM_IN_IPV4: u32 = 10;
 
 /// Appends an expression of a rule in a table of that family.
 pub(super) fn encode<P: Pusher>(
@@ -90,6 +97,7 @@ pub(super) fn encode<P: Pusher>(
                 .end_nested()
                 .end_nested()
         }
+        Expression::SetDscp(code) => set_dscp(list, *code, family),
         Expression::Duplicate { to, interface } => duplicate(list, *to, *interface),
         Expression::Return => verdict(list, VerdictCode::Return as u32, None),
         Expression::Accept => verdict(list, VerdictCode::Accept as u32, None),
@@ -162,6 +170,29 @@ pub(super) fn dscp_key(code: u8, family: Family) -> Key {
         Family::Ipv4 => Key::new(&[code << 2]),
         Family::Ipv6 => Key::new(&(u16::from(code) << 6).to_be_bytes()),
     }
+}
+
+/// Writes the first two octets of the header anew: the kernel keeps checksums right for whole 16-bit words only. IPv6
+/// has no checksum of its header (RFC 8200 section 3).
+fn set_dscp<P: Pusher>(list: PushExprListAttrs<P>, code: u8, family: Family) -> PushExprListAttrs<P> {
+    let (kept, code) = match family {
+        Family::Ipv4 => (&BUT_DSCP_V4, u16::from(code) << 2),
+        Family::Ipv6 => (&BUT_DSCP_V6, u16::from(code) << 6),
+    };
+    let list = payload(list, PayloadBase::NetworkHeader, 0, 2);
+    let mut written = masked(list, kept, &code.to_be_bytes())
+        .nested_elem()
+        .nested_data_payload()
+        .push_sreg(Registers::Reg1 as u32)
+        .push_base(PayloadBase::NetworkHeader as u32)
+        .push_offset(0)
+        .push_len(2);
+    if family == Family::Ipv4 {
+        written = written
+            .push_csum_type(CHECKSUM_INET)
+            .push_csum_offset(CHECKSUM_IN_IPV4);
+    }
+    written.end_nested().end_nested()
 }
 
 /// What is loaded, under a mask and then turned over where `flip` has bits.

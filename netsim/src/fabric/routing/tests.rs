@@ -118,6 +118,7 @@ fn policy(app_route: Option<AppRoute>, data: Option<DataPath>) -> EdgePolicy {
             action: Action::Accept {
                 path: Some(path),
                 inspect: false,
+                dscp: None,
             },
             counter: None,
         }],

@@ -17,7 +17,8 @@ pub(super) fn sequence(raw: &AppRouteSequence, objects: &Objects) -> Result<Sequ
         Err(CompileError::NotEmulated { sequence, field })
     };
     if raw.cloud_saas {
-        return refuse("cloudSaas");
+        let (sequence, action) = (raw.id, "cloudSaas");
+        return Err(CompileError::NotDone { sequence, action });
     }
     if raw.sla.as_ref().is_some_and(|sla| sla.remote.is_some()) {
         return refuse("preferredRemoteColor");

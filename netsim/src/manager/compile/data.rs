@@ -33,6 +33,7 @@ pub(super) fn sequence(
         BaseAction::Accept => Action::Accept {
             path: path(raw, objects),
             inspect: raw.set.service.is_some(),
+            dscp: raw.set.dscp,
         },
     };
     Ok(Sequence {
@@ -47,6 +48,15 @@ pub(super) fn sequence(
 pub(super) fn emulated(raw: &DataSequence, objects: &Objects) -> Result<(), CompileError> {
     matching::emulated(raw.id, &raw.conditions)?;
     let set = &raw.set;
+    if let Some(action) = raw.undone.first() {
+        return refuse_action(raw, action.name);
+    }
+    if let Some(field) = set.undone.first() {
+        return refuse(raw, field.name);
+    }
+    if set.policer.is_some() {
+        return refuse(raw, "policer");
+    }
     let local = set.local_tlocs.as_ref();
     if local.is_some_and(|tlocs| !is_ours(&tlocs.encapsulations)) {
         return refuse(raw, "encap gre");
@@ -72,6 +82,11 @@ pub(super) fn emulated(raw: &DataSequence, objects: &Objects) -> Result<(), Comp
 fn refuse<T>(raw: &DataSequence, field: &'static str) -> Result<T, CompileError> {
     let sequence = raw.id;
     Err(CompileError::NotEmulated { sequence, field })
+}
+
+fn refuse_action<T>(raw: &DataSequence, action: &'static str) -> Result<T, CompileError> {
+    let sequence = raw.id;
+    Err(CompileError::NotDone { sequence, action })
 }
 
 /// The way that the sequence sets; it sets one at most.

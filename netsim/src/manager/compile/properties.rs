@@ -126,8 +126,11 @@ fn data_actions() -> impl Strategy<Value = Vec<Value>> {
     let tlocs = json!({"field": "tlocList", "ref": "hubs"});
     let service = json!({"field": "service", "value": {"type": "IDS", "local": ""}});
     let ways = vec![local, loose, group, tloc, tlocs];
-    (subsequence(ways, 0..=1), any::<bool>(), any::<bool>()).prop_map(move |(mut fields, inspect, count)| {
+    let marks = prop::option::of(0..64_u8);
+    let others = (any::<bool>(), marks, any::<bool>());
+    (subsequence(ways, 0..=1), others).prop_map(move |(mut fields, (inspect, mark, count))| {
         fields.extend(inspect.then(|| service.clone()));
+        fields.extend(mark.map(|code| json!({"field": "dscp", "value": code.to_string()})));
         let mut actions = vec![json!({"type": "set", "parameter": fields})];
         actions.extend(count.then(|| json!({"type": "count", "parameter": "c"})));
         actions
@@ -368,6 +371,7 @@ fn said_of_data(sequence: &Value, set: Option<&Value>, counts: bool) -> String {
             "preferredColorGroup" => " group mpls lte then red restrict".to_owned(),
             "tloc" => " to 10.0.0.7 blue 0".to_owned(),
             "tlocList" => " to 10.0.0.1 mpls 9".to_owned(),
+            "dscp" => format!(" dscp {}", value.as_str().unwrap()),
             _ => " inspect".to_owned(),
         };
     }
@@ -444,7 +448,7 @@ fn done_by_data(edge: &EdgePolicy, packet: &Packet) -> Option<String> {
             DefaultAction::Drop => "drop".to_owned(),
         });
     };
-    let Action::Accept { path, inspect } = &found.action else {
+    let Action::Accept { path, inspect, dscp } = &found.action else {
         return Some("drop".to_owned());
     };
     let path = path.as_ref().map(|path| match path {
@@ -461,9 +465,10 @@ fn done_by_data(edge: &EdgePolicy, packet: &Packet) -> Option<String> {
         }
     });
     let inspect = if *inspect { " inspect" } else { "" };
+    let dscp = dscp.map(|code| format!(" dscp {code}")).unwrap_or_default();
     let counter = found.counter.as_ref().map(|name| format!(" count {name}"));
     Some(format!(
-        "accept{}{inspect}{}",
+        "accept{}{inspect}{dscp}{}",
         path.unwrap_or_default(),
         counter.unwrap_or_default()
     ))

@@ -109,6 +109,7 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
                 restrict: true,
             })),
             inspect: false,
+            dscp: None,
         },
         counter: None,
     };
@@ -414,11 +415,8 @@ fn what_app_route_cannot_do_is_an_error() {
         Err(CompileError::NoBestTunnel { sequence, class })
     );
     let saas = json!([{"type": "cloudSaas", "parameter": ""}]);
-    let field = "cloudSaas";
-    assert_eq!(
-        one_choice(&saas),
-        Err(CompileError::NotEmulated { sequence, field })
-    );
+    let action = "cloudSaas";
+    assert_eq!(one_choice(&saas), Err(CompileError::NotDone { sequence, action }));
     let remote = json!([{"type": "slaClass", "parameter": [
         {"field": "name", "ref": "PLAIN"}, {"field": "preferredRemoteColor", "value": "red"},
     ]}]);
@@ -451,7 +449,7 @@ fn a_class_with_a_probe_of_its_own_is_not_measured() {
     let error = check_emulated(&policy.assembly, &objects).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "sla class voice: field appProbeClass is not emulated by the edges"
+        "definition d: sla class voice: field appProbeClass is not emulated by the edges"
     );
 }
 
@@ -499,7 +497,9 @@ fn tloc(host: u8, preference: u32) -> RemoteTloc {
     Some(DataPath::Local(LocalTlocs { colors: words(&["lte"]), restrict: false })), true
 )]
 fn a_set_becomes_a_way(#[case] fields: Value, #[case] path: Option<DataPath>, #[case] inspect: bool) {
-    assert_eq!(one_action(&fields), Ok(Action::Accept { path, inspect }));
+    let dscp = None;
+    let accept = Action::Accept { path, inspect, dscp };
+    assert_eq!(one_action(&fields), Ok(accept));
 }
 
 #[rstest]
@@ -518,6 +518,49 @@ fn a_set_that_edges_cannot_do_is_an_error(#[case] fields: Value, #[case] field: 
         one_action(&fields),
         Err(CompileError::NotEmulated { sequence, field })
     );
+}
+
+#[rstest]
+#[case::marked(json!([{"field": "dscp", "value": "46"}]), Some(46))]
+// The emulated edges have no queues that classes would go to.
+#[case::class(json!([{"field": "forwardingClass", "value": "voice"}]), None)]
+fn a_code_point_is_set(#[case] fields: Value, #[case] dscp: Option<u8>) {
+    let (path, inspect) = (None, false);
+    assert_eq!(one_action(&fields), Ok(Action::Accept { path, inspect, dscp }));
+}
+
+#[test]
+fn an_action_that_edges_cannot_do_is_an_error() {
+    let mut named = named();
+    let actions = json!([{"type": "cflowd"}]);
+    let (sequence, action) = (3, "cflowd");
+    assert_eq!(
+        one_sequence(&mut named.objects, fixture::sequence(3, json!([]), actions)),
+        Err(CompileError::NotDone { sequence, action })
+    );
+}
+
+#[test]
+fn what_does_not_fit_names_policy_definition_sequence_and_sites() {
+    let World {
+        mut objects,
+        first,
+        both,
+        vpns,
+    } = world();
+    let undone = sequence(7, json!([]), json!([{"type": "cflowd"}]));
+    let definition = put_definition(&mut objects, "d", json!([undone]));
+    let elsewhere = put_list(&mut objects, "vpn", "elsewhere", json!([{"vpn": "11-14"}]));
+    let told = |sites, vpns| {
+        let policy = parse_policy("p", json!([assembly(definition, "all", sites, vpns)])).unwrap();
+        let problem = check_emulated(&policy.assembly, &objects).unwrap_err();
+        unfit(&policy, &problem, &objects, &PLACES)
+    };
+    let problem =
+        "policy p: definition d: SeqID 7: action cflowd is not emulated by the edges; WAN edges of sites: ";
+    assert_eq!(told(first, vpns), format!("{problem}1"));
+    assert_eq!(told(both, vpns), format!("{problem}1, 2"));
+    assert_eq!(told(both, elsewhere), problem);
 }
 
 #[test]

@@ -120,16 +120,29 @@ fn a_match_is_given_once() {
 }
 
 #[rstest]
-#[case::unknown_field(json!({"type": "set", "parameter": [{"field": "dscp", "value": "1"}]}), "unknown variant `dscp`, expected one of `localTlocList`, `preferredColorGroup`, `tloc`, `tlocList`, `service`, `vpn`")]
-#[case::unknown_action(json!({"type": "nat", "parameter": ""}), "unknown variant `nat`, expected one of `set`, `count`, `log`")]
-#[case::sibling(json!({"type": "count", "parameter": "c", "value": "1"}), "string \"value\", expected \"type\" or \"parameter\"")]
+#[case::unknown_field(
+    json!({"type": "set", "parameter": [{"field": "x", "value": "1"}]}),
+    "actions[0].parameter[0].field: `x` is not one of localTlocList, preferredColorGroup, tloc, tlocList, service, vpn, \
+     dscp, forwardingClass, policer, nextHop, nextHopIpv6, nextHopLoose, serviceChain"
+)]
+#[case::field_of_another_type(
+    json!({"type": "set", "parameter": [{"field": "localTlocList", "value": {"color": null}}]}),
+    "actions[0].parameter[0].value.color: `null` is not a text"
+)]
+#[case::unknown_action(
+    json!({"type": "x", "parameter": ""}),
+    "actions[0].type: `x` is not one of set, count, log, nat, cflowd, sig, fallbackToRouting, lossProtect, \
+     lossProtectFec, lossProtectPktDup, redirectDns, tcpOptimization, dreOptimization, serviceNodeGroup"
+)]
+#[case::no_parameter(json!({"type": "count"}), "actions[0].parameter: `null` is not a text")]
+#[case::sibling(json!({"type": "count", "parameter": "c", "value": "1"}), "field value needs lossProtectFec")]
+#[case::unknown_key(
+    json!({"type": "count", "parameter": "c", "x": "1"}),
+    "actions[0].x: there is no such key; the keys here are type, parameter, value"
+)]
 fn a_refused_action_is_named(#[case] action: Value, #[case] message: &str) {
     let error = parse_definition("d", json!([sequence(5, json!([]), json!([action]))])).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.starts_with("SeqID 5: action 1: ") && text.contains(message),
-        "{text}"
-    );
+    assert_eq!(error.to_string(), format!("SeqID 5: {message}"));
 }
 
 const LIST: Uuid = Uuid::from_u128(7);
@@ -232,7 +245,7 @@ fn a_refused_set_is_named(#[case] fields: Value, #[case] message: &str) {
 #[case::traffic(json!({"field": "trafficTo", "value": "core"}), true)]
 #[case::no_traffic(json!({"field": "trafficTo", "value": "core access"}), false)]
 #[case::icmp(json!({"field": "icmpMessage", "value": "echo echo-reply"}), true)]
-#[case::unknown(json!({"field": "packetLength", "value": "1500"}), false)]
+#[case::unknown(json!({"field": "protocolName", "value": "x"}), false)]
 fn what_edges_cannot_match_is_kept_where_it_is_right(#[case] entry: Value, #[case] accepted: bool) {
     let data = parse_definition("d", json!([sequence(1, json!([entry]), json!([]))]));
     assert_eq!(data.is_ok(), accepted);
@@ -240,16 +253,88 @@ fn what_edges_cannot_match_is_kept_where_it_is_right(#[case] entry: Value, #[cas
     assert_eq!(parse_app_route("d", app_route, None).is_ok(), accepted);
 }
 
+#[rstest]
+#[case(json!({"field": "saasAppList", "ref": LIST}), false)]
+#[case(json!({"field": "serviceArea", "value": "exchange skype"}), false)]
+#[case(json!({"field": "trafficCategory", "value": "optimize"}), false)]
+#[case(json!({"field": "packetLength", "value": "0-65535"}), true)]
+#[case(json!({"field": "tcp", "value": "syn"}), true)]
+fn a_field_of_one_type_of_definition_is_refused_in_the_other(#[case] entry: Value, #[case] is_of_data: bool) {
+    let data = parse_definition("d", json!([sequence(1, json!([entry]), json!([]))]));
+    let app_route = parse_app_route(
+        "d",
+        json!([app_route_sequence(1, json!([entry]), json!([]))]),
+        None,
+    );
+    let (right, wrong) = if is_of_data {
+        (data, app_route)
+    } else {
+        (app_route, data)
+    };
+    assert!(right.is_ok(), "{right:?}");
+    let field = entry["field"].as_str().unwrap();
+    assert_eq!(
+        wrong.unwrap_err().to_string(),
+        format!("SeqID 1: field {field} does not go with this type of definition")
+    );
+}
+
 #[test]
-fn software_as_a_service_is_matched_by_app_route_only() {
-    let entries = json!([{"field": "saasAppList", "ref": LIST}]);
-    let error = parse_definition("d", json!([sequence(1, entries.clone(), json!([]))])).unwrap_err();
+fn one_side_has_one_condition() {
+    let entries =
+        json!([{"field": "sourceDataPrefixList", "ref": LIST}, {"field": "sourceIp", "value": "10.0.0.0/8"}]);
+    let error = parse_definition("d", json!([sequence(1, entries, json!([]))])).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "SeqID 1: field saasAppList does not go with this type of definition"
+        "SeqID 1: fields sourceDataPrefixList and sourceIp exclude each other"
     );
-    let app_route = json!([app_route_sequence(1, entries, json!([]))]);
-    assert!(parse_app_route("d", app_route, None).is_ok());
+}
+
+#[test]
+fn a_marking_reaches_the_typed_form() {
+    let fields = json!([
+        {"field": "dscp", "value": "46"}, {"field": "forwardingClass", "value": "voice"}, {"field": "policer", "ref": LIST},
+    ]);
+    let set = only(json!([sequence(
+        1,
+        json!([]),
+        json!([{"type": "set", "parameter": fields}])
+    )]))
+    .set;
+    assert_eq!(
+        (set.dscp, set.forwarding_class.as_deref(), set.policer),
+        (Some(46), Some("voice"), Some(LIST))
+    );
+}
+
+#[rstest]
+#[case::cflowd(json!([{"type": "cflowd"}]), &[("cflowd", "cflowd")])]
+#[case::pool(json!([{"type": "nat", "parameter": {"field": "pool", "value": "31"}}]), &[("nat", "nat pool 31")])]
+#[case::nat(
+    json!([{"type": "nat", "parameter": [{"field": "useVpn", "value": "0"}, {"field": "fallback", "value": ""}]}]),
+    &[("nat", "nat use-vpn 0, nat fallback")]
+)]
+#[case::threshold(
+    json!([
+        {"type": "lossProtect", "parameter": "fecAdaptive"},
+        {"type": "lossProtectFec", "parameter": "fecAdaptive", "value": "2"},
+    ]),
+    &[
+        ("lossProtect", "loss-protect fec-adaptive"),
+        ("lossProtectFec", "loss-protect-fec fec-adaptive threshold 2"),
+    ]
+)]
+fn what_edges_do_not_do_is_kept_as_lines(#[case] actions: Value, #[case] expected: &[(&str, &str)]) {
+    let undone = only(json!([sequence(1, json!([]), actions)])).undone;
+    let found: Vec<_> = undone
+        .iter()
+        .map(|undone| (undone.name, undone.lines.join(", ")))
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(name, lines)| (*name, (*lines).to_owned()))
+        .collect();
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -340,7 +425,12 @@ fn app_route_neither_drops_nor_sets() {
     );
     let set = app_route_sequence(1, json!([]), set_tlocs(json!({"color": "mpls"})));
     let error = parse_app_route("d", json!([set]), None).unwrap_err();
-    assert!(error.to_string().contains("unknown variant `set`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("actions[0].type: `set` is not one of slaClass"),
+        "{error}"
+    );
 }
 
 /// Whole bodies that are nearly right, with any JSON in one place.

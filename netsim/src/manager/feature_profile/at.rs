@@ -9,10 +9,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::variables;
+use crate::manager::shape;
 use crate::manager::value::ValueError;
-
-/// No value is shown longer, in characters.
-const SHOWN: usize = 80;
 
 /// A value and the way to it from the root of the body.
 #[derive(Debug, Clone)]
@@ -229,17 +227,9 @@ impl<'a> At<'a> {
 
     /// Refuses the value here.
     pub(in crate::manager) fn refuse(&self, accepted: &str) -> PlaceError {
-        let text = self
-            .value
-            .as_str()
-            .map_or_else(|| self.value.to_string(), str::to_owned);
-        let mut found: String = text.chars().take(SHOWN).collect();
-        if found.len() < text.len() {
-            found.push('…');
-        }
         PlaceError::Value {
             pointer: self.shown(),
-            found,
+            found: shape::shown(self.value),
             accepted: accepted.to_owned(),
         }
     }

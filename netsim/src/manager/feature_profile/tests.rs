@@ -185,8 +185,14 @@ fn actions_of_one_kind_make_one_definition() {
     assert!(colors.app_route.is_none() && colors.data.is_some());
 }
 
+#[test]
+fn a_code_point_is_set() {
+    let policy = policy(set(json!({"dscp": global(46)})));
+    assert_eq!(policy.not_emulated, None);
+    assert_eq!(policy.data.unwrap().sequences[0].set.dscp, Some(46));
+}
+
 #[rstest]
-#[case::dscp(json!({"dscp": global(46)}), "dscp")]
 #[case::policer(json!({"policer": refer(CLASS)}), "policer")]
 #[case::class(json!({"forwardingClass": refer(CLASS)}), "forwardingClass")]
 #[case::remote(json!({"preferredRemoteColor": {"color": global(json!(["mpls"]))}}), "preferredRemoteColor")]
@@ -353,9 +359,9 @@ fn policy_objects_of_every_kind_are_taken(#[case] kind: &str, #[case] entries: V
 #[case::no_length("data-prefix", json!([{"ipv4Address": global("10.1.0.2")}]), "/data/entries/0: field ipv4PrefixLength is missing")]
 #[case::none("data-prefix", json!([]), "/data/entries: `[]` is not an array of at least one element")]
 #[case::variable("color", json!([{"color": {"optionType": "variable", "value": "{{c}}"}}]), "/data/entries/0/color/optionType: `variable` is not one of global")]
-#[case::criteria("sla-class", json!([{"loss": global(1), "fallbackBestTunnel": {"criteria": global("jitter"), "lossVariance": global(5)}}]), "/data: entry 1: fallbackBestTunnel: criteria `jitter` are not those with a variance")]
-#[case::no_metric("sla-class", json!([{}]), "/data: entry 1: one of latency, loss and jitter is needed")]
-#[case::no_second_tier("preferred-color-group", json!([{"primaryPreference": {"colorPreference": global(json!(["mpls"]))}, "tertiaryPreference": {"colorPreference": global(json!(["lte"]))}}]), "/data: entry 1: tertiaryPreference needs a secondaryPreference")]
+#[case::criteria("sla-class", json!([{"loss": global(1), "fallbackBestTunnel": {"criteria": global("jitter"), "lossVariance": global(5)}}]), "/data: entries[0].fallbackBestTunnel.criteria: `jitter` are not the criteria that have a variance")]
+#[case::no_metric("sla-class", json!([{}]), "/data: entries[0]: one of latency, loss and jitter is needed")]
+#[case::no_second_tier("preferred-color-group", json!([{"primaryPreference": {"colorPreference": global(json!(["mpls"]))}, "tertiaryPreference": {"colorPreference": global(json!(["lte"]))}}]), "/data: entries[0]: tertiaryPreference needs a secondaryPreference")]
 #[case::burst("policer", json!([{"burst": global(14999), "exceed": global("drop"), "rate": global(8)}]), "/data/entries/0/burst/value: `14999` is not a whole number from 15000 to 10000000")]
 #[case::queue("class", json!([{"queue": global("8")}]), "/data/entries/0/queue/value: `8` is not one of 0, 1")]
 fn policy_objects_are_checked(#[case] kind: &str, #[case] entries: Value, #[case] expected: &str) {

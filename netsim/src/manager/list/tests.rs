@@ -16,6 +16,7 @@ use crate::policy::{Criterion, PathPreference};
 #[case::color_group("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "mpls lte", "pathPreference": "direct-path"}}]))]
 #[case::app_probe("appprobe", json!([{"forwardingClass": "voice", "map": [{"color": "mpls", "dscp": 46}]}]))]
 #[case::app("app", json!([{"app": "webex"}, {"appFamily": "audio-video"}]))]
+#[case::policer("policer", json!([{"burst": "10000000", "exceed": "remark", "rate": "100000000000"}]))]
 fn every_kind_takes_its_entries(#[case] kind: &str, #[case] entries: Value) {
     let list = parse_list(kind, "l", entries.clone()).unwrap();
     assert_eq!(Value::Array(list.entries), entries);
@@ -23,27 +24,27 @@ fn every_kind_takes_its_entries(#[case] kind: &str, #[case] entries: Value) {
 
 #[test]
 fn every_kind_has_a_case_above() {
-    assert_eq!(KINDS.len(), 10);
+    assert_eq!(KINDS.len(), 11);
 }
 
 #[rstest]
 #[case::no_entry("site", json!([]), "entries: at least one is needed")]
-#[case::number("site", json!([{"siteId": 1}]), "entry 1: invalid type: integer `1`, expected a string")]
-#[case::second("vpn", json!([{"vpn": "1"}, {"vpn": "x"}]), "entry 2: `x` is not a VPN or range such as 10 or 10-20, from 0 to 65530")]
-#[case::unknown_key("color", json!([{"color": "mpls", "x": 1}]), "entry 1: unknown field `x`, expected `color`")]
-#[case::not_an_object("site", json!(["1"]), "entry 1: invalid type: string \"1\", expected struct Entry")]
-#[case::tloc_encap("tloc", json!([{"tloc": "10.0.0.1", "color": "mpls", "encap": "x"}]), "entry 1: `x` is not an encapsulation: ipsec or gre")]
+#[case::number("site", json!([{"siteId": 1}]), "entries[0].siteId: `1` is not a text")]
+#[case::second("vpn", json!([{"vpn": "1"}, {"vpn": "x"}]), "entries[1].vpn: `x` is not a VPN or range such as 10 or 10-20, from 0 to 65530")]
+#[case::unknown_key("color", json!([{"color": "mpls", "x": 1}]), "entries[0].x: there is no such key; the keys here are color")]
+#[case::not_an_object("site", json!(["1"]), "entries[0]: `1` is not an object of siteId")]
+#[case::tloc_encap("tloc", json!([{"tloc": "10.0.0.1", "color": "mpls", "encap": "x"}]), "entries[0].encap: `x` is not an encapsulation: ipsec or gre")]
 #[case::sla_twice("sla", json!([{"loss": "1"}, {"loss": "2"}]), "entries: exactly one is needed, found 2")]
-#[case::sla_empty("sla", json!([{}]), "entry 1: one of latency, loss and jitter is needed")]
-#[case::sla_latency("sla", json!([{"latency": "0"}]), "entry 1: `0` is not milliseconds from 1 to 1000")]
-#[case::sla_number("sla", json!([{"latency": 150}]), "entry 1: invalid type: integer `150`, expected a string")]
-#[case::sla_unknown("sla", json!([{"loss": "1", "mos": "4"}]), "entry 1: unknown field `mos`, expected one of `latency`, `loss`, `jitter`, `appProbeClass`, `fallbackBestTunnel`")]
-#[case::criteria_without("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss-latency", "lossVariance": "1"}}]), "entry 1: fallbackBestTunnel: criteria `loss-latency` are not those with a variance")]
-#[case::variance_without("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss", "lossVariance": "1", "jitterVariance": "1"}}]), "entry 1: fallbackBestTunnel: criteria `loss` are not those with a variance")]
-#[case::criterion_twice("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss-loss", "lossVariance": "1"}}]), "entry 1: fallbackBestTunnel: criteria `loss-loss` are not those with a variance")]
-#[case::no_criterion("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": ""}}]), "entry 1: fallbackBestTunnel: criteria `` are not those with a variance")]
+#[case::sla_empty("sla", json!([{}]), "entries[0]: one of latency, loss and jitter is needed")]
+#[case::sla_latency("sla", json!([{"latency": "0"}]), "entries[0].latency: `0` is not milliseconds from 1 to 1000")]
+#[case::sla_number("sla", json!([{"latency": 150}]), "entries[0].latency: `150` is not a text")]
+#[case::sla_unknown("sla", json!([{"loss": "1", "mos": "4"}]), "entries[0].mos: there is no such key; the keys here are latency, loss, jitter, appProbeClass, fallbackBestTunnel")]
+#[case::criteria_without("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss-latency", "lossVariance": "1"}}]), "entries[0].fallbackBestTunnel.criteria: `loss-latency` are not the criteria that have a variance")]
+#[case::variance_without("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss", "lossVariance": "1", "jitterVariance": "1"}}]), "entries[0].fallbackBestTunnel.criteria: `loss` are not the criteria that have a variance")]
+#[case::criterion_twice("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss-loss", "lossVariance": "1"}}]), "entries[0].fallbackBestTunnel.criteria: `loss-loss` are not the criteria that have a variance")]
+#[case::no_criterion("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": ""}}]), "entries[0].fallbackBestTunnel.criteria: `` are not the criteria that have a variance")]
 #[case::group_of_two("preferredcolorgroup", json!([{}, {}]), "entries: exactly one is needed, found 2")]
-#[case::group_of_nothing("preferredcolorgroup", json!([{}]), "entry 1: missing field `primaryPreference`")]
+#[case::group_of_nothing("preferredcolorgroup", json!([{}]), "entries[0]: key primaryPreference is missing")]
 #[case::third_without_second(
     "preferredcolorgroup",
     json!([{
@@ -51,13 +52,20 @@ fn every_kind_has_a_case_above() {
         "secondaryPreference": {},
         "tertiaryPreference": {"colorPreference": "lte", "pathPreference": "all-paths"},
     }]),
-    "entry 1: tertiaryPreference needs a secondaryPreference"
+    "entries[0]: tertiaryPreference needs a secondaryPreference"
 )]
-#[case::group_color("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "", "pathPreference": "all-paths"}}]), "entry 1: `` is not one or more colors with spaces between them")]
-#[case::group_path("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "mpls", "pathPreference": "any"}}]), "entry 1: unknown variant `any`, expected one of `direct-path`, `multi-hop-path`, `all-paths`")]
-#[case::probe_dscp("appprobe", json!([{"forwardingClass": "voice", "map": [{"color": "mpls", "dscp": 64}]}]), "entry 1: `64` is not a DSCP value from 0 to 63")]
-#[case::app_name("app", json!([{"app": "a b"}]), "entry 1: `a b` is not a name of printable characters without spaces")]
-#[case::sla_loss("sla", json!([{"loss": "101"}]), "entry 1: `101` is not a percentage from 0 to 100")]
+#[case::group_color("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "", "pathPreference": "all-paths"}}]), "entries[0].primaryPreference.colorPreference: `` is not one or more colors with spaces between them")]
+#[case::group_path("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "mpls", "pathPreference": "any"}}]), "entries[0].primaryPreference.pathPreference: `any` is not one of direct-path, multi-hop-path, all-paths")]
+#[case::probe_dscp("appprobe", json!([{"forwardingClass": "voice", "map": [{"color": "mpls", "dscp": 64}]}]), "entries[0].map[0].dscp: `64` is not a DSCP value from 0 to 63")]
+#[case::app_name("app", json!([{"app": "a b"}]), "entries[0].app: `a b` is not a name of printable characters without spaces")]
+#[case::app_of_neither("app", json!([{"app": "a"}, {}]), "entries[1]: exactly one of app and appFamily is needed")]
+#[case::policer_burst("policer", json!([{"burst": "14999", "rate": "8"}]), "entries[0].burst: `14999` is not octets from 15000 to 10000000")]
+#[case::policer_rate("policer", json!([{"burst": "15000", "rate": "7"}]), "entries[0].rate: `7` is not bits per second from 8 to 100000000000")]
+#[case::policer_exceed("policer", json!([{"burst": "15000", "rate": "8", "exceed": "mark"}]), "entries[0].exceed: `mark` is not drop or remark")]
+#[case::sla_null("sla", json!([null]), "entries[0]: `null` is not an object of latency, loss, jitter, appProbeClass, fallbackBestTunnel")]
+#[case::variance("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss", "lossVariance": "x"}}]), "entries[0].fallbackBestTunnel.lossVariance: `x` is not a percentage from 0 to 100")]
+#[case::second_tier("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "mpls", "pathPreference": "all-paths"}, "secondaryPreference": {"colorPreference": 1, "pathPreference": "all-paths"}}]), "entries[0].secondaryPreference.colorPreference: `1` is not a text")]
+#[case::sla_loss("sla", json!([{"loss": "101"}]), "entries[0].loss: `101` is not a percentage from 0 to 100")]
 fn a_refused_entry_is_named(#[case] kind: &str, #[case] entries: Value, #[case] message: &str) {
     assert_eq!(parse_list(kind, "l", entries).unwrap_err().to_string(), message);
 }

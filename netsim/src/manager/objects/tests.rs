@@ -126,7 +126,7 @@ fn a_refused_object_leaves_no_trace() {
     let error = objects.put_policy(policy).unwrap_err().to_string();
     assert_eq!(
         error,
-        format!("assembly 1: definitionId: Invalid ref {definition}")
+        format!("policyDefinition.assembly[0]: definitionId: Invalid ref {definition}")
     );
     assert_eq!(objects.policies().count(), 0);
 }
@@ -184,7 +184,7 @@ fn references_of_app_route_lead_to_classes() {
     assert_eq!(error, format!("SeqID 2: field name: Invalid ref {sites}"));
     let class = parse_list("sla", "c", json!([{"loss": "1", "appProbeClass": sites}])).unwrap();
     let error = objects.put_list(class).unwrap_err().to_string();
-    assert_eq!(error, format!("entry 1: appProbeClass: Invalid ref {sites}"));
+    assert_eq!(error, format!("entries[0].appProbeClass: Invalid ref {sites}"));
     assert_eq!(objects.lists().count(), 1);
 }
 

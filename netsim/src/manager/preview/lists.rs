@@ -3,15 +3,16 @@
 use std::fmt::{self, Write};
 
 use super::{Named, range_text};
-use crate::manager::list::{AppProbe, List, ListContent, ListedTloc, SlaBounds};
+use crate::manager::list::{AppProbe, List, ListContent, ListedTloc, Policer, SlaBounds};
 use crate::policy::{ColorTier, Criterion, PathPreference};
 
-/// SLA classes and app-probe classes, which stand before the policies.
+/// SLA classes, app-probe classes and policers, which stand before the policies.
 pub(super) fn write_classes(out: &mut String, lists: &Named<'_>) -> fmt::Result {
     for list in lists.values() {
         match &list.content {
             ListContent::AppProbe(probe) => write_app_probe(out, &list.name, probe)?,
             ListContent::Sla(bounds) => write_sla_class(out, &list.name, bounds, lists)?,
+            ListContent::Policer(policer) => write_policer(out, &list.name, policer)?,
             _ => {}
         }
     }
@@ -59,7 +60,7 @@ pub(super) fn write_list(out: &mut String, list: &List) -> fmt::Result {
             let mut colors = list.entries.iter().filter_map(|entry| entry["color"].as_str());
             colors.try_for_each(|color| writeln!(out, "   color {color}"))?;
         }
-        ListContent::Sla(_) | ListContent::AppProbe(_) => return Ok(()),
+        ListContent::Sla(_) | ListContent::AppProbe(_) | ListContent::Policer(_) => return Ok(()),
     }
     writeln!(out, "  !")
 }
@@ -71,6 +72,14 @@ fn write_app_probe(out: &mut String, name: &str, probe: &AppProbe) -> fmt::Resul
         writeln!(out, "  color {color} dscp {dscp}")?;
     }
     writeln!(out, " !")
+}
+
+fn write_policer(out: &mut String, name: &str, policer: &Policer) -> fmt::Result {
+    let Policer { burst, rate, exceed } = policer;
+    writeln!(
+        out,
+        " policer {name}\n  rate {rate}\n  burst {burst}\n  exceed {exceed}\n !"
+    )
 }
 
 fn write_sla_class(out: &mut String, name: &str, bounds: &SlaBounds, lists: &Named<'_>) -> fmt::Result {

@@ -4,11 +4,10 @@ use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
 use super::{Text, joined, range_text};
-use crate::manager::match_field::MatchField;
 use crate::manager::sequence::app_route::{AppRouteSequence, Preferred, SlaAction, SlaUnmet};
 use crate::manager::sequence::data::{DataSequence, LocalTlocList, RemoteTlocs, Service, Tloc};
 use crate::manager::sequence::{Addresses, BaseAction, Conditions, Family, GroupRef, Other};
-use crate::manager::value::Encapsulation;
+use crate::manager::value::{Encapsulation, kebab};
 
 impl Text<'_> {
     pub(super) fn write_data(&mut self, sequence: &DataSequence) -> fmt::Result {
@@ -19,6 +18,9 @@ impl Text<'_> {
         };
         writeln!(self.policies, "     !\n     action {base_action}")?;
         self.write_counting(sequence.counter.as_deref(), sequence.log)?;
+        for line in sequence.undone.iter().flat_map(|undone| &undone.lines) {
+            writeln!(self.policies, "      {line}")?;
+        }
         self.write_set(sequence)?;
         writeln!(self.policies, "     !\n    !")
     }
@@ -75,7 +77,7 @@ impl Text<'_> {
                 Other::List(id) => self.name(*id),
                 Other::Words(words) => words.join(" "),
             };
-            writeln!(self.policies, "      {} {value}", kebab(*field))?;
+            writeln!(self.policies, "      {} {value}", kebab(field.as_str()))?;
         }
         Ok(())
     }
@@ -136,6 +138,18 @@ impl Text<'_> {
         }
         if let Some(vpn) = set.vpn {
             writeln!(lines, "       vpn {vpn}")?;
+        }
+        if let Some(code) = set.dscp {
+            writeln!(lines, "       dscp {code}")?;
+        }
+        if let Some(class) = &set.forwarding_class {
+            writeln!(lines, "       forwarding-class {class}")?;
+        }
+        if let Some(policer) = set.policer {
+            writeln!(lines, "       policer {}", self.name(policer))?;
+        }
+        for line in set.undone.iter().flat_map(|undone| &undone.lines) {
+            writeln!(lines, "       {line}")?;
         }
         if lines.is_empty() {
             return Ok(());
@@ -199,16 +213,4 @@ fn tloc_text(tloc: &Tloc) -> String {
 fn encapsulations(encapsulations: &[Encapsulation]) -> String {
     let words: Vec<_> = encapsulations.iter().map(|encap| encap.as_str()).collect();
     words.join(" ")
-}
-
-/// The word of the command language for a field that the API spells in camel case.
-fn kebab(field: MatchField) -> String {
-    let mut word = String::new();
-    for letter in field.as_str().chars() {
-        if letter.is_ascii_uppercase() {
-            word.push('-');
-        }
-        word.push(letter.to_ascii_lowercase());
-    }
-    word
 }

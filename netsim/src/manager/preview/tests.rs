@@ -62,6 +62,7 @@ struct Lists {
     voice: Uuid,
     gold: Uuid,
     hubs: Uuid,
+    slow: Uuid,
 }
 
 fn every_list(objects: &mut Objects) -> Lists {
@@ -87,6 +88,8 @@ fn every_list(objects: &mut Objects) -> Lists {
     let gold = list("preferredcolorgroup", "gold", json!([group]));
     let tloc = json!({"tloc": "10.0.0.1", "color": "mpls", "encap": "ipsec", "preference": "100"});
     let hubs = list("tloc", "hubs", json!([tloc]));
+    let rate = json!({"burst": "15000", "exceed": "remark", "rate": "8"});
+    let slow = list("policer", "slow", json!([rate]));
     Lists {
         sites,
         vpns,
@@ -95,6 +98,7 @@ fn every_list(objects: &mut Objects) -> Lists {
         voice,
         gold,
         hubs,
+        slow,
     }
 }
 
@@ -162,6 +166,28 @@ fn every_set_field(objects: &mut Objects, lists: &Lists) -> Uuid {
                 set(json!([
                     {"field": "service", "value": {"type": "FW", "tlocList": {"ref": lists.hubs}}},
                 ]))
+            ),
+            fixture::sequence(
+                5,
+                json!([{"field": "packetLength", "value": "64-1500"}, {"field": "tcp", "value": "syn"}]),
+                set(json!([
+                    {"field": "dscp", "value": "46"}, {"field": "forwardingClass", "value": "voice"},
+                    {"field": "policer", "ref": lists.slow}, {"field": "nextHop", "value": "10.0.0.9"},
+                    {"field": "nextHopLoose", "value": "true"},
+                ]))
+            ),
+            fixture::sequence(
+                6,
+                json!([]),
+                json!([
+                    {"type": "cflowd"},
+                    {"type": "nat", "parameter": [{"field": "useVpn", "value": "0"}, {"field": "fallback", "value": ""}]},
+                    {"type": "lossProtect", "parameter": "fecAlways"},
+                    {"type": "lossProtectFec", "parameter": "fecAlways", "value": "3"},
+                    {"type": "redirectDns", "parameter": {"field": "dnsType", "value": "host"}},
+                    {"type": "tcpOptimization", "parameter": ""},
+                    {"type": "serviceNodeGroup", "parameter": "SNG-APPQOE"},
+                ])
             ),
         ]),
     )

@@ -3,12 +3,15 @@
 //! Owns its actions: what they are, which exclude each other, and their values.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BaseAction, Conditions, GroupRef, RawSequence, SequenceError, counter, list_id, set_once};
+use super::{
+    BaseAction, Conditions, GroupRef, RawSequence, SequenceError, counter, in_field, list_id, set_once,
+};
+use crate::manager::definition::DefinitionKind;
 use crate::manager::objects::ListUse;
+use crate::manager::shape;
 use crate::manager::value;
 
 /// A sequence.
@@ -72,18 +75,13 @@ enum SequenceType {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    tag = "type",
-    content = "parameter",
-    rename_all = "camelCase",
-    deny_unknown_fields
-)]
-enum RawAction {
-    SlaClass(Vec<RawParameter>),
-    BackupSlaPreferredColor(String),
-    Count(String),
-    Log(IgnoredAny),
-    CloudSaas(IgnoredAny),
+#[serde(rename_all = "camelCase")]
+enum Action {
+    SlaClass,
+    BackupSlaPreferredColor,
+    Count,
+    Log,
+    CloudSaas,
 }
 
 #[derive(Deserialize)]
@@ -112,25 +110,29 @@ enum Parameter {
 
 /// Parses a sequence whose id is already known to be good.
 pub(in crate::manager) fn parse(id: u16, sequence: &Value) -> Result<AppRouteSequence, SequenceError> {
-    let raw = RawSequence::<SequenceType, Option<BaseAction>>::deserialize(sequence)
-        .map_err(SequenceError::Shape)?;
+    let raw: RawSequence<SequenceType, Option<BaseAction>, Action> = shape::read(sequence)?;
     if raw.base_action == Some(BaseAction::Drop) {
         return Err(SequenceError::DropInAppRoute);
     }
-    let conditions = Conditions::parse(raw.sequence_ip_type, &raw.matching)?;
+    let conditions = Conditions::parse(DefinitionKind::AppRoute, raw.sequence_ip_type, &raw.matching)?;
     let (mut sla, mut backup, mut counted) = (None, None, None);
     let (mut log, mut cloud_saas) = (false, false);
-    for (action, place) in raw.actions.iter().zip(1..) {
-        let in_place = |problem| SequenceError::Action { place, problem };
-        match RawAction::deserialize(action).map_err(in_place)? {
-            RawAction::SlaClass(parameters) => set_once(&mut sla, "slaClass", sla_action(&parameters)?)?,
-            RawAction::BackupSlaPreferredColor(text) => {
-                let name = "backupSlaPreferredColor";
-                set_once(&mut backup, name, colors(name, &text)?)?;
+    for (index, action) in raw.actions.iter().enumerate() {
+        if action.value.is_some() {
+            return Err(SequenceError::Without("value", "lossProtectFec"));
+        }
+        match action.action {
+            Action::SlaClass => {
+                let parameters: Vec<RawParameter> = action.parameter(index)?;
+                set_once(&mut sla, "slaClass", sla_action(&parameters)?)?;
             }
-            RawAction::Count(name) => set_once(&mut counted, "count", counter(name)?)?,
-            RawAction::Log(_) => log = true,
-            RawAction::CloudSaas(_) => cloud_saas = true,
+            Action::BackupSlaPreferredColor => {
+                let name = "backupSlaPreferredColor";
+                set_once(&mut backup, name, colors(name, action.parameter(index)?)?)?;
+            }
+            Action::Count => set_once(&mut counted, "count", counter(action.parameter(index)?)?)?,
+            Action::Log => log = true,
+            Action::CloudSaas => cloud_saas = true,
         }
     }
     let excluded = match sla.as_ref().map(|sla: &SlaAction| sla.unmet) {
@@ -257,5 +259,5 @@ impl RawParameter {
 }
 
 fn colors(field: &'static str, text: &str) -> Result<Vec<String>, SequenceError> {
-    value::colors(text).map_err(|problem| SequenceError::Value { field, problem })
+    value::colors(text).map_err(in_field(field))
 }

@@ -39,6 +39,7 @@ fn row(policy: &str, service_vpn: u16, way: PolicyDirection) -> SequenceState {
         action: "accept".to_owned(),
         path: None,
         inspect: false,
+        set_dscp: None,
         counter: None,
         packets: 0,
         octets: 0,
@@ -80,9 +81,9 @@ fn data(report: &PolicyReport, position: usize, id: Option<u16>) -> Option<Seque
         return Some(SequenceState { action, ..row });
     };
     let sequence: &Sequence = policy.sequences.iter().find(|sequence| sequence.id == id)?;
-    let (action, path, inspect) = match &sequence.action {
-        Action::Drop => ("drop", None, false),
-        Action::Accept { path, inspect } => ("accept", path.as_ref(), *inspect),
+    let (action, path, inspect, dscp) = match &sequence.action {
+        Action::Drop => ("drop", None, false, None),
+        Action::Accept { path, inspect, dscp } => ("accept", path.as_ref(), *inspect, *dscp),
     };
     Some(SequenceState {
         sequence: Some(id),
@@ -90,6 +91,7 @@ fn data(report: &PolicyReport, position: usize, id: Option<u16>) -> Option<Seque
         action: action.to_owned(),
         path: path.map(data_path),
         inspect,
+        set_dscp: dscp,
         counter: sequence.counter.clone(),
         ..row
     })

@@ -27,11 +27,14 @@ fn directions_are_those_of_the_api(#[case] text: &str, #[case] expected: PolicyD
 }
 
 #[rstest]
-#[case::type_of_assembly("type", json!("control"), "assembly 1: type `control`: only `data` and `appRoute` are emulated")]
-#[case::way_of_app_route("type", json!("appRoute"), "assembly 1: direction: appRoute applies to traffic from the service only")]
-#[case::no_entry("entries", json!([]), "assembly 1: entries: at least one is needed")]
-#[case::not_an_id("definitionId", json!("x"), "assembly 1: `x` is not an id")]
-#[case::unknown_key("x", json!(1), "policyDefinition: unknown field `x`, expected one of `definitionId`, `type`, `entries`")]
+#[case::type_of_assembly("type", json!("control"), "policyDefinition.assembly[0].type: `control` is not `data` or `appRoute`, which alone are emulated")]
+#[case::way_of_app_route("type", json!("appRoute"), "policyDefinition.assembly[0].entries[0].direction: appRoute applies to traffic from the service only")]
+#[case::no_entry("entries", json!([]), "policyDefinition.assembly[0].entries: at least one is needed")]
+#[case::not_an_id("definitionId", json!("x"), "policyDefinition.assembly[0].definitionId: `x` is not an id")]
+#[case::unknown_key("x", json!(1), "policyDefinition.assembly[0].x: there is no such key; the keys here are definitionId, type, entries")]
+#[case::lists("entries", json!([{"direction": "all", "siteLists": null, "vpnLists": []}]), "policyDefinition.assembly[0].entries[0].siteLists: `null` is not an array")]
+#[case::list("entries", json!([{"direction": "all", "siteLists": ["x"], "vpnLists": []}]), "policyDefinition.assembly[0].entries[0].siteLists[0]: `x` is not an id")]
+#[case::way("entries", json!([{"direction": "up", "siteLists": [], "vpnLists": []}]), "policyDefinition.assembly[0].entries[0].direction: `up` is not one of service, tunnel, all")]
 fn a_refused_assembly_is_named(#[case] key: &str, #[case] value: Value, #[case] message: &str) {
     let mut assembly = assembly(Uuid::new_v4(), "all", Uuid::new_v4(), Uuid::new_v4());
     assembly[key] = value;
@@ -63,7 +66,10 @@ fn data_needs_a_direction() {
         .unwrap()
         .remove("direction");
     let error = parse_policy("p", json!([assembly])).unwrap_err();
-    assert_eq!(error.to_string(), "assembly 1: direction is missing");
+    assert_eq!(
+        error.to_string(),
+        "policyDefinition.assembly[0].entries[0]: key direction is missing"
+    );
 }
 
 #[test]
@@ -74,8 +80,14 @@ fn what_is_not_emulated_is_refused() {
             .to_string()
     };
     let cli = json!({"policyName": "p", "policyType": "cli", "policyDefinition": {}});
-    assert_eq!(parse(cli), "policyType `cli`: only `feature` is emulated");
+    assert_eq!(
+        parse(cli),
+        "policyType: `cli` is not `feature`, which alone is emulated"
+    );
     let regions = json!({"assembly": [], "regionRoleAssembly": [{}]});
     let regions = json!({"policyName": "p", "policyType": "feature", "policyDefinition": regions});
-    assert_eq!(parse(regions), "regionRoleAssembly: regions are not emulated");
+    assert_eq!(
+        parse(regions),
+        "policyDefinition.regionRoleAssembly: regions are not emulated"
+    );
 }

@@ -37,6 +37,7 @@ impl Actions {
                 "tloc" => json!({ "field": name, "value": read_tloc(at)? }),
                 "tlocList" => json!({ "field": name, "ref": uses.add(at, "tloc")? }),
                 "vpn" => json!({ "field": name, "value": read_vpn(at)? }),
+                "dscp" => json!({ "field": name, "value": read_dscp(at)? }),
                 "service" => match read_service(at, uses)? {
                     Some(service) => json!({ "field": name, "value": service }),
                     None => {
@@ -118,10 +119,14 @@ fn read_vpn(at: &At<'_>) -> Result<String, PlaceError> {
     Ok(vpn.to_string())
 }
 
+fn read_dscp(at: &At<'_>) -> Result<String, PlaceError> {
+    let code = at.option(0, |at| at.number(0..=63))?;
+    Ok(code.to_string())
+}
+
 /// Checks a field of `set` that edges do not act on.
 fn check_other(name: &str, at: &At<'_>, uses: &mut References) -> Result<(), PlaceError> {
     match name {
-        "dscp" => at.option(0, |at| at.number(0..=63)).map(drop),
         "nextHopLoose" => at.switch().map(drop),
         "policer" => uses.add(at, "policer").map(drop),
         "forwardingClass" => uses.add(at, "class").map(drop),

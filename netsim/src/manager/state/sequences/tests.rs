@@ -104,6 +104,7 @@ fn report() -> PolicyReport {
         action: Action::Accept {
             path: None,
             inspect: true,
+            dscp: Some(46),
         },
         counter: None,
     };
@@ -155,22 +156,22 @@ fn every_count_has_its_row() {
     let expected = json!([
         {
             "policy": "app-route", "serviceVpn": 10, "direction": "from-service", "sequence": 11,
-            "match": matching, "action": "accept", "path": "sla voice", "inspect": false, "counter": "calls",
+            "match": matching, "action": "accept", "path": "sla voice", "inspect": false, "setDscp": null, "counter": "calls",
             "packets": 3, "octets": 300,
         },
         {
             "policy": "app-route", "serviceVpn": 10, "direction": "from-service", "sequence": null,
-            "match": nothing, "action": "accept", "path": "sla voice", "inspect": false, "counter": null,
+            "match": nothing, "action": "accept", "path": "sla voice", "inspect": false, "setDscp": null, "counter": null,
             "packets": 3, "octets": 300,
         },
         {
             "policy": "data", "serviceVpn": 10, "direction": "all", "sequence": 1,
-            "match": nothing, "action": "accept", "path": null, "inspect": true, "counter": null,
+            "match": nothing, "action": "accept", "path": null, "inspect": true, "setDscp": 46, "counter": null,
             "packets": 3, "octets": 300,
         },
         {
             "policy": "data", "serviceVpn": 10, "direction": "all", "sequence": null,
-            "match": nothing, "action": "drop", "path": null, "inspect": false, "counter": null,
+            "match": nothing, "action": "drop", "path": null, "inspect": false, "setDscp": null, "counter": null,
             "packets": 3, "octets": 300,
         },
     ]);
