@@ -6,29 +6,31 @@
 //! one rule for each table, however many endpoints a policy names; a policy changes in one nftables transaction,
 //! before which all tables that it needs are there and after which those are gone that it does not need.
 
+mod counts;
 mod devices;
 mod spec;
+mod surroundings;
 mod told;
 mod under_way;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use ipnet::IpNet;
 use tokio::sync::Mutex;
 
 use super::choices::{Choices, PRIORITY_OUTPUT, VPNS_MAX, vpn_rule};
 use super::host::routes::MarkRule;
-use super::host::{Families, Host, HostError};
+use super::host::{Host, HostError};
 use super::nft::diff::Update;
-use super::nft::{Family, NftError, RuleCount, Socket, Table};
+use super::nft::{NftError, Socket, Table};
 use super::routing::{self, Destinations, NoGateway, Routes};
-use super::steering::{self, Inspection, Surroundings, VpnInterfaces};
+use super::steering::{self, Surroundings};
 use crate::bfd::{State as SessionState, Totals};
 use crate::encap::EncapError;
 use crate::policy::{ApplyError, EdgePolicy};
 use crate::sla::{Health, PollingError, SlaBoard, SlaChange, TunnelKey};
 
+pub use counts::{Counted, SequenceCount};
 pub use spec::{
     DeviceSpec, EdgeSpec, Framing, InspectionSpec, RemotePrefix, RemoteSpec, RemoteVpn, SiteRoute,
     TunnelSpec, VpnSpec,
@@ -66,27 +68,6 @@ struct State {
     rules: BTreeSet<MarkRule>,
     /// Whether both are all that the choices and the health of the tunnels asked for last.
     is_routed: bool,
-}
-
-/// What a sequence of the policy in force has matched since its rules were last written: a policy that differs from
-/// the one before only in the prefixes or the ports of one sequence goes on with its counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SequenceCount {
-    /// Its policy.
-    pub of: Counted,
-    /// The sequence; `None` is the default action.
-    pub sequence: Option<u16>,
-    /// What it matched.
-    pub count: RuleCount,
-}
-
-/// A policy of an edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// The app-route policy at this position.
-    AppRoute(usize),
-    /// The data policy at this position.
-    Data(usize),
 }
 
 /// Why an edge could not be set up.
@@ -131,7 +112,7 @@ impl Edge {
         for tunnel in &spec.tunnels {
             devices::add_devices(&host, tunnel).await?;
         }
-        let surroundings = surroundings(&host, &spec)?;
+        let surroundings = surroundings::of(&host, &spec)?;
         let nft_refused = |source| EdgeError::Nft {
             site_id: spec.site_id,
             source,
@@ -222,29 +203,6 @@ impl Edge {
             self.route(&mut state).await
         };
         (changes, routed)
-    }
-
-    /// The policy in force, and what each of its sequences has matched ([`SequenceCount`] says since when).
-    ///
-    /// # Errors
-    /// [`NftError`].
-    pub async fn policy_in_force(&self) -> Result<(EdgePolicy, Vec<SequenceCount>), NftError> {
-        let mut state = self.state.lock().await;
-        let policy = state.policy.clone();
-        let mut counts = Vec::new();
-        for (position, app_route) in policy.app_route.iter().enumerate() {
-            let sequences = app_route.sequences.iter();
-            let rules = steering::rules_of(sequences.map(|sequence| (sequence.id, &sequence.matching)));
-            let of = Counted::AppRoute(position);
-            counts.extend(state.counts(of, &steering::app_route_chain(app_route), rules)?);
-        }
-        for (position, data) in policy.data.iter().enumerate() {
-            let sequences = data.sequences.iter();
-            let rules = steering::rules_of(sequences.map(|sequence| (sequence.id, &sequence.matching)));
-            let of = Counted::Data(position);
-            counts.extend(state.counts(of, &steering::data_chain(data), rules)?);
-        }
-        Ok((policy, counts))
     }
 
     /// Replaces the policy in force in one nftables transaction: each packet meets the old or the new one.
@@ -389,64 +347,4 @@ impl State {
         self.tables = tables;
         Ok(())
     }
-
-    /// The counts of a chain's sequences, over all address families.
-    fn counts(
-        &mut self,
-        of: Counted,
-        chain: &str,
-        rules: impl Iterator<Item = Option<u16>>,
-    ) -> Result<Vec<SequenceCount>, NftError> {
-        let mut sums: Vec<RuleCount> = Vec::new();
-        for family in self.tables.iter().map(|table| table.family) {
-            let counts = self.nft.counts((family, steering::TABLE), chain)?;
-            sums.resize(sums.len().max(counts.len()), RuleCount::default());
-            for (sum, count) in sums.iter_mut().zip(counts) {
-                *sum = sum.plus(count);
-            }
-        }
-        let mut counts: Vec<SequenceCount> = Vec::new();
-        for (sequence, count) in rules.zip(sums) {
-            match counts.last_mut() {
-                // One sequence of several protocols is several rules.
-                Some(last) if last.sequence == sequence => last.count = last.count.plus(count),
-                _ => counts.push(SequenceCount { of, sequence, count }),
-            }
-        }
-        Ok(counts)
-    }
-}
-
-fn surroundings(host: &Host, spec: &EdgeSpec) -> Result<Surroundings, HostError> {
-    let devices = || {
-        let tunnels = spec.tunnels.iter();
-        tunnels.flat_map(|tunnel| tunnel.devices.iter().map(move |device| (tunnel, device)))
-    };
-    let vpns = spec.vpns.iter().map(|vpn| VpnInterfaces {
-        service_vpn: vpn.service_vpn,
-        service: vpn.interfaces.clone(),
-        tunnel: devices()
-            .filter(|(_, device)| device.service_vpn == vpn.service_vpn)
-            .flat_map(|(tunnel, device)| tunnel.interfaces(device))
-            .collect(),
-    });
-    let inspection = spec.inspection.as_ref().map(|inspection| {
-        host.interface(&inspection.interface).map(|interface| Inspection {
-            interface: interface.index,
-            addresses: inspection.addresses.clone(),
-        })
-    });
-    Ok(Surroundings {
-        families: match host.families() {
-            Families::Ipv4 => vec![Family::Ipv4],
-            Families::Both => vec![Family::Ipv4, Family::Ipv6],
-        },
-        vpns: vpns.collect(),
-        own: devices()
-            .flat_map(|(_, device)| &device.addresses)
-            .map(IpNet::addr)
-            .collect(),
-        transport: spec.tunnels.iter().map(|tunnel| tunnel.local).collect(),
-        inspection: inspection.transpose()?,
-    })
 }

@@ -17,16 +17,20 @@
 //! - The edge's addresses on its transports are out of reach for service VPNs; those towards its sites and services
 //!   answer to every VPN.
 
+mod matching;
+mod surroundings;
+
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use super::choices::{Choice, Choices, MarkBits, TooManyChoices, vpn_bits};
-use super::nft::{Chain, Elements, Expression, Family, Field, Set, Table, Value};
+use super::nft::{Chain, Elements, Expression, Family, Field, Set, Table};
 use crate::policy::{
     Action, AppRoute, AppRoutePolicy, DataPolicy, DefaultAction, EdgePolicy, Match, PolicyDirection,
 };
+
+pub use surroundings::{Inspection, Surroundings, VpnInterfaces};
 
 /// The tables that hold the steering of an edge, one in each address family.
 pub const TABLE: &str = "sdwan";
@@ -38,42 +42,6 @@ const TRANSPORT: &str = "transport";
 const NOTHING: &str = "nothing";
 /// NF_IP_PRI_MANGLE: before routing, after connection tracking.
 const PRIORITY_MANGLE: i32 = -150;
-
-/// What steering has to know of an edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Its address families.
-    pub families: Vec<Family>,
-    /// Its service VPNs.
-    pub vpns: Vec<VpnInterfaces>,
-    /// The edge's own addresses on its tunnels. What is sent to them is the edge's own traffic, such as hellos, and
-    /// no policy of a service VPN applies to it.
-    pub own: Vec<IpAddr>,
-    /// The edge's addresses on its transports, which no packet of a service VPN gets to.
-    pub transport: Vec<IpAddr>,
-    /// Where copies of inspected packets go, if the site has such a service.
-    pub inspection: Option<Inspection>,
-}
-
-/// The interfaces of one service VPN on an edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VpnInterfaces {
-    /// The service VPN.
-    pub service_vpn: u16,
-    /// Towards the site.
-    pub service: Vec<String>,
-    /// Towards the WAN.
-    pub tunnel: Vec<String>,
-}
-
-/// The site's inspection service, which gets copies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// The index of the edge's interface towards it.
-    pub interface: u32,
-    /// Its addresses on that link.
-    pub addresses: Vec<IpAddr>,
-}
 
 /// Why a policy cannot be put in force on an edge.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,14 +63,6 @@ pub enum SteeringError {
     /// Too many different choices.
     #[error(transparent)]
     TooManyChoices(#[from] TooManyChoices),
-}
-
-impl Surroundings {
-    /// Where a service VPN is among the edge's.
-    #[must_use]
-    pub fn position(&self, service_vpn: u16) -> Option<usize> {
-        self.vpns.iter().position(|vpn| vpn.service_vpn == service_vpn)
-    }
 }
 
 /// The tables that put `policy` in force, in the order of the families.
@@ -243,7 +203,7 @@ impl Compiler<'_> {
     /// Those addresses that are of the table's family, as the elements of a set.
     fn addresses(&self, addresses: &[IpAddr]) -> Elements {
         let single: Vec<IpNet> = addresses.iter().map(|address| IpNet::from(*address)).collect();
-        address_ranges(&single, self.table.family)
+        matching::address_ranges(&single, self.table.family)
     }
 
     fn app_route(&mut self, policy: &AppRoutePolicy, vpn: usize) -> String {
@@ -326,116 +286,8 @@ impl Compiler<'_> {
             rules,
         });
     }
-
-    /// The rules of a sequence: one, but a rule compares the protocol with one value, so a sequence of several
-    /// protocols is several rules.
-    fn rules(
-        &mut self,
-        chain: &str,
-        id: u16,
-        matching: &Match,
-        action: Vec<Expression>,
-    ) -> Vec<Vec<Expression>> {
-        let protocols: Vec<Option<u8>> = if matching.protocols.is_empty() {
-            vec![None]
-        } else {
-            matching.protocols.iter().copied().map(Some).collect()
-        };
-        let conditions = self.conditions(chain, id, matching);
-        let rules = protocols.into_iter().map(|protocol| {
-            let protocol =
-                protocol.map(|protocol| Expression::Is(Field::Protocol, Value::Protocol(protocol)));
-            let rest = conditions.iter().chain(&action).cloned();
-            protocol.into_iter().chain(rest).collect()
-        });
-        rules.collect()
-    }
-
-    fn conditions(&mut self, chain: &str, id: u16, matching: &Match) -> Vec<Expression> {
-        let family = self.table.family;
-        let prefixes = [
-            (Field::SourceAddress, "src", &matching.source_prefixes),
-            (Field::DestinationAddress, "dst", &matching.destination_prefixes),
-        ];
-        let mut sets = Vec::new();
-        for (field, suffix, prefixes) in prefixes {
-            if let Some(prefixes) = prefixes {
-                let ranges = address_ranges(prefixes, family);
-                if ranges.is_empty() {
-                    return vec![Expression::In(field, NOTHING.to_owned())];
-                }
-                sets.push((field, suffix, ranges));
-            }
-        }
-        let mut conditions = Vec::new();
-        let ports = [
-            (Field::SourcePort, "sport", &matching.source_ports),
-            (Field::DestinationPort, "dport", &matching.destination_ports),
-        ];
-        for (field, suffix, ranges) in ports {
-            match merge(ranges.clone()).as_slice() {
-                [] => {}
-                [one] if one.start() == one.end() => {
-                    conditions.push(Expression::Is(field, Value::Port(*one.start())));
-                }
-                several => sets.push((field, suffix, Elements::Ports(several.to_vec()))),
-            }
-        }
-        if !matching.dscp.is_empty() {
-            let mut codes = matching.dscp.clone();
-            codes.sort_unstable();
-            codes.dedup();
-            sets.push((Field::Dscp, "dscp", Elements::Dscp(codes)));
-        }
-        for (field, suffix, elements) in sets {
-            let name = format!("{chain}-{id}-{suffix}");
-            self.add_set(&name, elements);
-            conditions.push(Expression::In(field, name));
-        }
-        conditions
-    }
 }
 
 fn set_mark(MarkBits { mask, value }: MarkBits) -> Expression {
     Expression::SetMark { mask, value }
-}
-
-/// Those prefixes that are of the family, as ranges.
-fn address_ranges(prefixes: &[IpNet], family: Family) -> Elements {
-    match family {
-        Family::Ipv4 => Elements::Addresses(merge(
-            prefixes
-                .iter()
-                .filter_map(|prefix| match prefix {
-                    IpNet::V4(prefix) => Some(prefix.network().into()..=prefix.broadcast().into()),
-                    IpNet::V6(_) => None,
-                })
-                .collect(),
-        )),
-        Family::Ipv6 => Elements::Addresses6(merge(
-            prefixes
-                .iter()
-                .filter_map(|prefix| match prefix {
-                    IpNet::V4(_) => None,
-                    IpNet::V6(prefix) => Some(prefix.network().into()..=prefix.broadcast().into()),
-                })
-                .collect(),
-        )),
-    }
-}
-
-/// Sorts ranges and joins those that overlap, which the kernel refuses. Neighbours stay apart: a set of single
-/// addresses is a hash table, a set with any range is a tree.
-fn merge<T: Copy + Ord>(mut ranges: Vec<RangeInclusive<T>>) -> Vec<RangeInclusive<T>> {
-    ranges.sort_by_key(|range| *range.start());
-    let mut merged: Vec<RangeInclusive<T>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start() <= last.end() => {
-                *last = *last.start()..=(*last.end()).max(*range.end());
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
