@@ -240,7 +240,7 @@ pub(super) async fn deliver_scheduled(app: Arc<App>) {
     }
 }
 
-/// Brings edges what waits; false if one refused.
+/// Brings edges what waits; false if one did not take it.
 async fn deliver(app: &Arc<App>) -> bool {
     let waiting = app.store().deliverable();
     if waiting.is_empty() || app.controllers.online() == 0 {
@@ -251,7 +251,12 @@ async fn deliver(app: &Arc<App>) -> bool {
     for scheduled in waiting {
         tasks.spawn(deliver_to_edge(app.clone(), scheduled, refusing.clone()));
     }
-    tasks.join_all().await.into_iter().all(|taken| taken)
+    let mut all = true;
+    while let Some(taken) = tasks.join_next().await {
+        // What panicked has taken nothing.
+        all &= taken.unwrap_or(false);
+    }
+    all
 }
 
 async fn deliver_to_edge(app: Arc<App>, scheduled: Scheduled, refusing: Arc<Refusing>) -> bool {

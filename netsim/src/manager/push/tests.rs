@@ -4,6 +4,7 @@ use super::*;
 use crate::manager::caller::Caller;
 use crate::manager::compile::Place;
 use crate::manager::dry::{self, DryEdges};
+use crate::manager::faults::Fault;
 use crate::manager::fixture;
 use crate::manager::gateway::Gateway;
 use crate::manager::store::Release;
@@ -58,4 +59,34 @@ async fn whatever_panics_ends_the_push_as_failed() {
     let end = ended(vec![1, 2], async { panic!("on purpose") }).await;
     assert_eq!(end.failure.as_deref(), Some(PANICKED));
     assert_eq!(end.failed.into_keys().collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_panics_is_tried_again_and_holds_up_no_other() {
+    let (app, policy) = app();
+    let away = app.faults.inject(Fault::LoseController {
+        controllers: Vec::new(),
+    });
+    let places = [100, 300].map(|site_id| Place {
+        site_id,
+        service_vpns: &[10],
+    });
+    let (caller, release) = (Caller::test("a"), Release::default());
+    let accepted = app.store().activate(&caller, &policy, &release, &places).unwrap();
+    app.start_push(accepted);
+    app.push_ended.notified().await;
+    assert!(
+        deliver(&app).await,
+        "nobody brings anything while no Controller is there"
+    );
+    assert_eq!(app.store().deliverable().len(), 2);
+    app.faults.heal(away);
+    assert!(!deliver(&app).await);
+    let waiting: Vec<u32> = app
+        .store()
+        .deliverable()
+        .iter()
+        .map(|scheduled| scheduled.policy.site_id)
+        .collect();
+    assert_eq!(waiting, [300]);
 }
