@@ -112,7 +112,11 @@ impl Status {
     /// A `422` that names every broken field.
     pub(crate) fn unprocessable(kind: &str, group: &str, name: &str, causes: &[FieldError]) -> Self {
         let lines: Vec<String> = causes.iter().map(FieldError::to_string).collect();
-        let message = format!("{kind} \"{name}\" is invalid: {}", lines.join(", "));
+        let lines = lines.join(", ");
+        let message = match group {
+            "" => format!("{kind} \"{name}\" is invalid: {lines}"),
+            group => format!("{kind}.{group} \"{name}\" is invalid: {lines}"),
+        };
         let causes: Vec<Value> = causes
             .iter()
             .map(|cause| json!({"reason": cause.rule.reason(), "message": cause.message(), "field": cause.field}))
