@@ -4,17 +4,22 @@
 //! # Modules
 //! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `store`
 //! keeps them and their history; `controllers` react to changes; `resources` is the table of what is served,
-//! from which `discovery` and `table` are computed. Arrows point down that list, never up.
+//! from which `discovery`, `openapi` and `table` are computed; `custom` adds to it by definitions, whose objects
+//! `schema` checks. Arrows point down that list, never up.
 
 mod api;
 mod controllers;
+mod custom;
 mod discovery;
 mod events_api;
+mod json_path;
 mod kubelet;
 mod local;
 mod object;
+mod openapi;
 mod patch;
 mod resources;
+mod schema;
 mod selector;
 mod serve;
 mod server;

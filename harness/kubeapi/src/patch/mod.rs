@@ -29,6 +29,10 @@ pub(crate) const MEDIA_TYPES: [&str; 3] = [
     "application/strategic-merge-patch+json",
 ];
 
+/// Those of them that custom resources take.
+pub(crate) const CUSTOM_MEDIA_TYPES: [&str; 2] =
+    ["application/json-patch+json", "application/merge-patch+json"];
+
 /// As kube-apiserver: longer patches are refused before they are applied.
 const MAX_OPERATIONS: usize = 10_000;
 
@@ -50,6 +54,17 @@ impl Patch {
             "application/strategic-merge-patch+json" => parse_json(body).map(Patch::Strategic),
             "application/apply-patch+yaml" => Err(unsupported("server-side apply is not served")),
             other => Err(unsupported(&format!("the media type \"{other}\" is not served"))),
+        }
+    }
+
+    /// Refuses what custom resources do not know: a merge by the keys of built-in types.
+    pub(crate) fn admit_custom(&self) -> Result<(), Status> {
+        match self {
+            Patch::Strategic(_) => Err(unsupported_of(
+                "strategic merge patch is not served for custom resources",
+                &CUSTOM_MEDIA_TYPES,
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -94,7 +109,11 @@ fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> 
 }
 
 fn unsupported(why: &str) -> Status {
-    let message = format!("{why}; accepted media types include: {}", MEDIA_TYPES.join(", "));
+    unsupported_of(why, &MEDIA_TYPES)
+}
+
+fn unsupported_of(why: &str, accepted: &[&str]) -> Status {
+    let message = format!("{why}; accepted media types include: {}", accepted.join(", "));
     Status::new(Reason::UnsupportedMediaType, message)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::http::Uri;
 
+use super::field_validation::FieldValidation;
 use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
 use crate::resources::Resource;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
@@ -53,6 +54,19 @@ impl Parameters {
             None => Ok(Effect::Persist),
             Some("All") => Ok(Effect::DryRun),
             Some(other) => Err(invalid_option("dryRun", other, "supported values: \"All\"")),
+        }
+    }
+
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
+        match self.text("fieldValidation") {
+            None | Some("Warn") => Ok(FieldValidation::Warn),
+            Some("Ignore") => Ok(FieldValidation::Ignore),
+            Some("Strict") => Ok(FieldValidation::Strict),
+            Some(other) => Err(invalid_option(
+                "fieldValidation",
+                other,
+                "supported values: \"Ignore\", \"Strict\", \"Warn\"",
+            )),
         }
     }
 

@@ -10,11 +10,12 @@ use axum::response::Response;
 use axum::routing::any;
 use serde_json::{Value, json};
 
+use super::field_validation::Warnings;
 use super::negotiation::representation;
 use super::parameters::Parameters;
 use super::presentation::Presentation;
 use super::{Shared, method_not_allowed, text, watch_body};
-use crate::api::{DeleteOptions, Deleted, Effect, Page, Target};
+use crate::api::{DeleteOptions, Deleted, Effect, Page, ScaleChange, Target};
 use crate::object;
 use crate::patch::Patch;
 use crate::resources::{Resource, Resources, Scope, Subresource};
@@ -34,6 +35,9 @@ enum Place {
     Object {
         target: Target,
         part: Part,
+    },
+    Scale {
+        target: Target,
     },
 }
 
@@ -57,7 +61,7 @@ async fn legacy_group(
     Path((version, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources, "", &version, &path)?;
+    let place = Place::parse(&shared.api.resources.current(), "", &version, &path)?;
     dispatch(shared, place, request).await
 }
 
@@ -66,7 +70,7 @@ async fn named_group(
     Path((group, version, path)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources, &group, &version, &path)?;
+    let place = Place::parse(&shared.api.resources.current(), &group, &version, &path)?;
     dispatch(shared, place, request).await
 }
 
@@ -94,9 +98,10 @@ impl Place {
                     namespace: None,
                 })
             }
-            [plural, name, "status"] if let Ok(resource) = find(plural, Scope::Cluster) => {
-                has_status(&resource)?;
-                Ok(object(&resource, "", name, Part::Status))
+            [plural, name, subresource @ ("status" | "scale")]
+                if let Ok(resource) = find(plural, Scope::Cluster) =>
+            {
+                Place::below(Target::new(&resource, "", name), subresource)
             }
             ["namespaces", namespace, plural] => {
                 let resource = find(plural, Scope::Namespaced)?;
@@ -112,11 +117,23 @@ impl Place {
                 name,
                 Part::Main,
             )),
-            ["namespaces", namespace, plural, name, "status"] => {
+            ["namespaces", namespace, plural, name, subresource] => {
                 let resource = find(plural, Scope::Namespaced)?;
-                has_status(&resource)?;
-                Ok(object(&resource, namespace, name, Part::Status))
+                Place::below(Target::new(&resource, namespace, name), subresource)
             }
+            _ => Err(Status::no_such_path()),
+        }
+    }
+
+    /// The subresource of an object, if its resource has it.
+    fn below(target: Target, subresource: &str) -> Result<Self, Status> {
+        let resource = &target.resource;
+        match subresource {
+            "status" if resource.has(Subresource::Status) => Ok(Place::Object {
+                target,
+                part: Part::Status,
+            }),
+            "scale" if resource.has(Subresource::Scale) => Ok(Place::Scale { target }),
             _ => Err(Status::no_such_path()),
         }
     }
@@ -124,16 +141,8 @@ impl Place {
     fn resource(&self) -> &Arc<Resource> {
         match self {
             Place::Collection { resource, .. } => resource,
-            Place::Object { target, .. } => &target.resource,
+            Place::Object { target, .. } | Place::Scale { target } => &target.resource,
         }
-    }
-}
-
-fn has_status(resource: &Resource) -> Result<(), Status> {
-    if resource.has(Subresource::Status) {
-        Ok(())
-    } else {
-        Err(Status::no_such_path())
     }
 }
 
@@ -171,6 +180,14 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
             let object = call.shared.api.get(&target)?;
             Ok(call.presentation.one(StatusCode::OK, &object))
         }
+        (Method::GET, Place::Scale { target }) => {
+            Ok(super::json(StatusCode::OK, &call.shared.api.scale(&target)?))
+        }
+        (Method::PUT, Place::Scale { target }) => call.rescale(&target, ScaleChange::Replace(call.object()?)),
+        (Method::PATCH, Place::Scale { target }) => {
+            let patch = Patch::parse(&call.media_type, &call.body)?;
+            call.rescale(&target, ScaleChange::Patch(patch))
+        }
         (Method::PUT, Place::Object { target, part }) => call.update(&target, part),
         (Method::PATCH, Place::Object { target, part }) => call.patch(&target, part),
         (
@@ -206,28 +223,49 @@ impl Call {
 
     fn create(&self, resource: &Arc<Resource>, namespace: Option<&str>) -> Result<Response, Status> {
         let namespace = namespace.unwrap_or_default();
-        let created =
-            self.shared
-                .api
-                .create(resource, namespace, self.object()?, self.parameters.effect()?)?;
-        Ok(self.presentation.one(StatusCode::CREATED, &created))
+        let object = self.object()?;
+        let warnings = self.parameters.field_validation()?.check(resource, &object)?;
+        let effect = self.parameters.effect()?;
+        let created = self.shared.api.create(resource, namespace, object, effect)?;
+        Ok(warnings.on(self.presentation.one(StatusCode::CREATED, &created)))
     }
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
-        let updated = self
-            .shared
-            .api
-            .update(target, part, self.object()?, self.parameters.effect()?)?;
-        Ok(self.presentation.one(StatusCode::OK, &updated))
+        let object = self.object()?;
+        let validation = self.parameters.field_validation()?;
+        let warnings = validation.check(&target.resource, &object)?;
+        let effect = self.parameters.effect()?;
+        let updated = self.shared.api.update(target, part, object, effect)?;
+        Ok(warnings.on(self.presentation.one(StatusCode::OK, &updated)))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let patch = Patch::parse(&self.media_type, &self.body)?;
-        let patched = self
-            .shared
-            .api
-            .patch(target, part, &patch, self.parameters.effect()?)?;
-        Ok(self.presentation.one(StatusCode::OK, &patched))
+        let warnings = self.check_patch(target, &patch)?;
+        let effect = self.parameters.effect()?;
+        let patched = self.shared.api.patch(target, part, &patch, effect)?;
+        Ok(warnings.on(self.presentation.one(StatusCode::OK, &patched)))
+    }
+
+    /// Which fields a patch brings that the schema does not know. Where the patch cannot be applied there is
+    /// nothing to say: the patch itself is answered with the reason.
+    fn check_patch(&self, target: &Target, patch: &Patch) -> Result<Warnings, Status> {
+        let validation = self.parameters.field_validation()?;
+        let resource = &target.resource;
+        let Ok(current) = self.shared.api.get(target) else {
+            return Ok(Warnings::default());
+        };
+        let mut object = (*current).clone();
+        if resource.custom().is_none() || patch.apply(&resource.kind, &mut object).is_err() {
+            return Ok(Warnings::default());
+        }
+        validation.check_patched(resource, &self.body, &object)
+    }
+
+    fn rescale(&self, target: &Target, change: ScaleChange) -> Result<Response, Status> {
+        let effect = self.parameters.effect()?;
+        let scale = self.shared.api.rescale(target, change, effect)?;
+        Ok(super::json(StatusCode::OK, &scale))
     }
 
     fn delete(&self, target: &Target) -> Result<Response, Status> {

@@ -6,7 +6,9 @@
 
 mod controllers;
 mod crud;
+mod custom;
 mod kubectl;
+mod kubectl_custom;
 mod lab;
 mod protocol;
 mod watching;
