@@ -37,7 +37,7 @@ impl Api {
             name_object(state, resource, &mut object)?;
             stamp(resource, &mut object)?;
             resource.strategy.default_new(&mut object)?;
-            check(resource, &object)?;
+            check(resource, None, &object)?;
             if resource.kind == "Service" {
                 self.assign_cluster_ip(resource, &mut object)?;
             }
@@ -60,11 +60,11 @@ impl Api {
     }
 }
 
-/// Refuses the object if it breaks a rule of its kind.
-pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
+/// Refuses the object, which is to follow `current`, if it breaks a rule of its kind.
+pub(super) fn check(resource: &Resource, current: Option<&Value>, object: &Value) -> Result<(), Status> {
     let mut errors = resource.strategy.validate(object);
     if let Some(custom) = resource.custom() {
-        errors.extend(custom.schema.validate(object));
+        errors.extend(custom.validate(current, object));
     }
     refuse(resource, object, &errors)
 }

@@ -101,7 +101,7 @@ impl Api {
             errors.extend(new_finalizers(current, &next));
             refuse(resource, &next, &errors)?;
         }
-        check(resource, &next)?;
+        check(resource, Some(current), &next)?;
         if is_new_generation(resource, part, current, &next)
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::object;
 use crate::resources::{Form, Resource, Scope, Subresource};
 use crate::schema::Schema;
+use crate::schema::cel::Rules;
 use crate::selector::SelectableField;
+use crate::status::FieldError;
 use crate::strategy::Strategy;
 use definition::{Names, Spec, Version};
 pub(crate) use definition::{PrinterColumn, ScalePaths, rank};
@@ -33,6 +35,7 @@ pub(crate) struct Custom {
     /// The `apiVersion` objects are stored with.
     storage_api_version: String,
     pub(crate) schema: Schema,
+    rules: Rules,
     /// The schema as it was given, for OpenAPI.
     pub(crate) document: Value,
     pub(crate) columns: Vec<PrinterColumn>,
@@ -60,6 +63,13 @@ impl Custom {
         self.schema.prune(&mut object);
         self.schema.fill_in(&mut object);
         object
+    }
+
+    /// What the object, which is to follow `current`, breaks of the schema and its rules.
+    pub(crate) fn validate(&self, current: Option<&Value>, object: &Value) -> Vec<FieldError> {
+        let mut errors = self.schema.validate(object);
+        errors.extend(self.rules.validate(current, object, &errors));
+        errors
     }
 
     /// The object to store from one of this version.
@@ -106,6 +116,7 @@ pub(crate) fn rows(definition: &Value) -> Vec<Resource> {
         let custom = Custom {
             storage_api_version: format!("{}/{storage_version}", spec.group),
             schema: Schema::parse(&document).ok()?,
+            rules: Rules::parse(&document),
             document,
             columns: version.additional_printer_columns,
             scale: version.subresources.scale,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::definition::{Names, ScalePaths, Spec, Version};
 use crate::object::{self, default_to, map_mut};
+use crate::schema::cel::Rules;
 use crate::schema::{Schema, structural};
 use crate::status::{FieldError, FieldRule, Status};
 use crate::strategy::{is_dns_label, is_subdomain};
@@ -210,10 +211,15 @@ fn one_version(version: &Version, path: &str, errors: &mut Vec<FieldError>) {
         ));
     }
     let at = format!("{path}.schema.openAPIV3Schema");
-    match version.schema.open_api_v3_schema.as_ref().map(Schema::parse) {
+    match &version.schema.open_api_v3_schema {
         None => errors.push(FieldError::required_because(at, "schemas are required")),
-        Some(Ok(schema)) => errors.extend(structural::violations(&schema, &at)),
-        Some(Err(error)) => errors.push(FieldError::invalid(at, "", error.to_string())),
+        Some(document) => {
+            match Schema::parse(document) {
+                Ok(schema) => errors.extend(structural::violations(&schema, &at)),
+                Err(error) => errors.push(FieldError::invalid(&at, "", error.to_string())),
+            }
+            errors.extend(Rules::parse(document).violations(&at));
+        }
     }
     if let Some(scale) = &version.subresources.scale {
         scale_paths(scale, &format!("{path}.subresources.scale"), errors);

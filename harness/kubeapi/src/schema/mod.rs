@@ -4,6 +4,7 @@
 //! validation. Knows neither kinds nor storage. A schema that [`structural::violations`] finds nothing in is
 //! safe for every walk; any other is never served.
 
+pub(crate) mod cel;
 mod defaults;
 mod formats;
 mod prune;

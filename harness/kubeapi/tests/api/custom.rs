@@ -21,6 +21,9 @@ pub fn widgets() -> Value {
         "properties": {
             "spec": {
                 "type": "object", "description": "What is wanted.", "required": ["color"],
+                "x-kubernetes-validations": [{
+                    "rule": "self.color != 'blue' || self.replicas < 9", "message": "blue is scarce",
+                }],
                 "properties": {
                     "color": {"type": "string", "enum": ["red", "blue"], "description": "The paint."},
                     "replicas": {"type": "integer", "minimum": 0, "default": 1},
@@ -191,13 +194,23 @@ async fn what_breaks_the_schema_is_refused_with_each_cause() {
     assert_eq!(
         message,
         "Widget.example.com \"w\" is invalid: [spec.color: Unsupported value: \"green\": supported values: \"red\", \
-         \"blue\", spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"]"
+         \"blue\", spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\", \
+         <nil>: Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the \
+         existing errors to complete validation]"
     );
     let ports = json!([{"name": "a"}, {"name": "a"}]);
     let (_, message) = refusal(custom.create("w", json!({"color": "red", "ports": ports})).await);
     assert!(
         message.ends_with("spec.ports[1]: Duplicate value: {\"name\":\"a\"}"),
         "{message}"
+    );
+    let (code, message) = refusal(custom.create("w", json!({"color": "blue", "replicas": 9})).await);
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            422,
+            "Widget.example.com \"w\" is invalid: spec: Invalid value: \"object\": blue is scarce"
+        )
     );
     let path = "/apis/example.com/v1/namespaces/default/widgets?fieldValidation=Strict";
     let body = widget("w", json!({"color": "red", "size": 1})).to_string();
