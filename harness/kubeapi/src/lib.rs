@@ -3,19 +3,24 @@
 //!
 //! # Modules
 //! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `store`
-//! keeps them and their history; `managed_fields` records who owns which of their fields; `controllers` react to changes; `resources` is the table of what is served,
-//! from which `discovery` and `table` are computed. Arrows point down that list, never up.
+//! keeps them and their history; `managed_fields` records who owns which of their fields; `controllers` react to
+//! changes; `resources` is the table of what is served, from which `discovery`, `openapi` and `table` are computed;
+//! `custom` adds to it by definitions, whose objects `schema` checks. Arrows point down that list, never up.
 
 mod api;
 mod controllers;
+mod custom;
 mod discovery;
 mod events_api;
+mod json_path;
 mod kubelet;
 mod local;
 mod managed_fields;
 mod object;
+mod openapi;
 mod patch;
 mod resources;
+mod schema;
 mod selector;
 mod serve;
 mod server;

@@ -201,7 +201,7 @@ impl Local {
             selector: label_selector(&collection.label_selector)?,
             ..ListRequest::default()
         };
-        Ok(self.api.list(resource, &request)?.items)
+        Ok(self.api.list(&resource, &request)?.items)
     }
 
     /// Applies a JSON merge patch to everything but the status; null removes a field.
@@ -257,7 +257,7 @@ impl Local {
     ) -> Result<impl Stream<Item = Result<WatchEvent, Status>> + Send + use<>, Status> {
         let resource = self.resource(&collection.api_version, &collection.kind)?;
         let selector = label_selector(&collection.label_selector)?;
-        Ok(self.stream(resource, collection.namespace.as_deref(), selector))
+        Ok(self.stream(&resource, collection.namespace.as_deref(), selector))
     }
 
     /// Waits until `condition` holds of the object (`None`: it does not exist) and returns the object.
@@ -352,7 +352,7 @@ impl Local {
         })
     }
 
-    fn resource(&self, api_version: &str, kind: &str) -> Result<&Arc<Resource>, Status> {
+    fn resource(&self, api_version: &str, kind: &str) -> Result<Arc<Resource>, Status> {
         self.api.resources.of_kind(api_version, kind)
     }
 
@@ -364,7 +364,7 @@ impl Local {
                 reference.kind
             )));
         }
-        Ok(Target::new(resource, &reference.namespace, &reference.name))
+        Ok(Target::new(&resource, &reference.namespace, &reference.name))
     }
 }
 

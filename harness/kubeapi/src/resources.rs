@@ -2,12 +2,14 @@
 //!
 //! Owns what discovery, routing and the store need to know of each resource; adding one is one row in
 //! [`Resources::builtin`]. Rules of a kind that are more than data live in `strategy`, its printer columns in
-//! `table`. Several rows may share one storage (the two Event APIs do).
+//! `table`. Several rows may share one storage (the two Event APIs and the versions of a custom resource do).
+//! The table changes while it is served: a reader takes one state of it and keeps that for its request.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
+use crate::custom::{Custom, Life, rank};
 use crate::events_api;
 use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
@@ -29,8 +31,6 @@ pub(crate) struct Resource {
     pub(crate) selectable: Vec<SelectableField>,
     pub(crate) strategy: Strategy,
     pub(crate) form: Form,
-    /// The structural schema of a custom resource.
-    pub(crate) structural: Option<Value>,
     /// The name of the collection in the store.
     pub(crate) storage: Arc<str>,
 }
@@ -46,15 +46,19 @@ pub(crate) enum Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subresource {
     Status,
+    /// `autoscaling/v1 Scale`, by the paths of a custom resource.
+    Scale,
 }
 
 /// How the stored object relates to the served one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Form {
     /// Served as stored.
     Stored,
     /// `events.k8s.io/v1` over a stored core Event.
     EventsApi,
+    /// One version of a custom resource over the stored one.
+    Custom(Arc<Custom>),
 }
 
 /// The verbs every served resource has, in discovery order.
@@ -69,8 +73,8 @@ pub(crate) const VERBS: [&str; 8] = [
     "watch",
 ];
 
-/// The verbs of a status subresource.
-pub(crate) const STATUS_VERBS: [&str; 3] = ["get", "patch", "update"];
+/// The verbs of a subresource.
+pub(crate) const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 
 impl Resource {
     fn new(group: &str, kind: &str, plural: &str, scope: Scope) -> Self {
@@ -92,7 +96,6 @@ impl Resource {
             selectable: Vec::new(),
             strategy: Strategy::Plain,
             form: Form::Stored,
-            structural: None,
             storage: storage.into(),
         }
     }
@@ -102,8 +105,8 @@ impl Resource {
         self
     }
 
-    fn in_category_all(mut self) -> Self {
-        self.categories = vec!["all".to_owned()];
+    fn in_category(mut self, category: &str) -> Self {
+        self.categories = vec![category.to_owned()];
         self
     }
 
@@ -141,8 +144,8 @@ impl Resource {
 
     /// How objects of the kind merge.
     pub(crate) fn topology(&self) -> Topology<'_> {
-        match &self.structural {
-            Some(schema) => Topology::CustomObject(schema),
+        match self.custom() {
+            Some(custom) => Topology::CustomObject(&custom.document),
             None => Topology::builtin(&self.kind),
         }
     }
@@ -155,26 +158,70 @@ impl Resource {
         }
     }
 
+    /// What the definition of a custom resource says; `None` for a built-in one.
+    pub(crate) fn custom(&self) -> Option<&Custom> {
+        match &self.form {
+            Form::Custom(custom) => Some(custom),
+            Form::Stored | Form::EventsApi => None,
+        }
+    }
+
     /// The object as this resource serves it.
     pub(crate) fn encode(&self, stored: &Arc<Value>) -> Arc<Value> {
-        match self.form {
+        match &self.form {
             Form::Stored => Arc::clone(stored),
             Form::EventsApi => Arc::new(events_api::from_core(stored)),
+            Form::Custom(custom) => Arc::new(custom.serve(self.api_version(), stored)),
         }
     }
 
     /// The object as it is stored.
     pub(crate) fn decode(&self, served: Value) -> Value {
-        match self.form {
+        match &self.form {
             Form::Stored => served,
             Form::EventsApi => events_api::to_core(served),
+            Form::Custom(custom) => custom.store(served),
         }
     }
 }
 
-/// Every served resource.
-#[derive(Debug)]
+/// Every resource of one moment.
+#[derive(Debug, Clone)]
 pub(crate) struct Resources(Vec<Arc<Resource>>);
+
+/// The resources as they are now.
+#[derive(Debug)]
+pub(crate) struct Registry(RwLock<Arc<Resources>>);
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Registry(RwLock::new(Arc::new(Resources::builtin())))
+    }
+
+    /// The resources of this moment.
+    pub(crate) fn current(&self) -> Arc<Resources> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves these custom resources from now on, and no others. A built-in group and version stays as it is.
+    pub(crate) fn replace_custom(&self, rows: impl IntoIterator<Item = Resource>) {
+        let mut resources = Resources::builtin();
+        let builtin = resources.clone();
+        let is_free = |row: &Resource| !builtin.serves(&row.group, &row.version);
+        resources.0.extend(rows.into_iter().filter(is_free).map(Arc::new));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(resources);
+    }
+
+    /// As [`Resources::at_path`], now.
+    pub(crate) fn at_path(&self, group: &str, version: &str, plural: &str) -> Result<Arc<Resource>, Status> {
+        self.current().at_path(group, version, plural).map(Arc::clone)
+    }
+
+    /// As [`Resources::of_kind`], now.
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Result<Arc<Resource>, Status> {
+        self.current().of_kind(api_version, kind).map(Arc::clone)
+    }
+}
 
 impl Resources {
     pub(crate) fn builtin() -> Self {
@@ -195,13 +242,13 @@ impl Resources {
                 .strategy(Strategy::Node),
             Resource::new("", "Pod", "pods", Namespaced)
                 .short(&["po"])
-                .in_category_all()
+                .in_category("all")
                 .with_status()
                 .selectable(POD_FIELDS)
                 .strategy(Strategy::Pod),
             Resource::new("", "Service", "services", Namespaced)
                 .short(&["svc"])
-                .in_category_all()
+                .in_category("all")
                 .with_status()
                 .selectable([
                     SelectableField::at("spec.clusterIP"),
@@ -225,12 +272,34 @@ impl Resources {
             Resource::new("discovery.k8s.io", "EndpointSlice", "endpointslices", Namespaced)
                 .strategy(Strategy::EndpointSlice),
             Resource::new("coordination.k8s.io", "Lease", "leases", Namespaced),
+            Resource::new(
+                "apiextensions.k8s.io",
+                "CustomResourceDefinition",
+                "customresourcedefinitions",
+                Cluster,
+            )
+            .short(&["crd", "crds"])
+            .in_category("api-extensions")
+            .with_status()
+            .strategy(Strategy::Definition),
         ];
         Resources(rows.into_iter().map(Arc::new).collect())
     }
 
+    /// The resources that are served.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.all()
+            .filter(|row| row.custom().is_none_or(|custom| custom.life != Life::Hidden))
+    }
+
+    /// Those, and the versions of custom resources that exist and are not served.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.0.iter()
+    }
+
+    fn serves(&self, group: &str, version: &str) -> bool {
+        self.iter()
+            .any(|row| row.group == group && row.version == version)
     }
 
     /// The resource at `/apis/GROUP/VERSION/PLURAL`.
@@ -251,16 +320,30 @@ impl Resources {
             })
     }
 
-    /// Every group and version once, in table order, the legacy group first.
-    pub(crate) fn group_versions(&self) -> Vec<(&str, &str)> {
+    /// Every group once, in table order, the legacy group first.
+    pub(crate) fn groups(&self) -> Vec<&str> {
         let mut seen = Vec::new();
         for row in self.iter() {
-            let group_version = (row.group.as_str(), row.version.as_str());
-            if !seen.contains(&group_version) {
-                seen.push(group_version);
+            if !seen.contains(&row.group.as_str()) {
+                seen.push(&row.group);
             }
         }
         seen
+    }
+
+    /// The versions of a group, the preferred one first.
+    pub(crate) fn versions(&self, group: &str) -> Vec<&str> {
+        let rows = self.iter().filter(|row| row.group == group);
+        let mut versions: Vec<&str> = rows.map(|row| row.version.as_str()).collect();
+        versions.sort_by_cached_key(|version| rank(version));
+        versions.dedup();
+        versions
+    }
+
+    /// The resources of one version of a group.
+    pub(crate) fn in_version(&self, group: &str, version: &str) -> impl Iterator<Item = &Arc<Resource>> {
+        self.iter()
+            .filter(move |row| row.group == group && row.version == version)
     }
 }
 
@@ -284,38 +367,17 @@ const CORE_EVENT_FIELDS: [SelectableField; 11] = [
     SelectableField::at("involvedObject.fieldPath"),
     SelectableField::at("reason"),
     SelectableField::at("reportingComponent"),
-    SelectableField {
-        label: "source",
-        ..SelectableField::at("source.component")
-    },
+    SelectableField::renamed("source", "source.component"),
     SelectableField::at("type"),
 ];
 
 const EVENTS_API_FIELDS: [SelectableField; 8] = [
-    SelectableField {
-        label: "regarding.kind",
-        ..SelectableField::at("involvedObject.kind")
-    },
-    SelectableField {
-        label: "regarding.namespace",
-        ..SelectableField::at("involvedObject.namespace")
-    },
-    SelectableField {
-        label: "regarding.name",
-        ..SelectableField::at("involvedObject.name")
-    },
-    SelectableField {
-        label: "regarding.uid",
-        ..SelectableField::at("involvedObject.uid")
-    },
-    SelectableField {
-        label: "regarding.apiVersion",
-        ..SelectableField::at("involvedObject.apiVersion")
-    },
+    SelectableField::renamed("regarding.kind", "involvedObject.kind"),
+    SelectableField::renamed("regarding.namespace", "involvedObject.namespace"),
+    SelectableField::renamed("regarding.name", "involvedObject.name"),
+    SelectableField::renamed("regarding.uid", "involvedObject.uid"),
+    SelectableField::renamed("regarding.apiVersion", "involvedObject.apiVersion"),
     SelectableField::at("reason"),
-    SelectableField {
-        label: "reportingController",
-        ..SelectableField::at("reportingComponent")
-    },
+    SelectableField::renamed("reportingController", "reportingComponent"),
     SelectableField::at("type"),
 ];

@@ -3,6 +3,7 @@
 //! Owns the parser of both query parameters. A field selector may only name fields its resource lists; the
 //! caller passes that list.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -122,12 +123,12 @@ impl LabelTest {
 }
 
 /// A field that a resource can be selected by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SelectableField {
     /// The name in the query.
-    pub(crate) label: &'static str,
+    pub(crate) label: Cow<'static, str>,
     /// Where the value is in the stored object.
-    pub(crate) path: &'static str,
+    pub(crate) path: Cow<'static, str>,
     /// What an object without it is compared as.
     pub(crate) absent: &'static str,
 }
@@ -135,9 +136,23 @@ pub(crate) struct SelectableField {
 impl SelectableField {
     /// A field queried by the path it is stored at.
     pub(crate) const fn at(path: &'static str) -> Self {
+        SelectableField::renamed(path, path)
+    }
+
+    /// A field queried by another name.
+    pub(crate) const fn renamed(label: &'static str, path: &'static str) -> Self {
         SelectableField {
-            label: path,
-            path,
+            label: Cow::Borrowed(label),
+            path: Cow::Borrowed(path),
+            absent: "",
+        }
+    }
+
+    /// A field of a custom resource.
+    pub(crate) fn custom(path: &str) -> Self {
+        SelectableField {
+            label: Cow::Owned(path.to_owned()),
+            path: Cow::Owned(path.to_owned()),
             absent: "",
         }
     }
@@ -161,7 +176,7 @@ enum Wanted {
 }
 
 /// The fields every resource can be selected by.
-const COMMON_FIELDS: [SelectableField; 2] = [
+static COMMON_FIELDS: [SelectableField; 2] = [
     SelectableField::at("metadata.name"),
     SelectableField::at("metadata.namespace"),
 ];
@@ -198,7 +213,7 @@ impl FieldTest {
             .find(|field| field.label == path)
             .ok_or_else(|| Status::bad_request(format!("field label not supported: {path}")))?;
         Ok(FieldTest {
-            field: *field,
+            field: field.clone(),
             value: value.to_owned(),
             wanted,
         })

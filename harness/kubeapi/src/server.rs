@@ -210,14 +210,14 @@ fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
     let namespaces = api.resources.of_kind("v1", "Namespace")?;
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         api.create(
-            namespaces,
+            &namespaces,
             "",
             json!({"metadata": {"name": name}}),
             Effect::Persist,
         )?;
     }
     let services = api.resources.of_kind("v1", "Service")?;
-    api.create(services, "default", kubernetes_service(port), Effect::Persist)?;
+    api.create(&services, "default", kubernetes_service(port), Effect::Persist)?;
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 //! Owns the reasons, their HTTP codes and the wire form. The invariant: a [`Status`] always renders as one
 //! `v1.Status` object whose `code` is the HTTP code it is sent with.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 /// The machine-readable cause of a failure, as clients branch on it.
@@ -121,10 +123,13 @@ impl Status {
     /// A `422` that names every broken field.
     pub(crate) fn unprocessable(kind: &str, group: &str, name: &str, causes: &[FieldError]) -> Self {
         let lines: Vec<String> = causes.iter().map(FieldError::to_string).collect();
-        let lines = lines.join(", ");
-        let message = match group {
-            "" => format!("{kind} \"{name}\" is invalid: {lines}"),
-            group => format!("{kind}.{group} \"{name}\" is invalid: {lines}"),
+        let subject = match group {
+            "" => format!("{kind} \"{name}\""),
+            group => format!("{kind}.{group} \"{name}\""),
+        };
+        let message = match &lines[..] {
+            [line] => format!("{subject} is invalid: {line}"),
+            lines => format!("{subject} is invalid: [{}]", lines.join(", ")),
         };
         let causes: Vec<Value> = causes
             .iter()
@@ -219,19 +224,61 @@ pub(crate) struct FieldError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FieldRule {
     Required,
-    RequiredFor { what: &'static str },
-    TooLong { max_bytes: usize },
-    Invalid { value: String, expected: &'static str },
-    Immutable { value: String },
-    Forbidden { why: &'static str },
+    RequiredFor {
+        what: &'static str,
+    },
+    RequiredBecause {
+        why: String,
+    },
+    Invalid {
+        value: String,
+        expected: Cow<'static, str>,
+    },
+    /// As `Invalid`, of a value that is shown as JSON.
+    Limit {
+        value: Value,
+        expected: String,
+    },
+    Type {
+        value: String,
+        expected: String,
+    },
+    Unsupported {
+        value: Value,
+        supported: Vec<String>,
+    },
+    Duplicate {
+        value: Value,
+    },
+    TooLong {
+        bytes_max: usize,
+    },
+    TooMany {
+        found: usize,
+        max: usize,
+    },
+    Immutable {
+        value: String,
+    },
+    Forbidden {
+        why: &'static str,
+    },
 }
 
 impl FieldRule {
     fn reason(&self) -> &'static str {
         match self {
-            FieldRule::Required | FieldRule::RequiredFor { .. } => "FieldValueRequired",
+            FieldRule::Required | FieldRule::RequiredFor { .. } | FieldRule::RequiredBecause { .. } => {
+                "FieldValueRequired"
+            }
+            FieldRule::Invalid { .. } | FieldRule::Limit { .. } | FieldRule::Immutable { .. } => {
+                "FieldValueInvalid"
+            }
+            FieldRule::Type { .. } => "FieldValueTypeInvalid",
+            FieldRule::Unsupported { .. } => "FieldValueNotSupported",
+            FieldRule::Duplicate { .. } => "FieldValueDuplicate",
             FieldRule::TooLong { .. } => "FieldValueTooLong",
-            FieldRule::Invalid { .. } | FieldRule::Immutable { .. } => "FieldValueInvalid",
+            FieldRule::TooMany { .. } => "FieldValueTooMany",
             FieldRule::Forbidden { .. } => "FieldValueForbidden",
         }
     }
@@ -249,12 +296,20 @@ impl FieldError {
         FieldError::new(field, FieldRule::Required)
     }
 
-    pub(crate) fn invalid(field: impl Into<String>, value: impl ToString, expected: &'static str) -> Self {
+    pub(crate) fn required_because(field: impl Into<String>, why: impl Into<String>) -> Self {
+        FieldError::new(field, FieldRule::RequiredBecause { why: why.into() })
+    }
+
+    pub(crate) fn invalid(
+        field: impl Into<String>,
+        value: impl ToString,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> Self {
         FieldError::new(
             field,
             FieldRule::Invalid {
                 value: value.to_string(),
-                expected,
+                expected: expected.into(),
             },
         )
     }
@@ -263,8 +318,22 @@ impl FieldError {
         match &self.rule {
             FieldRule::Required => "Required value".to_owned(),
             FieldRule::RequiredFor { what } => format!("Required value: is required for {what}"),
-            FieldRule::TooLong { max_bytes } => format!("Too long: may not be more than {max_bytes} bytes"),
+            FieldRule::RequiredBecause { why } => format!("Required value: {why}"),
             FieldRule::Invalid { value, expected } => format!("Invalid value: \"{value}\": {expected}"),
+            FieldRule::Limit { value, expected } => format!("Invalid value: {value}: {expected}"),
+            FieldRule::Type { value, expected } => format!("Invalid value: {value:?}: {expected}"),
+            FieldRule::Unsupported { value, supported } => {
+                let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+                format!(
+                    "Unsupported value: {value}: supported values: {}",
+                    supported.join(", ")
+                )
+            }
+            FieldRule::Duplicate { value } => format!("Duplicate value: {value}"),
+            FieldRule::TooLong { bytes_max: 1 } => "Too long: may not be more than 1 byte".to_owned(),
+            FieldRule::TooLong { bytes_max } => format!("Too long: may not be more than {bytes_max} bytes"),
+            FieldRule::TooMany { found, max: 1 } => format!("Too many: {found}: must have at most 1 item"),
+            FieldRule::TooMany { found, max } => format!("Too many: {found}: must have at most {max} items"),
             FieldRule::Immutable { value } => format!("Invalid value: \"{value}\": field is immutable"),
             FieldRule::Forbidden { why } => format!("Forbidden: {why}"),
         }

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::modify::Proposal;
 use super::{Api, Effect, Target, Write, decode};
+use crate::custom::Life;
 use crate::object;
-use crate::resources::{Resource, Scope};
+use crate::resources::{Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
 use crate::strategy::Part;
@@ -45,13 +46,14 @@ impl Api {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        admit_custom(resource, &mut object)?;
         if resource.scope == Scope::Namespaced {
             admit_namespace(state, resource, object::namespace(&object), object::name(&object))?;
         }
         name_object(state, resource, &mut object)?;
-        stamp(&mut object)?;
+        stamp(resource, &mut object)?;
         resource.strategy.default_new(&mut object)?;
-        check(resource, &object)?;
+        check(resource, None, &object)?;
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),
@@ -65,7 +67,7 @@ impl Api {
             }
             return Ok(Arc::new(object));
         }
-        Ok(state.put(&resource.storage, object))
+        self.put(state, resource, object)
     }
 
     pub(super) fn assign_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), Status> {
@@ -76,9 +78,13 @@ impl Api {
     }
 }
 
-/// Refuses the object if it breaks a rule of its kind.
-pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
-    refuse(resource, object, &resource.strategy.validate(object))
+/// Refuses the object, which is to follow `current`, if it breaks a rule of its kind.
+pub(super) fn check(resource: &Resource, current: Option<&Value>, object: &Value) -> Result<(), Status> {
+    let mut errors = resource.strategy.validate(object);
+    if let Some(custom) = resource.custom() {
+        errors.extend(custom.validate(current, object));
+    }
+    refuse(resource, object, &errors)
 }
 
 pub(super) fn refuse(resource: &Resource, object: &Value, errors: &[FieldError]) -> Result<(), Status> {
@@ -91,6 +97,24 @@ pub(super) fn refuse(resource: &Resource, object: &Value, errors: &[FieldError])
         object::name(object),
         errors,
     ))
+}
+
+/// A new custom resource has no status where that is written apart, and none is made under a definition that is
+/// being deleted.
+fn admit_custom(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    let Some(custom) = resource.custom() else {
+        return Ok(());
+    };
+    if custom.life == Life::Ending {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Status::new(Reason::MethodNotAllowed, message));
+    }
+    if resource.has(Subresource::Status)
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    Ok(())
 }
 
 fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &str) -> Result<(), Status> {
@@ -153,8 +177,8 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
 }
 
 /// The metadata that only the server writes.
-fn stamp(object: &mut Value) -> Result<(), Status> {
-    let has_spec = object.get("spec").is_some();
+fn stamp(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    let has_generations = object.get("spec").is_some() || resource.custom().is_some();
     let metadata = object::metadata_mut(object)?;
     for server_owned in [
         "deletionTimestamp",
@@ -166,7 +190,7 @@ fn stamp(object: &mut Value) -> Result<(), Status> {
     }
     metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".to_owned(), json!(object::now()));
-    if has_spec {
+    if has_generations {
         metadata.insert("generation".to_owned(), json!(1));
     }
     super::modify::drop_empty(metadata);

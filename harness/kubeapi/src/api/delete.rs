@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, Effect, Target, fetch};
+use crate::custom;
 use crate::object;
 use crate::resources::Resource;
 use crate::selector::Selector;
@@ -116,7 +117,7 @@ impl Api {
             let mut next = (*current).clone();
             next["spec"]["finalizers"] = json!([]);
             if !object::has_finalizers(&next) {
-                self.remove(state, target);
+                self.remove(state, target)?;
             } else if next != *current {
                 state.put(&target.resource.storage, next);
             }
@@ -139,9 +140,10 @@ impl Api {
             .pointer("/metadata/deletionGracePeriodSeconds")
             .and_then(Value::as_i64);
         let grace = running.map_or(wanted, |running| running.min(wanted));
-        if grace == 0 && !object::has_finalizers(&current) {
+        let is_free = !object::has_finalizers(&current) && strategy != Strategy::Definition;
+        if grace == 0 && is_free {
             return Ok(Deleted::Gone(match effect {
-                Effect::Persist => self.remove(state, target).unwrap_or(current),
+                Effect::Persist => self.remove(state, target)?.unwrap_or(current),
                 Effect::DryRun => current,
             }));
         }
@@ -150,7 +152,7 @@ impl Api {
         }
         let next = terminating(strategy, &current, grace);
         Ok(Deleted::Terminating(match effect {
-            Effect::Persist => state.put(&target.resource.storage, next),
+            Effect::Persist => self.put(state, &target.resource, next)?,
             Effect::DryRun => Arc::new(next),
         }))
     }
@@ -189,8 +191,10 @@ fn terminating(strategy: Strategy, current: &Value, grace: i64) -> Value {
     if let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64) {
         next["metadata"]["generation"] = json!(generation + 1);
     }
-    if strategy == Strategy::Namespace {
-        next["status"]["phase"] = json!("Terminating");
+    match strategy {
+        Strategy::Namespace => next["status"]["phase"] = json!("Terminating"),
+        Strategy::Definition => custom::begin_deletion(&mut next),
+        _ => {}
     }
     next
 }

@@ -5,9 +5,11 @@
 
 mod apply;
 mod create;
+mod definitions;
 mod delete;
 mod list;
 mod modify;
+mod scale;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,13 +19,14 @@ use serde_json::{Value, json};
 pub(crate) use apply::AppliedTo;
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
+pub(crate) use scale::ScaleChange;
 
 use crate::managed_fields::Writing;
 use crate::object;
-use crate::resources::{Resource, Resources, Scope};
+use crate::resources::{Registry, Resource, Scope};
 use crate::status::Status;
 use crate::store::{Key, State, Store};
-use crate::strategy::{ClusterIps, Part};
+use crate::strategy::{ClusterIps, Part, Strategy};
 
 /// Whether a write is stored or only checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,7 +115,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
-    pub(crate) resources: Resources,
+    pub(crate) resources: Registry,
     cluster_ips: Mutex<ClusterIps>,
 }
 
@@ -120,7 +123,7 @@ impl Api {
     pub(crate) fn new(service_cidr: Ipv4Net, history: usize) -> Self {
         Api {
             store: Arc::new(Store::new(history)),
-            resources: Resources::builtin(),
+            resources: Registry::new(),
             cluster_ips: Mutex::new(ClusterIps::new(service_cidr)),
         }
     }
@@ -131,13 +134,26 @@ impl Api {
         Ok(target.resource.encode(&stored))
     }
 
-    /// Takes an object out of the store, with what only existing objects hold.
-    fn remove(&self, state: &mut State, target: &Target) -> Option<Arc<Value>> {
-        let last = state.remove(&target.resource.storage, &target.key)?;
-        if target.resource.kind == "Service" {
-            self.cluster_ips().release(&last);
+    /// Stores an object, with what follows from it.
+    fn put(&self, state: &mut State, resource: &Resource, object: Value) -> Result<Arc<Value>, Status> {
+        let stored = state.put(&resource.storage, object);
+        if resource.strategy == Strategy::Definition {
+            self.settle_definitions(state)?;
         }
-        Some(last)
+        Ok(stored)
+    }
+
+    /// Takes an object out of the store, with what only existing objects hold.
+    fn remove(&self, state: &mut State, target: &Target) -> Result<Option<Arc<Value>>, Status> {
+        let Some(last) = state.remove(&target.resource.storage, &target.key) else {
+            return Ok(None);
+        };
+        match target.resource.strategy {
+            Strategy::Service => self.cluster_ips().release(&last),
+            Strategy::Definition => self.settle_definitions(state)?,
+            _ => {}
+        }
+        Ok(Some(last))
     }
 
     /// The lock is only ever taken inside a store transaction, and an assignment that panics has assigned nothing.

@@ -6,12 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::create::{check, refuse};
 use super::{Api, Effect, Target, Write, decode, fetch};
+use crate::custom;
 use crate::managed_fields::{Applied, Claims};
 use crate::object;
 use crate::patch::Patch;
+use crate::resources::{Resource, Subresource};
 use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
-use crate::strategy::Part;
+use crate::strategy::{Part, Strategy};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -50,7 +52,10 @@ impl Api {
     ) -> Result<Arc<Value>, Status> {
         let mut proposed = decode(&target.resource, &target.key.namespace, body)?;
         target.adopt_name(&mut proposed)?;
-        self.modify(target, part, write, |_| Ok(proposed))
+        self.modify(target, part, write, |_| {
+            require_version(&target.resource, &proposed)?;
+            Ok(proposed)
+        })
     }
 
     /// `PATCH`: applies the patch to the served form of the object.
@@ -62,6 +67,9 @@ impl Api {
         write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
         let resource = &target.resource;
+        if resource.custom().is_some() {
+            patch.admit_custom()?;
+        }
         self.modify(target, part, write, |current| {
             let mut proposed = (*resource.encode(current)).clone();
             patch.apply(&resource.kind, &mut proposed)?;
@@ -101,15 +109,15 @@ impl Api {
         let mut proposed = proposal.object;
         check_version(target, current, &proposed)?;
         keep_server_owned(resource, current, &mut proposed)?;
-        let mut next = assemble(part, current, proposed)?;
+        let mut next = assemble(resource, part, current, proposed)?;
         if part == Part::Main {
             resource.strategy.default_replacement(current, &mut next)?;
             let mut errors = resource.strategy.validate_change(current, &next);
             errors.extend(new_finalizers(current, &next));
             refuse(resource, &next, &errors)?;
         }
-        check(resource, &next)?;
-        if current.get("spec") != next.get("spec")
+        check(resource, Some(current), &next)?;
+        if is_new_generation(resource, part, current, &next)
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {
             next["metadata"]["generation"] = json!(generation + 1);
@@ -130,9 +138,9 @@ impl Api {
         }
         if is_released(&next) {
             let last = state.put(&resource.storage, next);
-            return Ok(self.remove(state, target).unwrap_or(last));
+            return Ok(self.remove(state, target)?.unwrap_or(last));
         }
-        Ok(state.put(&resource.storage, next))
+        self.put(state, resource, next)
     }
 }
 
@@ -153,6 +161,32 @@ fn check_version(target: &Target, current: &Value, proposed: &Value) -> Result<(
     Ok(())
 }
 
+/// Of custom resources and their definitions, none is replaced unseen.
+fn require_version(resource: &Resource, proposed: &Value) -> Result<(), Status> {
+    let is_checked = resource.custom().is_some() || resource.strategy == Strategy::Definition;
+    if !is_checked || !object::resource_version(proposed).is_empty() {
+        return Ok(());
+    }
+    let rule = FieldRule::Limit {
+        value: json!(0),
+        expected: "must be specified for an update".to_owned(),
+    };
+    refuse(
+        resource,
+        proposed,
+        &[FieldError::new("metadata.resourceVersion", rule)],
+    )
+}
+
+/// Whether what the object asks for has changed: its spec, or of a custom resource everything but the metadata
+/// and a status that is written apart.
+fn is_new_generation(resource: &Resource, part: Part, current: &Value, next: &Value) -> bool {
+    match resource.custom() {
+        Some(_) => part == Part::Main && custom::differs_beyond_metadata(current, next),
+        None => current.get("spec") != next.get("spec"),
+    }
+}
+
 /// The metadata a client can send but not change.
 const SERVER_OWNED: [&str; 7] = [
     "uid",
@@ -164,11 +198,7 @@ const SERVER_OWNED: [&str; 7] = [
     "generateName",
 ];
 
-fn keep_server_owned(
-    resource: &crate::resources::Resource,
-    current: &Value,
-    proposed: &mut Value,
-) -> Result<(), Status> {
+fn keep_server_owned(resource: &Resource, current: &Value, proposed: &mut Value) -> Result<(), Status> {
     if object::name(proposed) != object::name(current) {
         let value = object::name(proposed).to_owned();
         return refuse(
@@ -204,12 +234,14 @@ pub(super) fn drop_empty(metadata: &mut Map<String, Value>) {
 }
 
 /// The next state: the written part from the client, everything else as it is.
-fn assemble(part: Part, current: &Value, proposed: Value) -> Result<Value, Status> {
+fn assemble(resource: &Resource, part: Part, current: &Value, proposed: Value) -> Result<Value, Status> {
     let mut next;
     match part {
         Part::Main => {
             next = proposed;
-            take(&mut next, current, "status");
+            if resource.custom().is_none() || resource.has(Subresource::Status) {
+                take(&mut next, current, "status");
+            }
         }
         Part::Status => {
             next = current.clone();
@@ -247,7 +279,7 @@ fn new_finalizers(current: &Value, next: &Value) -> Option<FieldError> {
 }
 
 /// Whether nothing holds back the removal of an object that is being deleted.
-fn is_released(object: &Value) -> bool {
+pub(super) fn is_released(object: &Value) -> bool {
     let grace = object
         .pointer("/metadata/deletionGracePeriodSeconds")
         .and_then(Value::as_i64)

@@ -8,7 +8,7 @@ use crate::strategy::Part;
 
 fn api() -> Api {
     let api = Api::new("10.96.0.0/24".parse().expect("a network"), 64);
-    let namespaces = api.resources.of_kind("v1", "Namespace").expect("served");
+    let namespaces = &api.resources.of_kind("v1", "Namespace").expect("served");
     api.create(
         namespaces,
         "",
@@ -21,7 +21,7 @@ fn api() -> Api {
 
 fn target(api: &Api, api_version: &str, kind: &str, name: &str) -> Target {
     Target::new(
-        api.resources.of_kind(api_version, kind).expect("served"),
+        &api.resources.of_kind(api_version, kind).expect("served"),
         "ns",
         name,
     )
@@ -29,7 +29,7 @@ fn target(api: &Api, api_version: &str, kind: &str, name: &str) -> Target {
 
 fn create(api: &Api, kind: &str, body: Value) -> Result<Arc<Value>, Status> {
     api.create(
-        api.resources.of_kind("v1", kind).expect("served"),
+        &api.resources.of_kind("v1", kind).expect("served"),
         "ns",
         body,
         Effect::Persist,
@@ -95,7 +95,7 @@ fn names_are_generated_or_taken() {
 #[test]
 fn a_dry_run_answers_but_stores_nothing_and_takes_no_address() {
     let api = api();
-    let services = api.resources.of_kind("v1", "Service").expect("served");
+    let services = &api.resources.of_kind("v1", "Service").expect("served");
     let dry = api
         .create(services, "ns", service("dry"), Effect::DryRun)
         .expect("accepted");
@@ -211,7 +211,7 @@ fn pages_of_a_list_show_one_revision() {
     for name in ["a", "b", "c"] {
         create(&api, "ConfigMap", json!({"metadata": {"name": name}})).expect("created");
     }
-    let resource = api.resources.of_kind("v1", "ConfigMap").expect("served");
+    let resource = &api.resources.of_kind("v1", "ConfigMap").expect("served");
     let request = ListRequest {
         limit: 2,
         ..ListRequest::default()
@@ -237,7 +237,7 @@ fn a_page_whose_revision_is_forgotten_has_expired() {
     for n in 0..80 {
         create(&api, "ConfigMap", json!({"metadata": {"name": format!("c{n}")}})).expect("created");
     }
-    let resource = api.resources.of_kind("v1", "ConfigMap").expect("served");
+    let resource = &api.resources.of_kind("v1", "ConfigMap").expect("served");
     let list = |version| {
         let request = ListRequest {
             version,
@@ -259,7 +259,7 @@ fn both_event_apis_show_the_same_event() {
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "Why",
         "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": {"kind": "Pod", "name": "p"}, "note": "text",
     });
-    let new = api
+    let new = &api
         .resources
         .of_kind("events.k8s.io/v1", "Event")
         .expect("served");
@@ -303,7 +303,7 @@ fn a_deleted_collection_is_what_the_selector_matches() {
         let body = json!({"metadata": {"name": name, "labels": {"app": app}}});
         create(&api, "ConfigMap", body).expect("created");
     }
-    let resource = api.resources.of_kind("v1", "ConfigMap").expect("served");
+    let resource = &api.resources.of_kind("v1", "ConfigMap").expect("served");
     let labels = crate::selector::LabelSelector::parse("app=x").expect("parses");
     let selector = Selector {
         labels,
@@ -329,7 +329,7 @@ fn a_deleted_collection_is_what_the_selector_matches() {
 #[test]
 fn nothing_is_created_in_a_namespace_that_is_missing_or_going() {
     let api = api();
-    let maps = api.resources.of_kind("v1", "ConfigMap").expect("served");
+    let maps = &api.resources.of_kind("v1", "ConfigMap").expect("served");
     let body = json!({"metadata": {"name": "c"}});
     let missing = api
         .create(maps, "nowhere", body.clone(), Effect::Persist)
@@ -339,7 +339,7 @@ fn nothing_is_created_in_a_namespace_that_is_missing_or_going() {
         (Reason::NotFound, "namespaces \"nowhere\" not found")
     );
     let namespace = Target::new(
-        api.resources.of_kind("v1", "Namespace").expect("served"),
+        &api.resources.of_kind("v1", "Namespace").expect("served"),
         "",
         "ns",
     );

@@ -1,8 +1,9 @@
 //! The controllers that stand in for a cluster's control plane and kubelets.
 //!
 //! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, deleted namespaces
-//! are emptied. They write through `api` like any client, and hear of every change, in order and without loss.
+//! and definitions are emptied. They write through `api` like any client, and hear of every change, in order and without loss.
 
+mod definitions;
 mod endpoint_slices;
 mod lifecycle;
 mod namespaces;
@@ -21,6 +22,7 @@ use crate::kubelet::Kubelet;
 pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Kubelet>) {
     // Subscribed before the first object exists, so no controller needs an initial list.
     tasks.spawn(namespaces::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(definitions::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(endpoint_slices::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(pods::run(Arc::clone(api), kubelet, api.store.subscribe()));
 }

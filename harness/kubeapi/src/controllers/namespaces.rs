@@ -25,9 +25,9 @@ pub(super) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<Arc<Change
 }
 
 fn empty(api: &Api, namespace: &str) {
-    for resource in api
-        .resources
-        .iter()
+    let resources = api.resources.current();
+    for resource in resources
+        .all()
         .filter(|resource| resource.scope == Scope::Namespaced)
     {
         let deleted = api.delete_collection(
@@ -53,6 +53,6 @@ fn is_terminating(api: &Api, namespace: &str) -> bool {
 /// Fails only when the namespace is gone already.
 fn finalize(api: &Api, name: &str) {
     if let Ok(resource) = api.resources.at_path("", "v1", "namespaces") {
-        let _gone = api.finalize_namespace(&Target::new(resource, "", name));
+        let _gone = api.finalize_namespace(&Target::new(&resource, "", name));
     }
 }

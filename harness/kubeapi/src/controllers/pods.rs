@@ -138,7 +138,7 @@ fn needs_node(pod: &Value) -> bool {
 
 fn target(api: &Api, pod: &Value) -> Result<Target, Status> {
     let resource = api.resources.at_path("", "v1", "pods")?;
-    Ok(Target::new(resource, object::namespace(pod), object::name(pod)))
+    Ok(Target::new(&resource, object::namespace(pod), object::name(pod)))
 }
 
 /// Takes the pod out of the API for good; one that is gone already is as wanted.

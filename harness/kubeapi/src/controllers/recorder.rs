@@ -49,7 +49,7 @@ pub(super) fn record(
         "source": {"component": component, "host": pod["spec"]["nodeName"]},
         "reportingComponent": component, "reportingInstance": "",
     });
-    if let Err(error) = api.create(resource, namespace, event, Effect::Persist) {
+    if let Err(error) = api.create(&resource, namespace, event, Effect::Persist) {
         debug!(namespace, pod = object::name(pod), reason, %error, "event dropped");
     }
 }

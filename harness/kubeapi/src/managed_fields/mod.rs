@@ -215,7 +215,7 @@ impl Writing<'_> {
         let api_version = match &self.resource.form {
             // Fields are told by their stored names.
             Form::EventsApi => "v1".to_owned(),
-            Form::Stored => self.resource.api_version(),
+            Form::Stored | Form::Custom(_) => self.resource.api_version(),
         };
         let subresource = match self.part {
             Part::Main => "",

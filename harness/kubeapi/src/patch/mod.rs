@@ -33,6 +33,13 @@ pub(crate) const MEDIA_TYPES: [&str; 4] = [
 /// The media type of server-side apply, which `managed_fields` does: it is more than a patch.
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
+/// Those of them that custom resources take.
+pub(crate) const CUSTOM_MEDIA_TYPES: [&str; 3] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    APPLY,
+];
+
 /// As kube-apiserver: longer patches are refused before they are applied.
 const MAX_OPERATIONS: usize = 10_000;
 
@@ -68,6 +75,17 @@ impl Patch {
             Ok(applied)
         } else {
             Err(undecodable(&"expected a map"))
+        }
+    }
+
+    /// Refuses what custom resources do not know: a merge by the keys of built-in types.
+    pub(crate) fn admit_custom(&self) -> Result<(), Status> {
+        match self {
+            Patch::Strategic(_) => Err(unsupported_of(
+                "strategic merge patch is not served for custom resources",
+                &CUSTOM_MEDIA_TYPES,
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -112,9 +130,14 @@ fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> 
 }
 
 fn unsupported(media_type: &str) -> Status {
-    let accepted = MEDIA_TYPES.join(", ");
-    let message =
-        format!("the media type \"{media_type}\" is not served; accepted media types include: {accepted}");
+    unsupported_of(
+        &format!("the media type \"{media_type}\" is not served"),
+        &MEDIA_TYPES,
+    )
+}
+
+fn unsupported_of(why: &str, accepted: &[&str]) -> Status {
+    let message = format!("{why}; accepted media types include: {}", accepted.join(", "));
     Status::new(Reason::UnsupportedMediaType, message)
 }
 

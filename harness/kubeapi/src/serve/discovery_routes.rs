@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use super::negotiation::{DiscoveryForm, discovery_form};
 use super::{Shared, json, json_as, text};
 use crate::discovery::{self, Root};
+use crate::openapi;
+use crate::resources::Resources;
 use crate::status::Status;
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -49,13 +51,11 @@ async fn healthy() -> &'static str {
 }
 
 async fn legacy_root(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Status> {
-    root(&shared, &headers, Root::Legacy, discovery::api_versions)
+    root(&shared, &headers, Root::Legacy, |_| discovery::api_versions())
 }
 
 async fn groups_root(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Status> {
-    root(&shared, &headers, Root::Groups, || {
-        discovery::api_group_list(&shared.api.resources)
-    })
+    root(&shared, &headers, Root::Groups, discovery::api_group_list)
 }
 
 /// Clients keep discovery on disk, so both forms are told apart by `Vary` and revalidated by `ETag`.
@@ -63,11 +63,12 @@ fn root(
     shared: &Shared,
     headers: &HeaderMap,
     root: Root,
-    legacy: impl FnOnce() -> Value,
+    legacy: impl FnOnce(&Resources) -> Value,
 ) -> Result<Response, Status> {
+    let resources = shared.api.resources.current();
     let (media_type, body) = match discovery_form(text(headers, header::ACCEPT))? {
-        DiscoveryForm::Legacy => ("application/json", legacy()),
-        DiscoveryForm::Aggregated => (AGGREGATED, discovery::aggregated(&shared.api.resources, root)),
+        DiscoveryForm::Legacy => ("application/json", legacy(&resources)),
+        DiscoveryForm::Aggregated => (AGGREGATED, discovery::aggregated(&resources, root)),
     };
     let mut hasher = DefaultHasher::new();
     body.to_string().hash(&mut hasher);
@@ -88,7 +89,7 @@ fn root(
 async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Status> {
     Ok(json(
         StatusCode::OK,
-        &discovery::api_group(&shared.api.resources, &name)?,
+        &discovery::api_group(&shared.api.resources.current(), &name)?,
     ))
 }
 
@@ -98,7 +99,7 @@ async fn legacy_resources(
 ) -> Result<Response, Status> {
     Ok(json(
         StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources, "", &version)?,
+        &discovery::api_resource_list(&shared.api.resources.current(), "", &version)?,
     ))
 }
 
@@ -108,19 +109,19 @@ async fn group_resources(
 ) -> Result<Response, Status> {
     Ok(json(
         StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources, &group, &version)?,
+        &discovery::api_resource_list(&shared.api.resources.current(), &group, &version)?,
     ))
 }
 
 /// `kubectl` reads it, as protobuf only, for manifests of kind `List`.
 async fn openapi_v2() -> Response {
-    let body = discovery::empty_openapi_v2_protobuf();
+    let body = openapi::empty_v2_protobuf();
     let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
     ([(header::CONTENT_TYPE, media_type)], body).into_response()
 }
 
 async fn openapi_index(State(shared): State<Arc<Shared>>) -> Response {
-    json(StatusCode::OK, &discovery::openapi_index(&shared.api.resources))
+    json(StatusCode::OK, &openapi::index(&shared.api.resources.current()))
 }
 
 async fn legacy_openapi(
@@ -129,7 +130,7 @@ async fn legacy_openapi(
 ) -> Result<Response, Status> {
     Ok(json(
         StatusCode::OK,
-        &discovery::openapi_document(&shared.api.resources, "", &version)?,
+        &openapi::document(&shared.api.resources.current(), "", &version)?,
     ))
 }
 
@@ -139,6 +140,6 @@ async fn group_openapi(
 ) -> Result<Response, Status> {
     Ok(json(
         StatusCode::OK,
-        &discovery::openapi_document(&shared.api.resources, &group, &version)?,
+        &openapi::document(&shared.api.resources.current(), &group, &version)?,
     ))
 }

@@ -4,6 +4,7 @@
 //! asked-for object is a `v1.Status` with its HTTP code.
 
 mod discovery_routes;
+mod field_validation;
 mod negotiation;
 mod parameters;
 mod presentation;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::http::Uri;
 
+use super::field_validation::FieldValidation;
 use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
 use crate::managed_fields::OnConflict;
 use crate::resources::Resource;
@@ -64,8 +65,12 @@ impl Parameters {
     pub(super) fn manager(&self, options: &str, user_agent: &str) -> Result<String, Status> {
         let named = self.text("fieldManager").unwrap_or_default();
         let error = if named.len() > MANAGER_MAX_BYTES {
-            let max_bytes = MANAGER_MAX_BYTES;
-            FieldError::new("fieldManager", FieldRule::TooLong { max_bytes })
+            FieldError::new(
+                "fieldManager",
+                FieldRule::TooLong {
+                    bytes_max: MANAGER_MAX_BYTES,
+                },
+            )
         } else if named.chars().any(char::is_control) {
             FieldError::invalid(
                 "fieldManager",
@@ -106,6 +111,19 @@ impl Parameters {
         let why = "may not be specified for non-apply patch";
         let error = FieldError::new("force", FieldRule::Forbidden { why });
         Err(Status::unprocessable("PatchOptions", "meta.k8s.io", "", &[error]))
+    }
+
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
+        match self.text("fieldValidation") {
+            None | Some("Warn") => Ok(FieldValidation::Warn),
+            Some("Ignore") => Ok(FieldValidation::Ignore),
+            Some("Strict") => Ok(FieldValidation::Strict),
+            Some(other) => Err(invalid_option(
+                "fieldValidation",
+                other,
+                "supported values: \"Ignore\", \"Strict\", \"Warn\"",
+            )),
+        }
     }
 
     pub(super) fn include_object(&self) -> Result<IncludeObject, Status> {

@@ -10,11 +10,12 @@ use axum::response::Response;
 use axum::routing::any;
 use serde_json::{Value, json};
 
+use super::field_validation::Warnings;
 use super::negotiation::representation;
 use super::parameters::Parameters;
 use super::presentation::Presentation;
 use super::{Shared, method_not_allowed, text, watch_body};
-use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, Target, Write};
+use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Target, Write};
 use crate::object;
 use crate::patch::{APPLY, Patch};
 use crate::resources::{Resource, Resources, Scope, Subresource};
@@ -34,6 +35,9 @@ enum Place {
     Object {
         target: Target,
         part: Part,
+    },
+    Scale {
+        target: Target,
     },
 }
 
@@ -58,7 +62,7 @@ async fn legacy_group(
     Path((version, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources, "", &version, &path)?;
+    let place = Place::parse(&shared.api.resources.current(), "", &version, &path)?;
     dispatch(shared, place, request).await
 }
 
@@ -67,7 +71,7 @@ async fn named_group(
     Path((group, version, path)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources, &group, &version, &path)?;
+    let place = Place::parse(&shared.api.resources.current(), &group, &version, &path)?;
     dispatch(shared, place, request).await
 }
 
@@ -95,9 +99,10 @@ impl Place {
                     namespace: None,
                 })
             }
-            [plural, name, "status"] if let Ok(resource) = find(plural, Scope::Cluster) => {
-                has_status(&resource)?;
-                Ok(object(&resource, "", name, Part::Status))
+            [plural, name, subresource @ ("status" | "scale")]
+                if let Ok(resource) = find(plural, Scope::Cluster) =>
+            {
+                Place::below(Target::new(&resource, "", name), subresource)
             }
             ["namespaces", namespace, plural] => {
                 let resource = find(plural, Scope::Namespaced)?;
@@ -113,11 +118,23 @@ impl Place {
                 name,
                 Part::Main,
             )),
-            ["namespaces", namespace, plural, name, "status"] => {
+            ["namespaces", namespace, plural, name, subresource] => {
                 let resource = find(plural, Scope::Namespaced)?;
-                has_status(&resource)?;
-                Ok(object(&resource, namespace, name, Part::Status))
+                Place::below(Target::new(&resource, namespace, name), subresource)
             }
+            _ => Err(Status::no_such_path()),
+        }
+    }
+
+    /// The subresource of an object, if its resource has it.
+    fn below(target: Target, subresource: &str) -> Result<Self, Status> {
+        let resource = &target.resource;
+        match subresource {
+            "status" if resource.has(Subresource::Status) => Ok(Place::Object {
+                target,
+                part: Part::Status,
+            }),
+            "scale" if resource.has(Subresource::Scale) => Ok(Place::Scale { target }),
             _ => Err(Status::no_such_path()),
         }
     }
@@ -125,16 +142,8 @@ impl Place {
     fn resource(&self) -> &Arc<Resource> {
         match self {
             Place::Collection { resource, .. } => resource,
-            Place::Object { target, .. } => &target.resource,
+            Place::Object { target, .. } | Place::Scale { target } => &target.resource,
         }
-    }
-}
-
-fn has_status(resource: &Resource) -> Result<(), Status> {
-    if resource.has(Subresource::Status) {
-        Ok(())
-    } else {
-        Err(Status::no_such_path())
     }
 }
 
@@ -176,6 +185,14 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
             let object = call.shared.api.get(&target)?;
             Ok(call.presentation.one(StatusCode::OK, &object))
         }
+        (Method::GET, Place::Scale { target }) => {
+            Ok(super::json(StatusCode::OK, &call.shared.api.scale(&target)?))
+        }
+        (Method::PUT, Place::Scale { target }) => call.rescale(&target, ScaleChange::Replace(call.object()?)),
+        (Method::PATCH, Place::Scale { target }) => {
+            let patch = Patch::parse(&call.media_type, &call.body)?;
+            call.rescale(&target, ScaleChange::Patch(patch))
+        }
         (Method::PUT, Place::Object { target, part }) => call.update(&target, part),
         (Method::PATCH, Place::Object { target, part }) if call.media_type == APPLY => {
             call.apply(&target, part)
@@ -216,18 +233,20 @@ impl Call {
         let namespace = namespace.unwrap_or_default();
         let manager = self.parameters.manager("CreateOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
-        let created = self
-            .shared
-            .api
-            .create(resource, namespace, self.object()?, write)?;
-        Ok(self.presentation.one(StatusCode::CREATED, &created))
+        let object = self.object()?;
+        let warnings = self.parameters.field_validation()?.check(resource, &object)?;
+        let created = self.shared.api.create(resource, namespace, object, write)?;
+        Ok(warnings.on(self.presentation.one(StatusCode::CREATED, &created)))
     }
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.manager("UpdateOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
-        let updated = self.shared.api.update(target, part, self.object()?, write)?;
-        Ok(self.presentation.one(StatusCode::OK, &updated))
+        let object = self.object()?;
+        let validation = self.parameters.field_validation()?;
+        let warnings = validation.check(&target.resource, &object)?;
+        let updated = self.shared.api.update(target, part, object, write)?;
+        Ok(warnings.on(self.presentation.one(StatusCode::OK, &updated)))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
@@ -235,8 +254,30 @@ impl Call {
         self.parameters.refuse_force()?;
         let manager = self.parameters.manager("PatchOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
+        let warnings = self.check_patch(target, &patch)?;
         let patched = self.shared.api.patch(target, part, &patch, write)?;
-        Ok(self.presentation.one(StatusCode::OK, &patched))
+        Ok(warnings.on(self.presentation.one(StatusCode::OK, &patched)))
+    }
+
+    /// Which fields a patch brings that the schema does not know. Where the patch cannot be applied there is
+    /// nothing to say: the patch itself is answered with the reason.
+    fn check_patch(&self, target: &Target, patch: &Patch) -> Result<Warnings, Status> {
+        let validation = self.parameters.field_validation()?;
+        let resource = &target.resource;
+        let Ok(current) = self.shared.api.get(target) else {
+            return Ok(Warnings::default());
+        };
+        let mut object = (*current).clone();
+        if resource.custom().is_none() || patch.apply(&resource.kind, &mut object).is_err() {
+            return Ok(Warnings::default());
+        }
+        validation.check_patched(resource, &self.body, &object)
+    }
+
+    fn rescale(&self, target: &Target, change: ScaleChange) -> Result<Response, Status> {
+        let effect = self.parameters.effect()?;
+        let scale = self.shared.api.rescale(target, change, effect)?;
+        Ok(super::json(StatusCode::OK, &scale))
     }
 
     fn apply(&self, target: &Target, part: Part) -> Result<Response, Status> {

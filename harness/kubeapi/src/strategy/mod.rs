@@ -10,9 +10,11 @@ mod validation;
 
 use serde_json::{Map, Value, json};
 
+use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, Status};
 pub(crate) use service::ClusterIps;
+pub(crate) use validation::{is_dns_label, is_subdomain};
 
 /// Which rules a resource follows beyond those of every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub(crate) enum Strategy {
     Secret,
     Event,
     EndpointSlice,
+    Definition,
 }
 
 /// The part of an object a write is about; the rest is taken from the stored object.
@@ -50,6 +53,7 @@ impl Strategy {
             Strategy::Secret => default_secret(object)?,
             Strategy::Event => default_event(object)?,
             Strategy::EndpointSlice => default_endpoint_slice(object)?,
+            Strategy::Definition => custom::default_new(object)?,
         }
         Ok(())
     }
@@ -62,6 +66,7 @@ impl Strategy {
             Strategy::Service => service::default_replacement(current, object),
             Strategy::Secret => default_secret(object),
             Strategy::EndpointSlice => default_endpoint_slice(object),
+            Strategy::Definition => custom::default_replacement(object),
             Strategy::Plain | Strategy::Node | Strategy::Event => Ok(()),
         }
     }
@@ -73,6 +78,7 @@ impl Strategy {
             Strategy::Pod => pod::validate(object),
             Strategy::Service => service::validate(object),
             Strategy::EndpointSlice => validate_endpoint_slice(object),
+            Strategy::Definition => custom::validate(object),
             _ => Vec::new(),
         });
         errors
@@ -84,6 +90,7 @@ impl Strategy {
             Strategy::Pod => pod::validate_change(current, object),
             Strategy::Service => service::validate_change(current, object),
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
+            Strategy::Definition => custom::validate_change(current, object),
             _ => Vec::new(),
         }
     }

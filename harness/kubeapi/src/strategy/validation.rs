@@ -85,7 +85,7 @@ pub(super) fn immutable(current: &Value, object: &Value, field: &str) -> Vec<Fie
 }
 
 fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
-    if name.len() <= 253 && name.split('.').all(is_dns_label_of_any_length) {
+    if is_subdomain(name) {
         return Vec::new();
     }
     let expected = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
@@ -93,7 +93,11 @@ fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
     vec![FieldError::invalid(field, name, expected)]
 }
 
-fn is_dns_label(name: &str) -> bool {
+pub(crate) fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_label_of_any_length)
+}
+
+pub(crate) fn is_dns_label(name: &str) -> bool {
     name.len() <= 63 && is_dns_label_of_any_length(name)
 }
 
@@ -110,7 +114,7 @@ fn is_label_value(value: &str) -> bool {
 
 fn is_qualified_name(key: &str) -> bool {
     match key.split_once('/') {
-        Some((prefix, name)) => subdomain("", prefix).is_empty() && is_name_part(name),
+        Some((prefix, name)) => is_subdomain(prefix) && is_name_part(name),
         None => is_name_part(key),
     }
 }

@@ -1,9 +1,11 @@
 //! `meta.k8s.io/v1 Table`: the rows `kubectl get` prints.
 //!
-//! Owns the shape of the answer; the columns of each kind are in `columns`, the wording of ages in `age`.
+//! Owns the shape of the answer; the columns of each kind are in `columns` and `custom`, the wording of ages in
+//! `age`.
 
 mod age;
 mod columns;
+mod custom;
 
 use serde_json::{Value, json};
 
@@ -27,9 +29,16 @@ pub(crate) fn table<'a>(
     metadata: Value,
 ) -> Value {
     let columns = columns::of(resource);
-    let definitions: Vec<Value> = columns.iter().map(columns::Column::definition).collect();
+    let custom = resource.custom().map(custom::of).unwrap_or_default();
+    let definitions = columns.iter().map(columns::Column::definition);
+    let definitions: Vec<Value> = definitions
+        .chain(custom.iter().map(custom::Printer::definition))
+        .collect();
     let rows = objects.map(|object| {
-        let cells: Vec<Value> = columns.iter().map(|column| (column.cell)(object)).collect();
+        let cells = columns.iter().map(|column| (column.cell)(object));
+        let cells: Vec<Value> = cells
+            .chain(custom.iter().map(|column| column.cell(object)))
+            .collect();
         let mut row = json!({"cells": cells});
         match include {
             IncludeObject::None => {}

@@ -13,14 +13,15 @@ use tokio::process::Command;
 
 use crate::lab::{DEADLINE, Lab, pod, service, soon};
 
-struct Kubectl {
+/// A `kubectl` with a home of its own, and the cluster it talks to.
+pub struct Kubectl {
     home: TempDir,
     lab: Lab,
 }
 
 impl Kubectl {
     /// `None`, said on stderr, where there is no kubectl.
-    async fn start(test: &str) -> Option<Kubectl> {
+    pub async fn start(test: &str) -> Option<Kubectl> {
         let version = Command::new("kubectl")
             .args(["version", "--client"])
             .output()
@@ -51,12 +52,12 @@ impl Kubectl {
         command
     }
 
-    async fn output(&self, line: &str) -> Output {
+    pub async fn output(&self, line: &str) -> Output {
         soon(line, self.command(line).output()).await.unwrap()
     }
 
     /// What a command that must succeed prints, and nothing on stderr.
-    async fn run(&self, line: &str) -> String {
+    pub async fn run(&self, line: &str) -> String {
         let output = self.output(line).await;
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert!(
@@ -66,11 +67,11 @@ impl Kubectl {
         stdout
     }
 
-    async fn json(&self, line: &str) -> Value {
+    pub async fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.run(line).await).unwrap()
     }
 
-    fn write(&self, file: &str, manifest: &Value) {
+    pub fn write(&self, file: &str, manifest: &Value) {
         std::fs::write(Path::new(self.home.path()).join(file), manifest.to_string()).unwrap();
     }
 
@@ -97,12 +98,12 @@ impl Kubectl {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The columns of the line that starts with `first` (after a namespace column, if there is one).
-fn row(table: &str, first: &str) -> Vec<String> {
+pub fn row(table: &str, first: &str) -> Vec<String> {
     let lines = table
         .lines()
         .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
@@ -170,7 +171,7 @@ async fn kubectl_gets_tables_and_objects() {
     assert!(kubectl.run("get all").await.contains("service/kubernetes"));
     let resources = kubectl.run("api-resources").await;
     assert!(
-        resources.lines().count() == 12 && resources.contains("endpointslices"),
+        resources.lines().count() == 13 && resources.contains("endpointslices"),
         "{resources}"
     );
     // Older clients warn of the version skew, so stderr may say something here.

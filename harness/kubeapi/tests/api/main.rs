@@ -7,7 +7,9 @@
 mod apply;
 mod controllers;
 mod crud;
+mod custom;
 mod kubectl;
+mod kubectl_custom;
 mod lab;
 mod protocol;
 mod watching;

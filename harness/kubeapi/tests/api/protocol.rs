@@ -34,7 +34,7 @@ async fn get(lab: &Lab, path: &str, accept: &str) -> (u16, String, Value) {
     )
 }
 
-async fn send(lab: &Lab, method: &str, path: &str, media_type: &str, body: &str) -> Value {
+pub async fn send(lab: &Lab, method: &str, path: &str, media_type: &str, body: &str) -> Value {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -86,6 +86,7 @@ async fn both_discoveries_name_the_same_resources() {
     };
     assert_eq!(names(&legacy), names(&aggregated));
     let expected = [
+        "apiextensions.k8s.io/v1/customresourcedefinitions",
         "coordination.k8s.io/v1/leases",
         "discovery.k8s.io/v1/endpointslices",
         "events.k8s.io/v1/events",

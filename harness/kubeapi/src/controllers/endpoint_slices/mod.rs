@@ -90,7 +90,9 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
         (service, own_slices(state, key), pods)
     });
     let (Some(service), Some(pods)) = (service, pods) else {
-        return existing.iter().try_for_each(|slice| delete(api, resource, slice));
+        return existing
+            .iter()
+            .try_for_each(|slice| delete(api, &resource, slice));
     };
     for family in Family::ALL {
         let (mine, _): (Vec<_>, Vec<_>) = existing
@@ -103,7 +105,7 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
             mine.into_iter().map(Slot::unused).collect()
         };
         for slot in slots {
-            write(api, resource, &service, family, slot)?;
+            write(api, &resource, &service, family, slot)?;
         }
     }
     Ok(())

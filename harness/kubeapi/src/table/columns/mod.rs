@@ -72,6 +72,9 @@ const AGE: Column = Column::new("Age", |object| {
 });
 
 pub(super) fn of(resource: &Resource) -> &'static [Column] {
+    if resource.custom().is_some() {
+        return &[NAME];
+    }
     match resource.kind.as_str() {
         "Pod" => POD,
         "Service" => SERVICE,
@@ -84,6 +87,7 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         "ConfigMap" => CONFIG_MAP,
         "Secret" => SECRET,
         "ServiceAccount" => SERVICE_ACCOUNT,
+        "CustomResourceDefinition" => DEFINITION,
         _ => OTHER,
     }
 }
@@ -119,6 +123,13 @@ const SERVICE_ACCOUNT: &[Column] = &[
     NAME,
     Column::number("Secrets", |account| json!(items(account, "/secrets").len())),
     AGE,
+];
+
+const DEFINITION: &[Column] = &[
+    NAME,
+    Column::new("Created At", |definition| {
+        json!(text(definition, "/metadata/creationTimestamp"))
+    }),
 ];
 
 fn size(object: &Value, pointers: &[&str]) -> usize {

@@ -1,0 +1,158 @@
+//! CustomResourceDefinitions: what they say, the rules they keep, and the resources that follow from them.
+//!
+//! Owns the way from a stored definition to rows of the resource table. The invariant: a row exists for every
+//! served version of every established definition, and its schema is structural. When rows change is the
+//! business of `api`.
+
+mod definition;
+mod names;
+mod rules;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::object;
+use crate::resources::{Form, Resource, Scope, Subresource};
+use crate::schema::Schema;
+use crate::schema::cel::Rules;
+use crate::selector::SelectableField;
+use crate::status::FieldError;
+use crate::strategy::Strategy;
+use definition::{Names, Spec, Version};
+pub(crate) use definition::{PrinterColumn, ScalePaths, rank};
+pub(crate) use names::settled;
+pub(crate) use rules::{
+    begin_deletion, default_new, default_replacement, end_deletion, validate, validate_change,
+};
+
+/// The collection of the definitions in the store.
+pub(crate) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+/// What a custom resource has beyond the row of a built-in one: one version of its definition.
+#[derive(Debug)]
+pub(crate) struct Custom {
+    /// The `apiVersion` objects are stored with.
+    storage_api_version: String,
+    pub(crate) schema: Schema,
+    rules: Rules,
+    /// The schema as it was given, for OpenAPI.
+    pub(crate) document: Value,
+    pub(crate) columns: Vec<PrinterColumn>,
+    pub(crate) scale: Option<ScalePaths>,
+    pub(crate) life: Life,
+}
+
+/// Which requests a version answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// All of them.
+    Served,
+    /// All but new objects: the definition is being deleted.
+    Ending,
+    /// None; its objects exist.
+    Hidden,
+}
+
+impl Custom {
+    /// The object of this version from the one that is stored: versions differ in `apiVersion` alone, and what
+    /// the schema has learned or forgotten since applies.
+    pub(crate) fn serve(&self, api_version: String, stored: &Value) -> Value {
+        let mut object = stored.clone();
+        object["apiVersion"] = json!(api_version);
+        self.schema.prune(&mut object);
+        self.schema.fill_in(&mut object);
+        object
+    }
+
+    /// What the object, which is to follow `current`, breaks of the schema and its rules.
+    pub(crate) fn validate(&self, current: Option<&Value>, object: &Value) -> Vec<FieldError> {
+        let mut errors = self.schema.validate(object);
+        errors.extend(self.rules.validate(current, object, &errors));
+        errors
+    }
+
+    /// The object to store from one of this version.
+    pub(crate) fn store(&self, mut object: Value) -> Value {
+        self.schema.prune(&mut object);
+        self.schema.fill_in(&mut object);
+        object["apiVersion"] = json!(self.storage_api_version);
+        object
+    }
+}
+
+/// Whether anything but the metadata differs, which makes a new generation of a custom resource.
+pub(crate) fn differs_beyond_metadata(current: &Value, next: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut rest = object.clone();
+        if let Some(fields) = rest.as_object_mut() {
+            fields.remove("metadata");
+            fields.remove("apiVersion");
+        }
+        rest
+    };
+    rest(current) != rest(next)
+}
+
+/// The rows of a definition, one per version; none before it is established.
+pub(crate) fn rows(definition: &Value) -> Vec<Resource> {
+    if !object::condition_is_true(definition, "Established") {
+        return Vec::new();
+    }
+    let names = Names::of(&definition["status"]["acceptedNames"]);
+    let Ok(mut spec) = Spec::of(definition) else {
+        return Vec::new();
+    };
+    let storage: Arc<str> = object::name(definition).into();
+    let storage_version = spec.storage_version().unwrap_or_default().to_owned();
+    let versions = std::mem::take(&mut spec.versions);
+    let row = |version: Version| {
+        let life = match (version.served, object::is_terminating(definition)) {
+            (false, _) => Life::Hidden,
+            (true, true) => Life::Ending,
+            (true, false) => Life::Served,
+        };
+        let document = version.schema.open_api_v3_schema.unwrap_or_default();
+        let custom = Custom {
+            storage_api_version: format!("{}/{storage_version}", spec.group),
+            schema: Schema::parse(&document).ok()?,
+            rules: Rules::parse(&document),
+            document,
+            columns: version.additional_printer_columns,
+            scale: version.subresources.scale,
+            life,
+        };
+        let mut subresources = Vec::new();
+        if version.subresources.status.is_some() {
+            subresources.push(Subresource::Status);
+        }
+        if custom.scale.is_some() {
+            subresources.push(Subresource::Scale);
+        }
+        let fields = version.selectable_fields.into_iter();
+        Some(Resource {
+            group: spec.group.clone(),
+            version: version.name,
+            kind: names.kind.clone(),
+            plural: names.plural.clone(),
+            singular: names.singular.clone(),
+            short_names: names.short_names.clone(),
+            categories: names.categories.clone(),
+            scope: match spec.scope.as_str() {
+                "Cluster" => Scope::Cluster,
+                _ => Scope::Namespaced,
+            },
+            subresources,
+            selectable: fields
+                .map(|field| SelectableField::custom(field.json_path.trim_start_matches('.')))
+                .collect(),
+            strategy: Strategy::Plain,
+            form: Form::Custom(Arc::new(custom)),
+            storage: Arc::clone(&storage),
+        })
+    };
+    versions.into_iter().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests;
