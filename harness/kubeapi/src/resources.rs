@@ -138,6 +138,14 @@ impl Resource {
         }
     }
 
+    /// The kind of a list of these.
+    pub(crate) fn list_kind(&self) -> String {
+        match self.custom() {
+            Some(custom) => custom.list_kind.clone(),
+            None => format!("{}List", self.kind),
+        }
+    }
+
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
     }

@@ -34,6 +34,7 @@ pub(crate) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8
 pub(crate) struct Custom {
     /// The `apiVersion` objects are stored with.
     storage_api_version: String,
+    pub(crate) list_kind: String,
     pub(crate) schema: Schema,
     rules: Rules,
     /// The schema as it was given, for OpenAPI.
@@ -99,59 +100,62 @@ pub(crate) fn rows(definition: &Value) -> Vec<Resource> {
     if !object::condition_is_true(definition, "Established") {
         return Vec::new();
     }
-    let names = Names::of(&definition["status"]["acceptedNames"]);
     let Ok(mut spec) = Spec::of(definition) else {
         return Vec::new();
     };
-    let storage: Arc<str> = object::name(definition).into();
-    let storage_version = spec.storage_version().unwrap_or_default().to_owned();
     let versions = std::mem::take(&mut spec.versions);
-    let row = |version: Version| {
-        let life = match (version.served, object::is_terminating(definition)) {
+    let stored = versions.iter().find(|version| version.storage);
+    let storage_api_version = stored.map(|version| format!("{}/{}", spec.group, version.name));
+    let storage_api_version = storage_api_version.unwrap_or_default();
+    versions
+        .into_iter()
+        .filter_map(|version| row(definition, &spec, &storage_api_version, version))
+        .collect()
+}
+
+fn row(definition: &Value, spec: &Spec, storage_api_version: &str, version: Version) -> Option<Resource> {
+    let names = Names::of(&definition["status"]["acceptedNames"]);
+    let document = version.schema.open_api_v3_schema.unwrap_or_default();
+    let switches = [
+        (version.subresources.status.is_some(), Subresource::Status),
+        (version.subresources.scale.is_some(), Subresource::Scale),
+    ];
+    let on = |(is_on, subresource): (bool, Subresource)| is_on.then_some(subresource);
+    let custom = Custom {
+        storage_api_version: storage_api_version.to_owned(),
+        list_kind: names.list_kind,
+        schema: Schema::parse(&document).ok()?,
+        rules: Rules::parse(&document),
+        document,
+        columns: version.additional_printer_columns,
+        scale: version.subresources.scale,
+        life: match (version.served, object::is_terminating(definition)) {
             (false, _) => Life::Hidden,
             (true, true) => Life::Ending,
             (true, false) => Life::Served,
-        };
-        let document = version.schema.open_api_v3_schema.unwrap_or_default();
-        let custom = Custom {
-            storage_api_version: format!("{}/{storage_version}", spec.group),
-            schema: Schema::parse(&document).ok()?,
-            rules: Rules::parse(&document),
-            document,
-            columns: version.additional_printer_columns,
-            scale: version.subresources.scale,
-            life,
-        };
-        let mut subresources = Vec::new();
-        if version.subresources.status.is_some() {
-            subresources.push(Subresource::Status);
-        }
-        if custom.scale.is_some() {
-            subresources.push(Subresource::Scale);
-        }
-        let fields = version.selectable_fields.into_iter();
-        Some(Resource {
-            group: spec.group.clone(),
-            version: version.name,
-            kind: names.kind.clone(),
-            plural: names.plural.clone(),
-            singular: names.singular.clone(),
-            short_names: names.short_names.clone(),
-            categories: names.categories.clone(),
-            scope: match spec.scope.as_str() {
-                "Cluster" => Scope::Cluster,
-                _ => Scope::Namespaced,
-            },
-            subresources,
-            selectable: fields
-                .map(|field| SelectableField::custom(field.json_path.trim_start_matches('.')))
-                .collect(),
-            strategy: Strategy::Plain,
-            form: Form::Custom(Arc::new(custom)),
-            storage: Arc::clone(&storage),
-        })
+        },
     };
-    versions.into_iter().filter_map(row).collect()
+    let fields = version.selectable_fields.iter();
+    Some(Resource {
+        group: spec.group.clone(),
+        version: version.name,
+        kind: names.kind,
+        plural: names.plural,
+        singular: names.singular,
+        short_names: names.short_names,
+        categories: names.categories,
+        scope: match spec.scope.as_str() {
+            "Cluster" => Scope::Cluster,
+            _ => Scope::Namespaced,
+        },
+        subresources: switches.into_iter().filter_map(on).collect(),
+        selectable: fields
+            .map(|field| SelectableField::custom(field.json_path.trim_start_matches('.')))
+            .collect(),
+        strategy: Strategy::Plain,
+        form: Form::Custom(Arc::new(custom)),
+        storage: object::name(definition).into(),
+    })
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ impl Schema {
 
     /// Whether a null stands for "not given", and is treated like an absent field.
     fn drops_null(&self) -> bool {
-        !self.nullable && !self.preserves_unknown
+        !self.nullable
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Additional, ListType, MapType, Schema, TYPE_AND_METADATA};
+use super::{Additional, ListType, MapType, Schema};
 use crate::status::{FieldError, FieldRule};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -262,9 +262,6 @@ fn bad_defaults(schema: &Schema, path: &str) -> Vec<FieldError> {
         errors.extend(schema.validate_value(&complete, &at));
     }
     for (name, property) in &schema.properties {
-        if path.ends_with("openAPIV3Schema") && TYPE_AND_METADATA.contains(&name.as_str()) {
-            continue;
-        }
         errors.extend(bad_defaults(property, &format!("{path}.properties[{name}]")));
     }
     if let Some(Additional::Of(inner)) = &schema.additional_properties {

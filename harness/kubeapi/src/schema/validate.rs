@@ -221,9 +221,7 @@ impl Schema {
         };
         let mut refuse = |expected: &str, why: Vec<FieldError>| {
             // Upstream names no field here, and prints that as Go prints nothing.
-            let message = format!("{path:?} must {expected}");
-            let value = json!("");
-            let expected = message;
+            let (value, expected) = (json!(""), format!("{path:?} must {expected}"));
             errors.push(FieldError::new("<nil>", FieldRule::Limit { value, expected }));
             errors.extend(why);
         };

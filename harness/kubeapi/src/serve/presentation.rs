@@ -58,7 +58,7 @@ impl Presentation {
         let items = page.items.iter().map(AsRef::as_ref);
         match self.representation {
             Representation::Object => {
-                let kind = format!("{}List", self.resource.kind);
+                let kind = self.resource.list_kind();
                 let api_version = self.resource.api_version();
                 super::json(
                     StatusCode::OK,

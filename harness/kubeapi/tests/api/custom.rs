@@ -1,18 +1,21 @@
 //! Custom resources, by kube-rs.
 
+use axum::http::Request;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent,
     WatchParams,
 };
+use kube::client::Body;
 use kube::discovery::Discovery;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Error, ResourceExt};
+use kubeapi::{Collection, ObjectRef};
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, soon};
-use crate::protocol::send;
+use crate::lab::{Lab, deadline, soon};
+use crate::protocol::{get, send};
 
 /// A definition with everything: two versions, a status, a scale, columns, selectable fields.
 pub fn widgets() -> Value {
@@ -60,7 +63,9 @@ pub fn widgets() -> Value {
         "metadata": {"name": "widgets.example.com"},
         "spec": {
             "group": "example.com", "scope": "Namespaced",
-            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"]},
+            "names": {
+                "plural": "widgets", "kind": "Widget", "listKind": "Widgets", "shortNames": ["wd"], "categories": ["all"],
+            },
             "versions": [version("v1", true), version("v1beta1", false)],
         },
     })
@@ -410,4 +415,126 @@ async fn a_definition_goes_when_its_objects_are_gone() {
     soon("the definition goes", gone).await.unwrap();
     let missing = custom.widgets.list(&ListParams::default()).await;
     assert!(matches!(missing, Err(Error::Api(status)) if status.code == 404));
+}
+
+#[tokio::test]
+async fn a_name_that_becomes_free_goes_to_the_definition_that_waits_for_it() {
+    let custom = Custom::start().await;
+    let mut second = widgets();
+    second["metadata"]["name"] = json!("gadgets.example.com");
+    second["spec"]["names"] = json!({"plural": "gadgets", "kind": "Widget"});
+    let second = serde_json::from_value(second).unwrap();
+    custom
+        .definitions
+        .create(&PostParams::default(), &second)
+        .await
+        .unwrap();
+    let waiting = custom.definitions.get("gadgets.example.com").await.unwrap();
+    let conditions = waiting.status.unwrap().conditions.unwrap();
+    let told: Vec<_> = conditions
+        .iter()
+        .map(|condition| (condition.type_.as_str(), condition.status.as_str()))
+        .collect();
+    assert_eq!(told, [("NamesAccepted", "False"), ("Established", "False")]);
+    custom
+        .definitions
+        .delete("widgets.example.com", &DeleteParams::default())
+        .await
+        .unwrap();
+    let established = await_condition(
+        custom.definitions.clone(),
+        "gadgets.example.com",
+        conditions::is_crd_established(),
+    );
+    soon("established", established).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_served_changes_with_the_definitions() {
+    let lab = Lab::start().await;
+    let roots = async || {
+        let mut tags = Vec::new();
+        for accept in [
+            "application/json",
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        ] {
+            let request = Request::get("/apis").header("accept", accept);
+            let answer = lab
+                .client
+                .send(request.body(Body::empty()).unwrap())
+                .await
+                .unwrap();
+            tags.push(answer.headers()["etag"].clone());
+        }
+        let index = get(&lab, "/openapi/v3", "*/*").await.2;
+        (tags, index["paths"]["apis/example.com/v1"].clone())
+    };
+    let (before, no_document) = roots().await;
+    assert_eq!(no_document, Value::Null);
+    lab.server.local().create(&widgets()).unwrap();
+    let (after, document) = roots().await;
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after));
+
+    let path = document["serverRelativeURL"].as_str().unwrap();
+    let (code, _, document) = get(&lab, path, "*/*").await;
+    let schema = &document["components"]["schemas"]["com.example.v1.Widget"];
+    assert_eq!(
+        (code, &schema["properties"]["spec"]["required"]),
+        (200, &json!(["color"]))
+    );
+    let (_, _, listed) = get(&lab, "/apis/example.com/v1", "*/*").await;
+    let scale = &listed["resources"][2];
+    assert_eq!(
+        (&scale["name"], &scale["group"], &scale["kind"]),
+        (&json!("widgets/scale"), &json!("autoscaling"), &json!("Scale"))
+    );
+    let (_, _, list) = get(&lab, "/apis/example.com/v1/widgets", "*/*").await;
+    assert_eq!(list["kind"], "Widgets");
+}
+
+#[tokio::test]
+async fn a_patch_with_unknown_fields_is_refused_warned_of_or_let_through() {
+    let custom = Custom::start().await;
+    custom.create("w", json!({"color": "red"})).await.unwrap();
+    let patch = async |validation: &str| {
+        let path = format!("/apis/example.com/v1/namespaces/default/widgets/w?fieldValidation={validation}");
+        let body = json!({"spec": {"size": 1}}).to_string();
+        let request = Request::patch(path).header("content-type", "application/merge-patch+json");
+        let request = request.body(Body::from(body.into_bytes())).unwrap();
+        let answer = custom.lab.client.send(request).await.unwrap();
+        let warning = answer.headers().get("warning");
+        let warning = warning.map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), warning)
+    };
+    let warning = "299 - \"unknown field \\\"spec.size\\\"\"".to_owned();
+    assert_eq!(patch("Strict").await, (422, None));
+    assert_eq!(patch("Warn").await, (200, Some(warning)));
+    assert_eq!(patch("Ignore").await, (200, None));
+}
+
+#[tokio::test]
+async fn a_deleted_namespace_takes_custom_resources_along() {
+    let custom = Custom::start().await;
+    let local = custom.lab.server.local();
+    local
+        .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}}))
+        .unwrap();
+    let mut inside = widget("w", json!({"color": "red"}));
+    inside["metadata"]["namespace"] = json!("team");
+    local.create(&inside).unwrap();
+    local.create(&widget("outside", json!({"color": "red"}))).unwrap();
+    let namespace = ObjectRef::cluster("v1", "Namespace", "team");
+    local.delete(&namespace).unwrap();
+    local
+        .wait_for(&namespace, deadline(), |namespace| namespace.is_none())
+        .await
+        .unwrap();
+    let left = local
+        .list(&Collection::all("example.com/v1beta1", "Widget"))
+        .unwrap();
+    let names: Vec<_> = left
+        .iter()
+        .map(|object| object["metadata"]["name"].clone())
+        .collect();
+    assert_eq!(names, ["outside"]);
 }

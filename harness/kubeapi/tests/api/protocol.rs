@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::lab::{Lab, MemoryKubelet, connect};
 
-async fn get(lab: &Lab, path: &str, accept: &str) -> (u16, String, Value) {
+pub async fn get(lab: &Lab, path: &str, accept: &str) -> (u16, String, Value) {
     let request = Request::get(path)
         .header("accept", accept)
         .body(Body::empty())
