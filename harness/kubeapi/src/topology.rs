@@ -5,6 +5,8 @@
 //! the reading of a custom resource's structural schema. What neither names merges by upstream's defaults: maps
 //! field by field, lists whole.
 
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 /// The place of a value in the type of its object.
@@ -120,16 +122,19 @@ impl<'a> Topology<'a> {
     }
 
     /// What there is of every object of the type before anybody writes it, so that nobody owns it.
-    pub(crate) fn blank(self) -> Value {
+    pub(crate) fn blank(self) -> &'static Value {
         match self {
-            Topology::Builtin { kind: "Pod", .. } => {
-                json!({"metadata": {}, "spec": {"containers": null}, "status": {}})
-            }
-            Topology::Builtin { .. } => json!({"metadata": {}, "spec": {}, "status": {}}),
-            Topology::CustomObject(_) | Topology::Custom(_) => json!({"metadata": {}}),
+            Topology::Builtin { kind: "Pod", .. } => &BLANK_POD,
+            Topology::Builtin { .. } => &BLANK_BUILTIN,
+            Topology::CustomObject(_) | Topology::Custom(_) => &BLANK_CUSTOM,
         }
     }
 }
+
+static BLANK_POD: LazyLock<Value> =
+    LazyLock::new(|| json!({"metadata": {}, "spec": {"containers": null}, "status": {}}));
+static BLANK_BUILTIN: LazyLock<Value> = LazyLock::new(|| json!({"metadata": {}, "spec": {}, "status": {}}));
+static BLANK_CUSTOM: LazyLock<Value> = LazyLock::new(|| json!({"metadata": {}}));
 
 /// The `patchMergeKey`, `listType` and `listMapKey` tags of the built-in types.
 pub(crate) fn builtin_elements(kind: &str, parent: &str, field: &str) -> Elements<'static> {

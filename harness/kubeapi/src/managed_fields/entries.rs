@@ -121,20 +121,16 @@ impl Entries {
                 subresource: String::new(),
                 ..owner
             };
-            self.join(bucket, oldest.time, &oldest.fields);
+            self.join(bucket, oldest.time, oldest.fields);
         }
     }
 
     /// Gives the fields to an owner, on top of what it has.
-    pub(super) fn join(&mut self, owner: Owner, time: Option<String>, fields: &FieldSet) {
-        let mut entry = self.take(&owner).unwrap_or(Entry {
-            owner,
-            time: None,
-            fields: FieldSet::default(),
-        });
-        entry.time = time;
-        entry.fields.add(fields);
-        self.push(entry);
+    pub(super) fn join(&mut self, owner: Owner, time: Option<String>, mut fields: FieldSet) {
+        if let Some(before) = self.take(&owner) {
+            fields.add(&before.fields);
+        }
+        self.push(Entry { owner, time, fields });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::field_set::FieldSet;
+use super::field_set::belongs;
 use super::walk::{elements, find};
 use crate::topology::Topology;
 
@@ -52,10 +52,13 @@ fn merge_elements(at: Topology<'_>, live: &[(String, &Value)], applied: &[(Strin
     merged
 }
 
-/// Takes the fields of `set` out of `value`, with all that is below them, and what is empty then.
-pub(super) fn remove(at: Topology<'_>, value: &mut Value, set: &FieldSet) {
+/// Takes the fields of a set out of `value`, with all that is below them, and what is empty then.
+pub(super) fn remove(at: Topology<'_>, value: &mut Value, set: &Map<String, Value>) {
     match value {
-        Value::Object(fields) if !at.is_atomic_map() => remove_fields(at, fields, set),
+        Value::Object(fields) if !at.is_atomic_map() => fields.retain(|key, value| {
+            let node = set.get(&["f:", key].concat());
+            stays(at.field(key), value, node) && (node.is_none() || !is_blank(value))
+        }),
         Value::Array(list) => {
             let Ok(Some(elements)) = elements(at, "", list) else {
                 return;
@@ -64,27 +67,23 @@ pub(super) fn remove(at: Topology<'_>, value: &mut Value, set: &FieldSet) {
             let mut keys = keys.iter();
             list.retain_mut(|value| {
                 let node = keys.next().and_then(|key| set.get(key));
-                node.is_none_or(|node| {
-                    remove(at.element(), value, &node.below);
-                    !node.belongs
-                })
+                stays(at.element(), value, node)
             });
         }
         _ => {}
     }
 }
 
-fn remove_fields(at: Topology<'_>, fields: &mut Map<String, Value>, set: &FieldSet) {
-    fields.retain(|key, value| {
-        let Some(node) = set.get(&format!("f:{key}")) else {
-            return true;
-        };
-        if node.belongs {
-            return false;
-        }
-        remove(at.field(key), value, &node.below);
-        !is_blank(value)
-    });
+/// Whether a value is not to be removed itself; if so, what is below it may have been.
+fn stays(at: Topology<'_>, value: &mut Value, node: Option<&Value>) -> bool {
+    let Some(node) = node.and_then(Value::as_object) else {
+        return true;
+    };
+    if belongs(node) {
+        return false;
+    }
+    remove(at, value, node);
+    true
 }
 
 fn is_blank(value: &Value) -> bool {

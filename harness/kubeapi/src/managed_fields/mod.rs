@@ -80,7 +80,7 @@ impl Writing<'_> {
         let topology = self.resource.topology();
         self.give(
             &mut entries,
-            walk::compare(topology, &topology.blank(), object).changed,
+            walk::compare(topology, topology.blank(), object).changed,
         );
         set_entries(object, entries);
     }
@@ -132,7 +132,7 @@ impl Writing<'_> {
             };
             updater.give(
                 &mut entries,
-                walk::compare(topology, &topology.blank(), live).changed,
+                walk::compare(topology, topology.blank(), live).changed,
             );
         }
         let applier = self.owner(Operation::Apply);
@@ -141,7 +141,7 @@ impl Writing<'_> {
         let mut object = merge::merge(topology, Some(live), &applied);
         if let Some(last) = &last {
             let dropped = dropped(topology, last, &entries, &claimed);
-            merge::remove(topology, &mut object, &dropped);
+            merge::remove(topology, &mut object, dropped.as_map());
         }
         let mut changes = walk::compare(topology, live, &object);
         self.limit(&mut changes.changed);
@@ -193,7 +193,7 @@ impl Writing<'_> {
         self.limit(&mut fields);
         fields.subtract(&UNOWNED);
         if !fields.is_empty() {
-            entries.join(self.owner(Operation::Update), Some(object::now()), &fields);
+            entries.join(self.owner(Operation::Update), Some(object::now()), fields);
         }
     }
 
@@ -274,15 +274,13 @@ fn dropped(topology: Topology<'_>, last: &Entry, others: &Entries, claimed: &Fie
 
 /// Adds the fields above those of the set, but for list elements and entries of maps.
 fn with_named_parents(at: Topology<'_>, set: &mut FieldSet) {
-    for (element, node) in set.nodes_mut() {
-        match element.strip_prefix("f:") {
-            Some(name) => {
-                node.belongs |= at.names(name);
-                with_named_parents(at.field(name), &mut node.below);
-            }
-            None => with_named_parents(at.element(), &mut node.below),
+    set.for_each(|element, node| match element.strip_prefix("f:") {
+        Some(name) => {
+            node.belongs |= at.names(name);
+            with_named_parents(at.field(name), &mut node.below);
         }
-    }
+        None => with_named_parents(at.element(), &mut node.below),
+    });
 }
 
 /// The entries a write starts from: the client's, unless there are none or it cannot mean them.

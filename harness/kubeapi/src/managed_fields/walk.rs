@@ -63,13 +63,14 @@ fn fields_below(at: Topology<'_>, name: &str, value: &Value) -> Result<Option<Fi
                 let below = fields_below(at.field(key), key, value)?;
                 let belongs = below.is_none() || !at.names(key);
                 let below = below.unwrap_or_default();
-                set.insert(format!("f:{key}"), Node { belongs, below });
+                set.insert("f:", key, Node { belongs, below });
             }
         }
         Shape::Elements(elements) => {
             for (element, value) in elements {
                 let below = fields_below(at.element(), name, value)?.unwrap_or_default();
-                set.insert(element, Node { belongs: true, below });
+                let belongs = true;
+                set.insert("", &element, Node { belongs, below });
             }
         }
     }
@@ -118,8 +119,8 @@ fn compare_fields(
             continue;
         }
         let (changed_there, removed_there) = compare_at(at.field(key), old, new);
-        changed.below.insert(format!("f:{key}"), changed_there);
-        removed.below.insert(format!("f:{key}"), removed_there);
+        changed.below.insert("f:", key, changed_there);
+        removed.below.insert("f:", key, removed_there);
     }
 }
 
@@ -139,8 +140,8 @@ fn compare_elements(
             continue;
         }
         let (changed_there, removed_there) = compare_at(at.element(), old, new);
-        changed.below.insert(element.clone(), changed_there);
-        removed.below.insert(element.clone(), removed_there);
+        changed.below.insert("", element, changed_there);
+        removed.below.insert("", element, removed_there);
     }
 }
 
