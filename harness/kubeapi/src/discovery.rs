@@ -200,7 +200,7 @@ fn patch_operation(row: &Resource) -> Value {
     json!({
         "description": format!("partially update the specified {}", row.kind),
         "operationId": format!("patch{}{}", row.version.to_uppercase(), row.kind),
-        "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")],
+        "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation"), parameter("force")],
         "requestBody": {"required": true, "content": Value::Object(content.into_iter().collect())},
         "responses": {"200": {"description": "OK"}},
         "x-kubernetes-action": "patch",

@@ -3,7 +3,7 @@
 //!
 //! # Modules
 //! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `store`
-//! keeps them and their history; `controllers` react to changes; `resources` is the table of what is served,
+//! keeps them and their history; `managed_fields` records who owns which of their fields; `controllers` react to changes; `resources` is the table of what is served,
 //! from which `discovery` and `table` are computed. Arrows point down that list, never up.
 
 mod api;
@@ -12,6 +12,7 @@ mod discovery;
 mod events_api;
 mod kubelet;
 mod local;
+mod managed_fields;
 mod object;
 mod patch;
 mod resources;
@@ -22,6 +23,7 @@ mod status;
 mod store;
 mod strategy;
 mod table;
+mod topology;
 
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};

@@ -12,6 +12,7 @@ use crate::events_api;
 use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
 use crate::strategy::Strategy;
+use crate::topology::Topology;
 
 /// One served resource of one group and version.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Resource {
     pub(crate) selectable: Vec<SelectableField>,
     pub(crate) strategy: Strategy,
     pub(crate) form: Form,
+    /// The structural schema of a custom resource.
+    pub(crate) structural: Option<Value>,
     /// The name of the collection in the store.
     pub(crate) storage: Arc<str>,
 }
@@ -89,6 +92,7 @@ impl Resource {
             selectable: Vec::new(),
             strategy: Strategy::Plain,
             form: Form::Stored,
+            structural: None,
             storage: storage.into(),
         }
     }
@@ -133,6 +137,14 @@ impl Resource {
 
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
+    }
+
+    /// How objects of the kind merge.
+    pub(crate) fn topology(&self) -> Topology<'_> {
+        match &self.structural {
+            Some(schema) => Topology::CustomObject(schema),
+            None => Topology::builtin(&self.kind),
+        }
     }
 
     pub(crate) fn subject<'a>(&'a self, name: &'a str) -> Subject<'a> {

@@ -105,6 +105,15 @@ impl Status {
         subject.status(Reason::Conflict, message)
     }
 
+    /// A `409` for fields that other managers own.
+    pub(crate) fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
+        Status {
+            reason: Reason::Conflict,
+            message,
+            details: json!({"causes": causes}),
+        }
+    }
+
     pub(crate) fn forbidden(subject: &Subject<'_>, why: &str) -> Self {
         subject.status(Reason::Forbidden, format!("{subject} is forbidden: {why}"))
     }
@@ -210,6 +219,8 @@ pub(crate) struct FieldError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FieldRule {
     Required,
+    RequiredFor { what: &'static str },
+    TooLong { max_bytes: usize },
     Invalid { value: String, expected: &'static str },
     Immutable { value: String },
     Forbidden { why: &'static str },
@@ -218,7 +229,8 @@ pub(crate) enum FieldRule {
 impl FieldRule {
     fn reason(&self) -> &'static str {
         match self {
-            FieldRule::Required => "FieldValueRequired",
+            FieldRule::Required | FieldRule::RequiredFor { .. } => "FieldValueRequired",
+            FieldRule::TooLong { .. } => "FieldValueTooLong",
             FieldRule::Invalid { .. } | FieldRule::Immutable { .. } => "FieldValueInvalid",
             FieldRule::Forbidden { .. } => "FieldValueForbidden",
         }
@@ -250,6 +262,8 @@ impl FieldError {
     fn message(&self) -> String {
         match &self.rule {
             FieldRule::Required => "Required value".to_owned(),
+            FieldRule::RequiredFor { what } => format!("Required value: is required for {what}"),
+            FieldRule::TooLong { max_bytes } => format!("Too long: may not be more than {max_bytes} bytes"),
             FieldRule::Invalid { value, expected } => format!("Invalid value: \"{value}\": {expected}"),
             FieldRule::Immutable { value } => format!("Invalid value: \"{value}\": field is immutable"),
             FieldRule::Forbidden { why } => format!("Forbidden: {why}"),

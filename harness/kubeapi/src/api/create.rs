@@ -4,50 +4,68 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Api, Effect, Target, decode};
+use super::modify::Proposal;
+use super::{Api, Effect, Target, Write, decode};
 use crate::object;
 use crate::resources::{Resource, Scope};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
+use crate::strategy::Part;
 
 /// As kube-apiserver: the base of a generated name is cut so that the name fits a DNS label.
 const GENERATED_BASE_MAX: usize = 58;
 const GENERATED_NAME_TRIES: usize = 8;
 
 impl Api {
-    pub(crate) fn create(
+    pub(crate) fn create<'w>(
         &self,
         resource: &Arc<Resource>,
         namespace: &str,
         body: Value,
-        effect: Effect,
+        write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
-        let mut object = decode(resource, namespace, body)?;
+        let proposal = Proposal::from(decode(resource, namespace, body)?);
+        let write = write.into();
+        let stored = self
+            .store
+            .write(|state| self.create_in(state, resource, proposal, write))?;
+        Ok(resource.encode(&stored))
+    }
+
+    pub(super) fn create_in(
+        &self,
+        state: &mut State,
+        resource: &Arc<Resource>,
+        proposal: Proposal,
+        write: Write<'_>,
+    ) -> Result<Arc<Value>, Status> {
+        let Proposal { mut object, claims } = proposal;
         if !object::resource_version(&object).is_empty() {
             return Err(Status::bad_request(
                 "resourceVersion should not be set on objects to be created",
             ));
         }
-        let stored = self.store.write(|state| {
-            if resource.scope == Scope::Namespaced {
-                admit_namespace(state, resource, namespace, object::name(&object))?;
-            }
-            name_object(state, resource, &mut object)?;
-            stamp(&mut object)?;
-            resource.strategy.default_new(&mut object)?;
-            check(resource, &object)?;
+        if resource.scope == Scope::Namespaced {
+            admit_namespace(state, resource, object::namespace(&object), object::name(&object))?;
+        }
+        name_object(state, resource, &mut object)?;
+        stamp(&mut object)?;
+        resource.strategy.default_new(&mut object)?;
+        check(resource, &object)?;
+        match claims {
+            Some(claims) => claims.settle(&Value::Null, &mut object),
+            None => write.of(resource, Part::Main).create(&mut object),
+        }
+        if resource.kind == "Service" {
+            self.assign_cluster_ip(resource, &mut object)?;
+        }
+        if write.effect == Effect::DryRun {
             if resource.kind == "Service" {
-                self.assign_cluster_ip(resource, &mut object)?;
+                self.cluster_ips().release(&object);
             }
-            if effect == Effect::DryRun {
-                if resource.kind == "Service" {
-                    self.cluster_ips().release(&object);
-                }
-                return Ok(Arc::new(object));
-            }
-            Ok(state.put(&resource.storage, object))
-        })?;
-        Ok(resource.encode(&stored))
+            return Ok(Arc::new(object));
+        }
+        Ok(state.put(&resource.storage, object))
     }
 
     pub(super) fn assign_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), Status> {

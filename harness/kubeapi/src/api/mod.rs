@@ -3,6 +3,7 @@
 //! Owns the order in which a write is checked, defaulted and stored. The HTTP routes, the in-process client and
 //! the controllers all come through here, so there is one set of rules. Every write is one store transaction.
 
+mod apply;
 mod create;
 mod delete;
 mod list;
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+pub(crate) use apply::AppliedTo;
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
 
+use crate::managed_fields::Writing;
 use crate::object;
 use crate::resources::{Resource, Resources, Scope};
 use crate::status::Status;
 use crate::store::{Key, State, Store};
-use crate::strategy::ClusterIps;
+use crate::strategy::{ClusterIps, Part};
 
 /// Whether a write is stored or only checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +31,37 @@ pub(crate) enum Effect {
     #[default]
     Persist,
     DryRun,
+}
+
+/// The field manager of what the server writes itself, and of writes from inside its process.
+const OWN_MANAGER: &str = "kubeapi";
+
+/// Who writes, and to what end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Write<'a> {
+    /// The field manager; nobody in particular if empty.
+    pub(crate) manager: &'a str,
+    pub(crate) effect: Effect,
+}
+
+/// A write from inside the process.
+impl From<Effect> for Write<'static> {
+    fn from(effect: Effect) -> Self {
+        Write {
+            manager: OWN_MANAGER,
+            effect,
+        }
+    }
+}
+
+impl<'a> Write<'a> {
+    fn of(self, resource: &'a Resource, part: Part) -> Writing<'a> {
+        Writing {
+            resource,
+            part,
+            manager: self.manager,
+        }
+    }
 }
 
 /// The address of one object.
@@ -46,6 +80,22 @@ impl Target {
         Target {
             resource: Arc::clone(resource),
             key: Key::new(namespace, name),
+        }
+    }
+
+    /// Holds the object's name against the one of the address; an object without one gets it.
+    fn adopt_name(&self, object: &mut Value) -> Result<(), Status> {
+        match object::name(object) {
+            "" => {
+                let name = json!(self.key.name);
+                object::metadata_mut(object)?.insert("name".to_owned(), name);
+                Ok(())
+            }
+            name if name == self.key.name => Ok(()),
+            name => Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                self.key.name
+            ))),
         }
     }
 

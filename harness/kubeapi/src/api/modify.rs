@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::create::{check, refuse};
-use super::{Api, Effect, Target, decode, fetch};
+use super::{Api, Effect, Target, Write, decode, fetch};
+use crate::managed_fields::{Applied, Claims};
 use crate::object;
 use crate::patch::Patch;
 use crate::status::{FieldError, FieldRule, Status};
@@ -15,43 +16,53 @@ use crate::strategy::Part;
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// A new state of an object.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) object: Value,
+    /// Who owns which fields of it, where that is settled: after an apply.
+    pub(super) claims: Option<Claims>,
+}
+
+impl From<Value> for Proposal {
+    fn from(object: Value) -> Self {
+        Proposal { object, claims: None }
+    }
+}
+
+impl From<Applied> for Proposal {
+    fn from(Applied { object, claims }: Applied) -> Self {
+        Proposal {
+            object,
+            claims: Some(claims),
+        }
+    }
+}
+
 impl Api {
     /// `PUT`: replaces one part of the object by the client's.
-    pub(crate) fn update(
+    pub(crate) fn update<'w>(
         &self,
         target: &Target,
         part: Part,
         body: Value,
-        effect: Effect,
+        write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
         let mut proposed = decode(&target.resource, &target.key.namespace, body)?;
-        match object::name(&proposed) {
-            "" => proposed["metadata"]["name"] = json!(target.key.name),
-            name if name == target.key.name => {}
-            name => {
-                let url = &target.key.name;
-                let message =
-                    format!("the name of the object ({name}) does not match the name on the URL ({url})");
-                return Err(Status::bad_request(message));
-            }
-        }
-        let stored = self.store.write(|state| {
-            let current = fetch(state, target)?;
-            self.replace(state, target, part, &current, proposed, effect)
-        })?;
-        Ok(target.resource.encode(&stored))
+        target.adopt_name(&mut proposed)?;
+        self.modify(target, part, write, |_| Ok(proposed))
     }
 
     /// `PATCH`: applies the patch to the served form of the object.
-    pub(crate) fn patch(
+    pub(crate) fn patch<'w>(
         &self,
         target: &Target,
         part: Part,
         patch: &Patch,
-        effect: Effect,
+        write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
         let resource = &target.resource;
-        self.modify(target, part, effect, |current| {
+        self.modify(target, part, write, |current| {
             let mut proposed = (*resource.encode(current)).clone();
             patch.apply(&resource.kind, &mut proposed)?;
             decode(resource, &target.key.namespace, proposed)
@@ -59,33 +70,35 @@ impl Api {
     }
 
     /// Reads, changes and stores the object in one transaction; `change` sees and returns the stored form.
-    pub(crate) fn modify(
+    pub(crate) fn modify<'w>(
         &self,
         target: &Target,
         part: Part,
-        effect: Effect,
+        write: impl Into<Write<'w>>,
         change: impl FnOnce(&Arc<Value>) -> Result<Value, Status>,
     ) -> Result<Arc<Value>, Status> {
+        let write = write.into();
         let stored = self.store.write(|state| {
             let current = fetch(state, target)?;
-            let proposed = change(&current)?;
-            self.replace(state, target, part, &current, proposed, effect)
+            let proposed = Proposal::from(change(&current)?);
+            self.replace(state, target, part, &current, proposed, write)
         })?;
         Ok(target.resource.encode(&stored))
     }
 
     /// Stores `proposed` in place of `current`, unless nothing changes; removes the object if the change took
     /// away the last thing that held back its deletion.
-    fn replace(
+    pub(super) fn replace(
         &self,
         state: &mut State,
         target: &Target,
         part: Part,
         current: &Arc<Value>,
-        mut proposed: Value,
-        effect: Effect,
+        proposal: Proposal,
+        write: Write<'_>,
     ) -> Result<Arc<Value>, Status> {
         let resource = &target.resource;
+        let mut proposed = proposal.object;
         check_version(target, current, &proposed)?;
         keep_server_owned(resource, current, &mut proposed)?;
         let mut next = assemble(part, current, proposed)?;
@@ -101,10 +114,14 @@ impl Api {
         {
             next["metadata"]["generation"] = json!(generation + 1);
         }
+        match proposal.claims {
+            Some(claims) => claims.settle(current, &mut next),
+            None => write.of(resource, part).update(current, &mut next),
+        }
         if next == **current {
             return Ok(Arc::clone(current));
         }
-        if effect == Effect::DryRun {
+        if write.effect == Effect::DryRun {
             return Ok(Arc::new(next));
         }
         if resource.kind == "Service" && current["spec"]["clusterIP"] != next["spec"]["clusterIP"] {

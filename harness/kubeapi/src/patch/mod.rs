@@ -23,11 +23,15 @@ pub(crate) enum Patch {
 }
 
 /// The media types that are read, in the order of the 415 message.
-pub(crate) const MEDIA_TYPES: [&str; 3] = [
+pub(crate) const MEDIA_TYPES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    APPLY,
 ];
+
+/// The media type of server-side apply, which `managed_fields` does: it is more than a patch.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 /// As kube-apiserver: longer patches are refused before they are applied.
 const MAX_OPERATIONS: usize = 10_000;
@@ -48,8 +52,22 @@ impl Patch {
             }
             "application/merge-patch+json" => parse_json(body).map(Patch::Merge),
             "application/strategic-merge-patch+json" => parse_json(body).map(Patch::Strategic),
-            "application/apply-patch+yaml" => Err(unsupported("server-side apply is not served")),
-            other => Err(unsupported(&format!("the media type \"{other}\" is not served"))),
+            other => Err(unsupported(other)),
+        }
+    }
+
+    /// Reads what a client applies, as JSON or YAML.
+    pub(crate) fn parse_applied(body: &[u8]) -> Result<Value, Status> {
+        let undecodable =
+            |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding YAML: {error}"));
+        let applied: Value = match serde_json::from_slice(body) {
+            Ok(applied) => applied,
+            Err(_) => serde_saphyr::from_slice(body).map_err(|error| undecodable(&error))?,
+        };
+        if applied.is_object() {
+            Ok(applied)
+        } else {
+            Err(undecodable(&"expected a map"))
         }
     }
 
@@ -93,8 +111,10 @@ fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> 
         .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
 }
 
-fn unsupported(why: &str) -> Status {
-    let message = format!("{why}; accepted media types include: {}", MEDIA_TYPES.join(", "));
+fn unsupported(media_type: &str) -> Status {
+    let accepted = MEDIA_TYPES.join(", ");
+    let message =
+        format!("the media type \"{media_type}\" is not served; accepted media types include: {accepted}");
     Status::new(Reason::UnsupportedMediaType, message)
 }
 

@@ -1,19 +1,12 @@
 //! Strategic merge patch: JSON merge patch whose lists merge by key where the built-in types say so.
 //!
-//! Owns the table of those lists and the directives `$patch`, `$retainKeys`, `$setElementOrder/F` and
-//! `$deleteFromPrimitiveList/F`. A list that is not in the table is replaced, as for `atomic` lists upstream.
+//! Owns the directives `$patch`, `$retainKeys`, `$setElementOrder/F` and `$deleteFromPrimitiveList/F`. A list that
+//! `topology` has no keys for is replaced, as for `atomic` lists upstream.
 
 use serde_json::{Map, Value};
 
 use crate::status::Status;
-
-/// How the list in a field merges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ListMerge {
-    ByKey(&'static str),
-    Set,
-    Replace,
-}
+use crate::topology::{Elements, builtin_elements};
 
 /// Merges `patch` into `object`, which is of `kind`.
 pub(super) fn merge(kind: &str, object: &mut Value, patch: &Value) -> Result<(), Status> {
@@ -23,36 +16,6 @@ pub(super) fn merge(kind: &str, object: &mut Value, patch: &Value) -> Result<(),
         ));
     };
     merge_map(kind, "", object, patch)
-}
-
-/// The `patchMergeKey` tags of the built-in types, by the field and what it is in.
-fn list_merge(kind: &str, parent: &str, field: &str) -> ListMerge {
-    match (parent, field) {
-        ("containers" | "initContainers" | "ephemeralContainers", "ports") => {
-            ListMerge::ByKey("containerPort")
-        }
-        ("spec", "ports") if kind == "Service" => ListMerge::ByKey("port"),
-        (
-            "spec",
-            "containers" | "initContainers" | "ephemeralContainers" | "volumes" | "imagePullSecrets",
-        )
-        | ("containers" | "initContainers" | "ephemeralContainers", "env")
-        | ("spec", "resourceClaims") => ListMerge::ByKey("name"),
-        ("containers" | "initContainers" | "ephemeralContainers", "volumeMounts") => {
-            ListMerge::ByKey("mountPath")
-        }
-        ("containers" | "initContainers" | "ephemeralContainers", "volumeDevices") => {
-            ListMerge::ByKey("devicePath")
-        }
-        ("spec", "hostAliases") => ListMerge::ByKey("ip"),
-        ("spec", "topologySpreadConstraints") => ListMerge::ByKey("topologyKey"),
-        ("status", "conditions" | "addresses") => ListMerge::ByKey("type"),
-        ("status", "podIPs") => ListMerge::ByKey("ip"),
-        ("metadata", "ownerReferences") => ListMerge::ByKey("uid"),
-        ("metadata", "finalizers") | ("spec", "podCIDRs") => ListMerge::Set,
-        ("", "secrets" | "imagePullSecrets") if kind == "ServiceAccount" => ListMerge::ByKey("name"),
-        _ => ListMerge::Replace,
-    }
 }
 
 fn merge_map(kind: &str, field: &str, target: &mut Value, patch: &Map<String, Value>) -> Result<(), Status> {
@@ -85,7 +48,7 @@ fn merge_map(kind: &str, field: &str, target: &mut Value, patch: &Map<String, Va
     }
     for (key, order) in patch {
         if let Some(list) = key.strip_prefix("$setElementOrder/") {
-            reorder(list_merge(kind, field, list), fields.get_mut(list), order);
+            reorder(&builtin_elements(kind, field, list), fields.get_mut(list), order);
         }
     }
     Ok(())
@@ -111,7 +74,7 @@ fn merge_field(
         }
         Value::Array(patch) => {
             let target = fields.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-            merge_list(kind, key, list_merge(kind, parent, key), target, patch)?;
+            merge_list(kind, key, &builtin_elements(kind, parent, key), target, patch)?;
         }
         scalar => {
             fields.insert(key.to_owned(), scalar.clone());
@@ -123,7 +86,7 @@ fn merge_field(
 fn merge_list(
     kind: &str,
     field: &str,
-    how: ListMerge,
+    how: &Elements<'_>,
     target: &mut Value,
     patch: &[Value],
 ) -> Result<(), Status> {
@@ -133,7 +96,7 @@ fn merge_list(
         return Ok(());
     };
     match how {
-        ListMerge::Set if !replaces => {
+        Elements::Set if !replaces => {
             for element in patch {
                 if !elements.contains(element) {
                     elements.push(element.clone());
@@ -141,9 +104,9 @@ fn merge_list(
             }
             Ok(())
         }
-        ListMerge::ByKey(key) if !replaces => patch
+        Elements::Keyed(keys) if !replaces => patch
             .iter()
-            .try_for_each(|element| merge_element(kind, field, key, elements, element)),
+            .try_for_each(|element| merge_element(kind, field, keys[0], elements, element)),
         _ => {
             *elements = patch
                 .iter()
@@ -194,14 +157,14 @@ fn delete_from_set(list: Option<&mut Value>, deleted: &Value) {
 }
 
 /// Elements that the order names come in that order; the others keep theirs, after them.
-fn reorder(how: ListMerge, list: Option<&mut Value>, order: &Value) {
+fn reorder(how: &Elements<'_>, list: Option<&mut Value>, order: &Value) {
     let (Some(Value::Array(elements)), Some(order)) = (list, order.as_array()) else {
         return;
     };
     let place = |element: &Value| {
         let found = order.iter().position(|named| match how {
-            ListMerge::ByKey(key) => named[key] == element[key],
-            ListMerge::Set | ListMerge::Replace => named == element,
+            Elements::Keyed(keys) => named[keys[0]] == element[keys[0]],
+            Elements::Set | Elements::Atomic => named == element,
         });
         found.unwrap_or(order.len())
     };

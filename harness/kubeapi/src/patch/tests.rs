@@ -45,14 +45,22 @@ fn a_merge_patch_removes_what_is_null() {
 }
 
 #[test]
-fn server_side_apply_and_unknown_types_are_unsupported_and_say_what_is_not() {
-    for media_type in ["application/apply-patch+yaml", "text/plain"] {
-        let refused = Patch::parse(media_type, b"{}").expect_err(media_type);
-        assert_eq!(refused.code(), 415);
-        assert!(
-            refused.message.contains("application/merge-patch+json"),
-            "{refused}"
-        );
+fn unknown_types_are_unsupported_and_told_what_is_not() {
+    let refused = Patch::parse("text/plain", b"{}").expect_err("not a patch");
+    assert_eq!(refused.code(), 415);
+    assert!(
+        refused.message.contains("application/merge-patch+json"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_is_applied_is_json_or_yaml_and_a_map() {
+    let applied = Patch::parse_applied(b"metadata:\n  name: c # the name\n").expect("yaml");
+    assert_eq!(applied, json!({"metadata": {"name": "c"}}));
+    for body in ["[]", "metadata: {", "text"] {
+        let refused = Patch::parse_applied(body.as_bytes()).expect_err(body);
+        assert!(refused.message.starts_with("error decoding YAML: "), "{refused}");
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 
 use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
+use crate::managed_fields::OnConflict;
 use crate::resources::Resource;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
 use crate::status::{FieldError, FieldRule, Status};
@@ -15,6 +16,9 @@ use crate::table::IncludeObject;
 /// A client that names no deadline gets one between half an hour and a whole one, so that they do not all
 /// reconnect at once.
 const DEFAULT_WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+/// As upstream, of a field manager's name.
+const MANAGER_MAX_BYTES: usize = 128;
 
 /// The query of one request.
 #[derive(Debug)]
@@ -54,6 +58,54 @@ impl Parameters {
             Some("All") => Ok(Effect::DryRun),
             Some(other) => Err(invalid_option("dryRun", other, "supported values: \"All\"")),
         }
+    }
+
+    /// The field manager of a write: the named one, or else the program in front of the User-Agent.
+    pub(super) fn manager(&self, options: &str, user_agent: &str) -> Result<String, Status> {
+        let named = self.text("fieldManager").unwrap_or_default();
+        let error = if named.len() > MANAGER_MAX_BYTES {
+            let max_bytes = MANAGER_MAX_BYTES;
+            FieldError::new("fieldManager", FieldRule::TooLong { max_bytes })
+        } else if named.chars().any(char::is_control) {
+            FieldError::invalid(
+                "fieldManager",
+                named.escape_debug(),
+                "expected printable characters",
+            )
+        } else if named.is_empty() {
+            return Ok(program(user_agent));
+        } else {
+            return Ok(named.to_owned());
+        };
+        Err(Status::unprocessable(options, "meta.k8s.io", "", &[error]))
+    }
+
+    /// The field manager of an apply, which must be named.
+    pub(super) fn applier(&self) -> Result<String, Status> {
+        if self.text("fieldManager").is_none() {
+            let what = "apply patch";
+            let error = FieldError::new("fieldManager", FieldRule::RequiredFor { what });
+            return Err(Status::unprocessable("PatchOptions", "meta.k8s.io", "", &[error]));
+        }
+        self.manager("PatchOptions", "")
+    }
+
+    /// What an apply does about conflicts.
+    pub(super) fn on_conflict(&self) -> OnConflict {
+        match self.flag("force") {
+            Some(true) => OnConflict::Force,
+            _ => OnConflict::Refuse,
+        }
+    }
+
+    /// Refuses `force`, which only an apply takes.
+    pub(super) fn refuse_force(&self) -> Result<(), Status> {
+        if self.flag("force").is_none() {
+            return Ok(());
+        }
+        let why = "may not be specified for non-apply patch";
+        let error = FieldError::new("force", FieldRule::Forbidden { why });
+        Err(Status::unprocessable("PatchOptions", "meta.k8s.io", "", &[error]))
     }
 
     pub(super) fn include_object(&self) -> Result<IncludeObject, Status> {
@@ -182,6 +234,15 @@ impl Parameters {
         };
         self.text(name).map(parse).transpose()
     }
+}
+
+fn program(user_agent: &str) -> String {
+    let program = user_agent.split('/').next().unwrap_or_default();
+    let mut printable: String = program.chars().filter(|c| !c.is_control()).collect();
+    while printable.len() > MANAGER_MAX_BYTES {
+        printable.pop();
+    }
+    printable
 }
 
 fn invalid_option(field: &str, value: &str, expected: &'static str) -> Status {

@@ -14,9 +14,9 @@ use super::negotiation::representation;
 use super::parameters::Parameters;
 use super::presentation::Presentation;
 use super::{Shared, method_not_allowed, text, watch_body};
-use crate::api::{DeleteOptions, Deleted, Effect, Page, Target};
+use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, Target, Write};
 use crate::object;
-use crate::patch::Patch;
+use crate::patch::{APPLY, Patch};
 use crate::resources::{Resource, Resources, Scope, Subresource};
 use crate::status::{Reason, Status};
 use crate::strategy::Part;
@@ -43,6 +43,7 @@ struct Call {
     parameters: Parameters,
     presentation: Presentation,
     media_type: String,
+    user_agent: String,
     body: Bytes,
 }
 
@@ -146,11 +147,15 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
         representation,
     };
     let media_type = media_type(&parts.headers);
+    let user_agent = text(&parts.headers, header::USER_AGENT)
+        .unwrap_or_default()
+        .to_owned();
     let call = Call {
         shared,
         parameters,
         presentation,
         media_type,
+        user_agent,
         body: read(body).await?,
     };
     match (parts.method, place) {
@@ -172,6 +177,9 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
             Ok(call.presentation.one(StatusCode::OK, &object))
         }
         (Method::PUT, Place::Object { target, part }) => call.update(&target, part),
+        (Method::PATCH, Place::Object { target, part }) if call.media_type == APPLY => {
+            call.apply(&target, part)
+        }
         (Method::PATCH, Place::Object { target, part }) => call.patch(&target, part),
         (
             Method::DELETE,
@@ -206,28 +214,45 @@ impl Call {
 
     fn create(&self, resource: &Arc<Resource>, namespace: Option<&str>) -> Result<Response, Status> {
         let namespace = namespace.unwrap_or_default();
-        let created =
-            self.shared
-                .api
-                .create(resource, namespace, self.object()?, self.parameters.effect()?)?;
+        let manager = self.parameters.manager("CreateOptions", &self.user_agent)?;
+        let write = self.write(&manager)?;
+        let created = self
+            .shared
+            .api
+            .create(resource, namespace, self.object()?, write)?;
         Ok(self.presentation.one(StatusCode::CREATED, &created))
     }
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
-        let updated = self
-            .shared
-            .api
-            .update(target, part, self.object()?, self.parameters.effect()?)?;
+        let manager = self.parameters.manager("UpdateOptions", &self.user_agent)?;
+        let write = self.write(&manager)?;
+        let updated = self.shared.api.update(target, part, self.object()?, write)?;
         Ok(self.presentation.one(StatusCode::OK, &updated))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let patch = Patch::parse(&self.media_type, &self.body)?;
-        let patched = self
-            .shared
-            .api
-            .patch(target, part, &patch, self.parameters.effect()?)?;
+        self.parameters.refuse_force()?;
+        let manager = self.parameters.manager("PatchOptions", &self.user_agent)?;
+        let write = self.write(&manager)?;
+        let patched = self.shared.api.patch(target, part, &patch, write)?;
         Ok(self.presentation.one(StatusCode::OK, &patched))
+    }
+
+    fn apply(&self, target: &Target, part: Part) -> Result<Response, Status> {
+        let manager = self.parameters.applier()?;
+        let applied = Patch::parse_applied(&self.body)?;
+        let (write, on_conflict) = (self.write(&manager)?, self.parameters.on_conflict());
+        let outcome = self.shared.api.apply(target, part, applied, on_conflict, write)?;
+        Ok(match outcome {
+            AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, &object),
+            AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, &object),
+        })
+    }
+
+    fn write<'a>(&self, manager: &'a str) -> Result<Write<'a>, Status> {
+        let effect = self.parameters.effect()?;
+        Ok(Write { manager, effect })
     }
 
     fn delete(&self, target: &Target) -> Result<Response, Status> {

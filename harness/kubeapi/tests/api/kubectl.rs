@@ -284,6 +284,77 @@ async fn kubectl_creates_applies_and_deletes() {
 }
 
 #[tokio::test]
+async fn kubectl_applies_on_the_server() {
+    let Some(kubectl) = Kubectl::start("kubectl_applies_on_the_server").await else {
+        return;
+    };
+    let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": data});
+    kubectl.write("map.json", &map(json!({"a": "1", "b": "1"})));
+    let apply = "apply --server-side -f map.json";
+    for _ in 0..2 {
+        assert_eq!(kubectl.run(apply).await, "configmap/m serverside-applied\n");
+    }
+    kubectl.write("map.json", &map(json!({"a": "2"})));
+    kubectl.run(apply).await;
+    assert_eq!(kubectl.json("get cm m -o json").await["data"], json!({"a": "2"}));
+
+    kubectl.write("map.json", &map(json!({"a": "3"})));
+    let refused = kubectl.output(&format!("{apply} --field-manager=other")).await;
+    let refused = text(&refused.stderr);
+    assert!(
+        refused.starts_with(
+            "error: Apply failed with 1 conflict: conflict with \"kubectl\": .data.a\nPlease review the fields above"
+        ),
+        "{refused}"
+    );
+    kubectl
+        .run(&format!("{apply} --field-manager=other --force-conflicts"))
+        .await;
+    let shown = kubectl.run("get cm m -o yaml --show-managed-fields").await;
+    for expected in ["a: \"3\"", "f:a: {}", "manager: other", "operation: Apply"] {
+        assert!(shown.contains(expected), "{expected} in\n{shown}");
+    }
+    assert!(!shown.contains("manager: kubectl"), "{shown}");
+    assert!(!kubectl.run("get cm m -o yaml").await.contains("managedFields"));
+}
+
+#[tokio::test]
+async fn kubectl_turns_from_client_side_to_server_side_apply() {
+    let test = "kubectl_turns_from_client_side_to_server_side_apply";
+    let Some(kubectl) = Kubectl::start(test).await else {
+        return;
+    };
+    let mut web = service("web", "web");
+    kubectl.write("web.json", &web);
+    assert_eq!(kubectl.run("apply -f web.json").await, "service/web created\n");
+    web["spec"]["ports"][0]["targetPort"] = json!(8080);
+    kubectl.write("web.json", &web);
+    let apply = "apply --server-side -f web.json";
+    assert_eq!(kubectl.run(apply).await, "service/web serverside-applied\n");
+    let service = kubectl.json("get svc web -o json --show-managed-fields").await;
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], 8080);
+    // By itself, kubectl hands what it applied as a client over, and keeps the annotation under a name of its own.
+    let owners = service["metadata"]["managedFields"].as_array().unwrap();
+    let owners: Vec<_> = owners
+        .iter()
+        .map(|owner| (owner["manager"].as_str().unwrap(), &owner["operation"]))
+        .collect();
+    let by_apply = json!("Apply");
+    assert_eq!(
+        owners,
+        [("kubectl", &by_apply), ("kubectl-last-applied", &by_apply)]
+    );
+    // What it drops now is gone.
+    web["spec"]["selector"] = Value::Null;
+    kubectl.write("web.json", &web);
+    kubectl.run(apply).await;
+    assert_eq!(
+        kubectl.json("get svc web -o json").await["spec"].get("selector"),
+        None
+    );
+}
+
+#[tokio::test]
 async fn kubectl_describes_what_happened() {
     let Some(kubectl) = Kubectl::with_a_web_service("kubectl_describes_what_happened").await else {
         return;

@@ -1,0 +1,83 @@
+//! `PATCH` with `application/apply-patch+yaml`: server-side apply.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::modify::Proposal;
+use super::{Api, Target, Write, decode};
+use crate::managed_fields::OnConflict;
+use crate::object;
+use crate::status::Status;
+use crate::strategy::Part;
+
+/// What an apply did to the object.
+#[derive(Debug, Clone)]
+pub(crate) enum AppliedTo {
+    /// It was not there before.
+    New(Arc<Value>),
+    Existing(Arc<Value>),
+}
+
+impl Api {
+    /// Merges what the client applies into the object, or creates it.
+    pub(crate) fn apply(
+        &self,
+        target: &Target,
+        part: Part,
+        applied: Value,
+        on_conflict: OnConflict,
+        write: Write<'_>,
+    ) -> Result<AppliedTo, Status> {
+        let resource = &target.resource;
+        let applied = check(target, applied)?;
+        let writing = write.of(resource, part);
+        let created = self.store.write(|state| {
+            let Some(current) = state.get(&resource.storage, &target.key).map(Arc::clone) else {
+                if part != Part::Main {
+                    return Err(target.not_found());
+                }
+                let uid = object::uid(&applied);
+                if !uid.is_empty() {
+                    return Err(target.conflict(&format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    )));
+                }
+                let merged = writing.apply(&json!({}), &applied, on_conflict)?;
+                let created = self.create_in(state, resource, merged.into(), write)?;
+                return Ok(AppliedTo::New(created));
+            };
+            let merged = writing.apply(&current, &applied, on_conflict)?;
+            let proposal = Proposal::from(merged);
+            let stored = self.replace(state, target, part, &current, proposal, write)?;
+            Ok(AppliedTo::Existing(stored))
+        })?;
+        Ok(match created {
+            AppliedTo::New(object) => AppliedTo::New(resource.encode(&object)),
+            AppliedTo::Existing(object) => AppliedTo::Existing(resource.encode(&object)),
+        })
+    }
+}
+
+/// Holds what is applied against the path it was sent to, and brings it into its stored form.
+fn check(target: &Target, mut applied: Value) -> Result<Value, Status> {
+    let resource = &target.resource;
+    let (api_version, kind) = (
+        object::text(&applied, "/apiVersion"),
+        object::text(&applied, "/kind"),
+    );
+    if api_version != resource.api_version() || kind != resource.kind {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        return Err(Status::bad_request(format!(
+            "invalid object type: {group}/{version}, Kind={kind}"
+        )));
+    }
+    if applied
+        .pointer("/metadata/managedFields")
+        .is_some_and(|entries| !entries.is_null())
+    {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    target.adopt_name(&mut applied)?;
+    decode(resource, &target.key.namespace, applied)
+}
