@@ -7,6 +7,7 @@ mod discovery_routes;
 mod negotiation;
 mod parameters;
 mod presentation;
+mod protobuf;
 mod resource_routes;
 pub(crate) mod tls;
 mod watch_body;

@@ -347,3 +347,29 @@ async fn a_kubectl_that_streams_its_lists_waits_and_deletes_too() {
         assert!(output.status.success(), "{line}: {}", text(&output.stderr));
     }
 }
+
+#[tokio::test]
+async fn kubectl_creates_by_its_typed_commands() {
+    let Some(kubectl) = Kubectl::start("kubectl_creates_by_its_typed_commands").await else {
+        return;
+    };
+    assert_eq!(
+        kubectl.run("create namespace team").await,
+        "namespace/team created\n"
+    );
+    kubectl
+        .run("create configmap m -n team --from-literal=a=1 --from-literal=b=")
+        .await;
+    let map = kubectl.json("get cm m -n team -o json").await;
+    assert_eq!(map["data"], json!({"a": "1", "b": ""}));
+    kubectl.run("create secret generic s --from-literal=k=v").await;
+    let secret = kubectl.json("get secret s -o json").await;
+    assert_eq!(
+        (&secret["type"], &secret["data"]),
+        (&json!("Opaque"), &json!({"k": "dg=="}))
+    );
+    assert_eq!(
+        kubectl.run("create serviceaccount op").await,
+        "serviceaccount/op created\n"
+    );
+}
