@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::patch::MEDIA_TYPES;
-use crate::resources::{Resource, Resources, STATUS_VERBS, Scope, Subresource, VERBS};
+use crate::resources::{Resource, Resources, STATUS_VERBS, Scope, Subresource};
 use crate::status::Status;
 
 /// `/api` (the legacy group) or `/apis` (all others).
@@ -52,7 +52,7 @@ fn aggregated_resource(row: &Resource) -> Value {
     let kind = json!({"group": row.group, "version": row.version, "kind": row.kind});
     let mut listed = json!({
         "resource": row.plural, "responseKind": kind, "scope": format!("{:?}", row.scope),
-        "singularResource": row.singular, "verbs": VERBS,
+        "singularResource": row.singular, "verbs": row.verbs,
     });
     if !row.short_names.is_empty() {
         listed["shortNames"] = json!(row.short_names);
@@ -115,7 +115,7 @@ pub(crate) fn api_resource_list(resources: &Resources, group: &str, version: &st
         let namespaced = row.scope == Scope::Namespaced;
         let mut entry = json!({
             "name": row.plural, "singularName": row.singular, "namespaced": namespaced, "kind": row.kind,
-            "verbs": VERBS,
+            "verbs": row.verbs,
         });
         if !row.short_names.is_empty() {
             entry["shortNames"] = json!(row.short_names);

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 //!
 //! # Modules
-//! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `store`
-//! keeps them and their history; `controllers` react to changes; `resources` is the table of what is served,
+//! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `access`
+//! knows who may do what, by the stored roles; `store` keeps objects and their history; `controllers` react to changes; `resources` is the table of what is served,
 //! from which `discovery` and `table` are computed. Arrows point down that list, never up.
 
+mod access;
 mod api;
 mod controllers;
 mod discovery;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::access::RBAC_GROUP;
 use crate::events_api;
 use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
@@ -24,6 +25,7 @@ pub(crate) struct Resource {
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
     pub(crate) scope: Scope,
+    pub(crate) verbs: &'static [&'static str],
     pub(crate) subresources: Vec<Subresource>,
     pub(crate) selectable: Vec<SelectableField>,
     pub(crate) strategy: Strategy,
@@ -54,7 +56,7 @@ pub(crate) enum Form {
     EventsApi,
 }
 
-/// The verbs every served resource has, in discovery order.
+/// The verbs every stored resource has, in discovery order.
 pub(crate) const VERBS: [&str; 8] = [
     "create",
     "delete",
@@ -65,6 +67,9 @@ pub(crate) const VERBS: [&str; 8] = [
     "update",
     "watch",
 ];
+
+/// The verbs of a resource that is answered and not stored.
+const QUESTION_VERBS: [&str; 1] = ["create"];
 
 /// The verbs of a status subresource.
 pub(crate) const STATUS_VERBS: [&str; 3] = ["get", "patch", "update"];
@@ -85,6 +90,7 @@ impl Resource {
             short_names: Vec::new(),
             categories: Vec::new(),
             scope,
+            verbs: &VERBS,
             subresources: Vec::new(),
             selectable: Vec::new(),
             strategy: Strategy::Plain,
@@ -105,6 +111,12 @@ impl Resource {
 
     fn with_status(mut self) -> Self {
         self.subresources.push(Subresource::Status);
+        self
+    }
+
+    /// A question to the server, whose answer is not stored.
+    fn question(mut self) -> Self {
+        self.verbs = &QUESTION_VERBS;
         self
     }
 
@@ -129,6 +141,11 @@ impl Resource {
             "" => self.version.clone(),
             group => format!("{group}/{}", self.version),
         }
+    }
+
+    /// Whether there are objects of it in the store.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.verbs.len() > QUESTION_VERBS.len()
     }
 
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
@@ -214,7 +231,8 @@ impl Resources {
                 .strategy(Strategy::EndpointSlice),
             Resource::new("coordination.k8s.io", "Lease", "leases", Namespaced),
         ];
-        Resources(rows.into_iter().map(Arc::new).collect())
+        let rows = rows.into_iter().chain(access_rows());
+        Resources(rows.map(Arc::new).collect())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
@@ -250,6 +268,30 @@ impl Resources {
         }
         seen
     }
+}
+
+/// Roles, bindings, and the questions on who may do what.
+fn access_rows() -> [Resource; 10] {
+    use Scope::{Cluster, Namespaced};
+    let rbac = |kind, plural, scope| Resource::new(RBAC_GROUP, kind, plural, scope);
+    let identity = |kind, plural| Resource::new("authentication.k8s.io", kind, plural, Cluster).question();
+    let access = |kind, plural, scope| Resource::new("authorization.k8s.io", kind, plural, scope).question();
+    [
+        rbac("ClusterRole", "clusterroles", Cluster).strategy(Strategy::Role),
+        rbac("ClusterRoleBinding", "clusterrolebindings", Cluster).strategy(Strategy::RoleBinding),
+        rbac("Role", "roles", Namespaced).strategy(Strategy::Role),
+        rbac("RoleBinding", "rolebindings", Namespaced).strategy(Strategy::RoleBinding),
+        identity("SelfSubjectReview", "selfsubjectreviews"),
+        identity("TokenReview", "tokenreviews"),
+        access(
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+            Namespaced,
+        ),
+        access("SelfSubjectAccessReview", "selfsubjectaccessreviews", Cluster),
+        access("SelfSubjectRulesReview", "selfsubjectrulesreviews", Cluster),
+        access("SubjectAccessReview", "subjectaccessreviews", Cluster),
+    ]
 }
 
 const POD_FIELDS: [SelectableField; 7] = [

@@ -164,7 +164,8 @@ impl Status {
     }
 }
 
-/// The object a [`Status`] speaks of, printed as `services "web"` or `leases.coordination.k8s.io "x"`.
+/// The object a [`Status`] speaks of, printed as `services "web"` or `leases.coordination.k8s.io "x"`; without a name
+/// its whole resource.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) group: &'a str,
@@ -174,7 +175,10 @@ pub(crate) struct Subject<'a> {
 
 impl Subject<'_> {
     fn status(&self, reason: Reason, message: String) -> Status {
-        let mut details = json!({"name": self.name, "kind": self.plural});
+        let mut details = json!({"kind": self.plural});
+        if !self.name.is_empty() {
+            details["name"] = json!(self.name);
+        }
         if !self.group.is_empty() {
             details["group"] = json!(self.group);
         }
@@ -188,10 +192,14 @@ impl Subject<'_> {
 
 impl std::fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.group {
-            "" => write!(f, "{} \"{}\"", self.plural, self.name),
-            group => write!(f, "{}.{group} \"{}\"", self.plural, self.name),
+        f.write_str(self.plural)?;
+        if !self.group.is_empty() {
+            write!(f, ".{}", self.group)?;
         }
+        if !self.name.is_empty() {
+            write!(f, " \"{}\"", self.name)?;
+        }
+        Ok(())
     }
 }
 
@@ -206,6 +214,7 @@ pub(crate) struct FieldError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FieldRule {
     Required,
+    RequiredBecause { why: String },
     Invalid { value: String, expected: &'static str },
     Immutable { value: String },
     Forbidden { why: &'static str },
@@ -214,7 +223,7 @@ pub(crate) enum FieldRule {
 impl FieldRule {
     fn reason(&self) -> &'static str {
         match self {
-            FieldRule::Required => "FieldValueRequired",
+            FieldRule::Required | FieldRule::RequiredBecause { .. } => "FieldValueRequired",
             FieldRule::Invalid { .. } | FieldRule::Immutable { .. } => "FieldValueInvalid",
             FieldRule::Forbidden { .. } => "FieldValueForbidden",
         }
@@ -233,6 +242,10 @@ impl FieldError {
         FieldError::new(field, FieldRule::Required)
     }
 
+    pub(crate) fn required_because(field: impl Into<String>, why: impl Into<String>) -> Self {
+        FieldError::new(field, FieldRule::RequiredBecause { why: why.into() })
+    }
+
     pub(crate) fn invalid(field: impl Into<String>, value: impl ToString, expected: &'static str) -> Self {
         FieldError::new(
             field,
@@ -246,6 +259,7 @@ impl FieldError {
     fn message(&self) -> String {
         match &self.rule {
             FieldRule::Required => "Required value".to_owned(),
+            FieldRule::RequiredBecause { why } => format!("Required value: {why}"),
             FieldRule::Invalid { value, expected } => format!("Invalid value: \"{value}\": {expected}"),
             FieldRule::Immutable { value } => format!("Invalid value: \"{value}\": field is immutable"),
             FieldRule::Forbidden { why } => format!("Forbidden: {why}"),

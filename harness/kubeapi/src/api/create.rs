@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Api, Effect, Target, decode};
+use crate::access::refuse_escalation;
 use crate::object;
 use crate::resources::{Resource, Scope};
 use crate::status::{FieldError, Reason, Status};
@@ -22,6 +23,10 @@ impl Api {
         body: Value,
         effect: Effect,
     ) -> Result<Arc<Value>, Status> {
+        if !resource.is_stored() {
+            let message = format!("objects of kind {} are not stored", resource.kind);
+            return Err(Status::new(Reason::MethodNotAllowed, message));
+        }
         let mut object = decode(resource, namespace, body)?;
         if !object::resource_version(&object).is_empty() {
             return Err(Status::bad_request(
@@ -36,6 +41,7 @@ impl Api {
             stamp(&mut object)?;
             resource.strategy.default_new(&mut object)?;
             check(resource, &object)?;
+            refuse_escalation(&self.rules, resource, None, &object)?;
             if resource.kind == "Service" {
                 self.assign_cluster_ip(resource, &mut object)?;
             }

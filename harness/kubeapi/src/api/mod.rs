@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
 
+use crate::access::RuleIndex;
 use crate::object;
 use crate::resources::{Resource, Resources, Scope};
 use crate::status::Status;
@@ -63,14 +64,19 @@ impl Target {
 pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) resources: Resources,
+    pub(crate) rules: Arc<RuleIndex>,
     cluster_ips: Mutex<ClusterIps>,
 }
 
 impl Api {
     pub(crate) fn new(service_cidr: Ipv4Net, history: usize) -> Self {
+        let store = Arc::new(Store::new(history));
+        let rules = Arc::new(RuleIndex::default());
+        store.observe(Arc::clone(&rules) as _);
         Api {
-            store: Arc::new(Store::new(history)),
+            store,
             resources: Resources::builtin(),
+            rules,
             cluster_ips: Mutex::new(ClusterIps::new(service_cidr)),
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::create::{check, refuse};
 use super::{Api, Effect, Target, decode, fetch};
+use crate::access::refuse_escalation;
 use crate::object;
 use crate::patch::Patch;
 use crate::status::{FieldError, FieldRule, Status};
@@ -96,6 +97,7 @@ impl Api {
             refuse(resource, &next, &errors)?;
         }
         check(resource, &next)?;
+        refuse_escalation(&self.rules, resource, Some(current), &next)?;
         if current.get("spec") != next.get("spec")
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {

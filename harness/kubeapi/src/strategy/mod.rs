@@ -5,6 +5,7 @@
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod service;
 mod validation;
 
@@ -25,6 +26,8 @@ pub(crate) enum Strategy {
     Secret,
     Event,
     EndpointSlice,
+    Role,
+    RoleBinding,
 }
 
 /// The part of an object a write is about; the rest is taken from the stored object.
@@ -42,7 +45,8 @@ impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
         match self {
-            Strategy::Plain => {}
+            Strategy::Plain | Strategy::Role => {}
+            Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
             Strategy::Pod => pod::default_new(object)?,
@@ -62,7 +66,11 @@ impl Strategy {
             Strategy::Service => service::default_replacement(current, object),
             Strategy::Secret => default_secret(object),
             Strategy::EndpointSlice => default_endpoint_slice(object),
-            Strategy::Plain | Strategy::Node | Strategy::Event => Ok(()),
+            Strategy::RoleBinding => {
+                rbac::default_binding(object);
+                Ok(())
+            }
+            Strategy::Plain | Strategy::Node | Strategy::Event | Strategy::Role => Ok(()),
         }
     }
 
@@ -73,6 +81,8 @@ impl Strategy {
             Strategy::Pod => pod::validate(object),
             Strategy::Service => service::validate(object),
             Strategy::EndpointSlice => validate_endpoint_slice(object),
+            Strategy::Role => rbac::validate_role(object),
+            Strategy::RoleBinding => rbac::validate_binding(object),
             _ => Vec::new(),
         });
         errors
@@ -84,6 +94,7 @@ impl Strategy {
             Strategy::Pod => pod::validate_change(current, object),
             Strategy::Service => service::validate_change(current, object),
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
+            Strategy::RoleBinding => rbac::validate_binding_change(current, object),
             _ => Vec::new(),
         }
     }
@@ -100,6 +111,7 @@ impl Strategy {
         match self {
             Strategy::Namespace => validation::NameRule::Label,
             Strategy::Service => validation::NameRule::ServiceLabel,
+            Strategy::Role | Strategy::RoleBinding => validation::NameRule::PathSegment,
             _ => validation::NameRule::Subdomain,
         }
     }

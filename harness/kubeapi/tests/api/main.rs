@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod controllers;
 mod crud;
 mod kubectl;
+mod kubectl_access;
 mod lab;
 mod protocol;
 mod watching;

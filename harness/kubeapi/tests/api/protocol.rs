@@ -86,9 +86,19 @@ async fn both_discoveries_name_the_same_resources() {
     };
     assert_eq!(names(&legacy), names(&aggregated));
     let expected = [
+        "authentication.k8s.io/v1/selfsubjectreviews",
+        "authentication.k8s.io/v1/tokenreviews",
+        "authorization.k8s.io/v1/localsubjectaccessreviews",
+        "authorization.k8s.io/v1/selfsubjectaccessreviews",
+        "authorization.k8s.io/v1/selfsubjectrulesreviews",
+        "authorization.k8s.io/v1/subjectaccessreviews",
         "coordination.k8s.io/v1/leases",
         "discovery.k8s.io/v1/endpointslices",
         "events.k8s.io/v1/events",
+        "rbac.authorization.k8s.io/v1/clusterrolebindings",
+        "rbac.authorization.k8s.io/v1/clusterroles",
+        "rbac.authorization.k8s.io/v1/rolebindings",
+        "rbac.authorization.k8s.io/v1/roles",
         "v1/configmaps",
         "v1/events",
         "v1/namespaces",
