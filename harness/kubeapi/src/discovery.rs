@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::custom::Life;
-use crate::resources::{Resource, Resources, SUBRESOURCE_VERBS, Scope, Subresource, VERBS};
+use crate::resources::{Resource, Resources, SUBRESOURCE_VERBS, Scope, Subresource};
 use crate::status::Status;
 
 /// The verbs of a custom resource whose definition is being deleted.
@@ -72,7 +72,7 @@ fn aggregated_resource(row: &Resource) -> Value {
 fn verbs(row: &Resource) -> &'static [&'static str] {
     match row.custom().map(|custom| custom.life) {
         Some(Life::Ending) => &ENDING_VERBS,
-        _ => &VERBS,
+        _ => row.verbs,
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
+use crate::access::RBAC_GROUP;
 use crate::custom::{Custom, Life, rank};
 use crate::events_api;
 use crate::selector::SelectableField;
@@ -27,6 +28,7 @@ pub(crate) struct Resource {
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
     pub(crate) scope: Scope,
+    pub(crate) verbs: &'static [&'static str],
     pub(crate) subresources: Vec<Subresource>,
     pub(crate) selectable: Vec<SelectableField>,
     pub(crate) strategy: Strategy,
@@ -61,7 +63,7 @@ pub(crate) enum Form {
     Custom(Arc<Custom>),
 }
 
-/// The verbs every served resource has, in discovery order.
+/// The verbs every stored resource has, in discovery order.
 pub(crate) const VERBS: [&str; 8] = [
     "create",
     "delete",
@@ -72,6 +74,9 @@ pub(crate) const VERBS: [&str; 8] = [
     "update",
     "watch",
 ];
+
+/// The verbs of a resource that is answered and not stored.
+const QUESTION_VERBS: [&str; 1] = ["create"];
 
 /// The verbs of a subresource.
 pub(crate) const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
@@ -92,6 +97,7 @@ impl Resource {
             short_names: Vec::new(),
             categories: Vec::new(),
             scope,
+            verbs: &VERBS,
             subresources: Vec::new(),
             selectable: Vec::new(),
             strategy: Strategy::Plain,
@@ -112,6 +118,12 @@ impl Resource {
 
     fn with_status(mut self) -> Self {
         self.subresources.push(Subresource::Status);
+        self
+    }
+
+    /// A question to the server, whose answer is not stored.
+    fn question(mut self) -> Self {
+        self.verbs = &QUESTION_VERBS;
         self
     }
 
@@ -144,6 +156,11 @@ impl Resource {
             Some(custom) => custom.list_kind.clone(),
             None => format!("{}List", self.kind),
         }
+    }
+
+    /// Whether there are objects of it in the store.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.verbs.len() > QUESTION_VERBS.len()
     }
 
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
@@ -189,6 +206,21 @@ impl Resource {
             Form::Stored => served,
             Form::EventsApi => events_api::to_core(served),
             Form::Custom(custom) => custom.store(served),
+        }
+    }
+
+    /// As [`Self::decode`], of a part of an object: what is applied owns no defaults.
+    pub(crate) fn decode_part(&self, served: Value) -> Value {
+        match self.custom() {
+            Some(custom) => custom.store_part(served),
+            None => self.decode(served),
+        }
+    }
+
+    /// Sets what the schema of a custom resource has defaults for.
+    pub(crate) fn fill_in(&self, stored: &mut Value) {
+        if let Some(custom) = self.custom() {
+            custom.schema.fill_in(stored);
         }
     }
 }
@@ -291,7 +323,8 @@ impl Resources {
             .with_status()
             .strategy(Strategy::Definition),
         ];
-        Resources(rows.into_iter().map(Arc::new).collect())
+        let rows = rows.into_iter().chain(access_rows());
+        Resources(rows.map(Arc::new).collect())
     }
 
     /// The resources that are served.
@@ -353,6 +386,30 @@ impl Resources {
         self.iter()
             .filter(move |row| row.group == group && row.version == version)
     }
+}
+
+/// Roles, bindings, and the questions on who may do what.
+fn access_rows() -> [Resource; 10] {
+    use Scope::{Cluster, Namespaced};
+    let rbac = |kind, plural, scope| Resource::new(RBAC_GROUP, kind, plural, scope);
+    let identity = |kind, plural| Resource::new("authentication.k8s.io", kind, plural, Cluster).question();
+    let access = |kind, plural, scope| Resource::new("authorization.k8s.io", kind, plural, scope).question();
+    [
+        rbac("ClusterRole", "clusterroles", Cluster).strategy(Strategy::Role),
+        rbac("ClusterRoleBinding", "clusterrolebindings", Cluster).strategy(Strategy::RoleBinding),
+        rbac("Role", "roles", Namespaced).strategy(Strategy::Role),
+        rbac("RoleBinding", "rolebindings", Namespaced).strategy(Strategy::RoleBinding),
+        identity("SelfSubjectReview", "selfsubjectreviews"),
+        identity("TokenReview", "tokenreviews"),
+        access(
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+            Namespaced,
+        ),
+        access("SelfSubjectAccessReview", "selfsubjectaccessreviews", Cluster),
+        access("SelfSubjectRulesReview", "selfsubjectrulesreviews", Cluster),
+        access("SubjectAccessReview", "subjectaccessreviews", Cluster),
+    ]
 }
 
 const POD_FIELDS: [SelectableField; 7] = [

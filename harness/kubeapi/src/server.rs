@@ -8,21 +8,25 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::Ipv4Net;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Api, Effect};
+use crate::access::{self, Authenticator, Lifetime, TokenRequest};
+use crate::api::{Api, Effect, Target};
 use crate::controllers;
 use crate::kubelet::Kubelet;
 use crate::local::Local;
-use crate::serve::tls::{Identity, TlsError};
+use crate::serve::tls::{Authority, Identity, TlsError};
 use crate::serve::{self, Shared};
 use crate::status::Status;
 
 /// How many changes a watch may fall behind before it has to list again.
 const HISTORY: usize = 16_384;
+/// How long the token in a kubeconfig is good.
+const YEAR_SECONDS: i64 = 365 * 24 * 3600;
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// What a server is started with.
@@ -85,7 +89,7 @@ pub struct IdentityError(#[from] TlsError);
 pub struct Server {
     cluster: String,
     address: SocketAddr,
-    authority_pem: String,
+    authority: Authority,
     shared: Arc<Shared>,
     listeners: JoinSet<()>,
     controllers: JoinSet<()>,
@@ -127,7 +131,7 @@ impl Server {
 
         let shared = Arc::new(Shared {
             api,
-            token: random_token(),
+            authenticator: Authenticator::new(),
             shutdown: CancellationToken::new(),
         });
         let router = serve::router(Arc::clone(&shared));
@@ -144,26 +148,67 @@ impl Server {
         Ok(Server {
             cluster,
             address,
-            authority_pem: identity.authority_pem,
+            authority: identity.authority,
             shared,
             listeners: listener_tasks,
             controllers: controller_tasks,
         })
     }
 
-    /// A kubeconfig with everything in it, for `kubectl --kubeconfig` or any other client on this host.
+    /// A kubeconfig with everything in it, for `kubectl --kubeconfig` or any other client on this host. Its user may do
+    /// everything.
     pub fn kubeconfig(&self) -> String {
+        let user = json!({"token": self.shared.authenticator.administrator_token()});
+        self.kubeconfig_of((&self.cluster, user), "default")
+    }
+
+    /// A kubeconfig with a client certificate for the user `user` of the groups `groups`, who may do what the roles bound
+    /// to them say.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn kubeconfig_for_user(&self, user: &str, groups: &[&str]) -> Result<String, IdentityError> {
+        let identity = self.authority.client(user, groups)?;
+        let credentials = json!({
+            "client-certificate-data": STANDARD.encode(identity.certificate_pem()),
+            "client-key-data": STANDARD.encode(identity.key_pem()),
+        });
+        Ok(self.kubeconfig_of((user, credentials), "default"))
+    }
+
+    /// A kubeconfig with a token of the ServiceAccount, good for a year or until the ServiceAccount is deleted. Its
+    /// namespace is that of the ServiceAccount.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such ServiceAccount.
+    pub fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<String, Status> {
+        let api = &self.shared.api;
+        let resource = api.resources.of_kind("v1", "ServiceAccount")?;
+        let account = api.get(&Target::new(&resource, namespace, name))?;
+        let now = Timestamp::now().as_second();
+        let request = TokenRequest {
+            audiences: Vec::new(),
+            lifetime: Lifetime {
+                from: now,
+                until: now + YEAR_SECONDS,
+            },
+        };
+        let token = self.shared.authenticator.issue(&account, &request);
+        Ok(self.kubeconfig_of((name, json!({"token": token})), namespace))
+    }
+
+    fn kubeconfig_of(&self, (user, credentials): (&str, Value), namespace: &str) -> String {
         let cluster = &self.cluster;
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": cluster, "cluster": {
                 "server": format!("https://127.0.0.1:{}", self.address.port()),
-                "certificate-authority-data": STANDARD.encode(&self.authority_pem),
+                "certificate-authority-data": STANDARD.encode(self.authority.pem()),
             }}],
-            "users": [{"name": cluster, "user": {"token": self.shared.token}}],
+            "users": [{"name": user, "user": credentials}],
             "contexts": [{"name": cluster, "context": {
-                "cluster": cluster, "user": cluster, "namespace": "default",
+                "cluster": cluster, "user": user, "namespace": namespace,
             }}],
             "current-context": cluster,
         });
@@ -200,12 +245,6 @@ fn adopt(listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<TcpListener>> 
     listeners.into_iter().map(adopt).collect()
 }
 
-/// 256 random bits.
-fn random_token() -> String {
-    let bits: [u8; 32] = rand::random();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bits)
-}
-
 fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
     let namespaces = api.resources.of_kind("v1", "Namespace")?;
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
@@ -215,9 +254,28 @@ fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
             json!({"metadata": {"name": name}}),
             Effect::Persist,
         )?;
+        controllers::ensure_default(api, name);
     }
+    create_default_roles(api)?;
     let services = api.resources.of_kind("v1", "Service")?;
     api.create(&services, "default", kubernetes_service(port), Effect::Persist)?;
+    Ok(())
+}
+
+fn create_default_roles(api: &Arc<Api>) -> Result<(), Status> {
+    let defaults = [
+        ("ClusterRole", access::cluster_roles()),
+        ("ClusterRoleBinding", access::cluster_role_bindings()),
+    ];
+    for (kind, objects) in defaults {
+        let resource = api
+            .resources
+            .of_kind(&format!("{}/v1", access::RBAC_GROUP), kind)?;
+        for object in objects {
+            api.create(&resource, "", object, Effect::Persist)?;
+        }
+    }
+    controllers::settle(api);
     Ok(())
 }
 

@@ -182,7 +182,8 @@ impl Status {
     }
 }
 
-/// The object a [`Status`] speaks of, printed as `services "web"` or `leases.coordination.k8s.io "x"`.
+/// The object a [`Status`] speaks of, printed as `services "web"` or `leases.coordination.k8s.io "x"`; without a name
+/// its whole resource.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) group: &'a str,
@@ -192,7 +193,10 @@ pub(crate) struct Subject<'a> {
 
 impl Subject<'_> {
     fn status(&self, reason: Reason, message: String) -> Status {
-        let mut details = json!({"name": self.name, "kind": self.plural});
+        let mut details = json!({"kind": self.plural});
+        if !self.name.is_empty() {
+            details["name"] = json!(self.name);
+        }
         if !self.group.is_empty() {
             details["group"] = json!(self.group);
         }
@@ -206,10 +210,14 @@ impl Subject<'_> {
 
 impl std::fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.group {
-            "" => write!(f, "{} \"{}\"", self.plural, self.name),
-            group => write!(f, "{}.{group} \"{}\"", self.plural, self.name),
+        f.write_str(self.plural)?;
+        if !self.group.is_empty() {
+            write!(f, ".{}", self.group)?;
         }
+        if !self.name.is_empty() {
+            write!(f, " \"{}\"", self.name)?;
+        }
+        Ok(())
     }
 }
 

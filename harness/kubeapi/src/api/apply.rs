@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::modify::Proposal;
-use super::{Api, Target, Write, decode};
+use super::{Api, Target, Write, decode_part};
 use crate::managed_fields::OnConflict;
 use crate::object;
 use crate::status::Status;
@@ -43,11 +43,13 @@ impl Api {
                         "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                     )));
                 }
-                let merged = writing.apply(&json!({}), &applied, on_conflict)?;
+                let mut merged = writing.apply(&json!({}), &applied, on_conflict)?;
+                resource.fill_in(&mut merged.object);
                 let created = self.create_in(state, resource, merged.into(), write)?;
                 return Ok(AppliedTo::New(created));
             };
-            let merged = writing.apply(&current, &applied, on_conflict)?;
+            let mut merged = writing.apply(&current, &applied, on_conflict)?;
+            resource.fill_in(&mut merged.object);
             let proposal = Proposal::from(merged);
             let stored = self.replace(state, target, part, &current, proposal, write)?;
             Ok(AppliedTo::Existing(stored))
@@ -79,5 +81,5 @@ fn check(target: &Target, mut applied: Value) -> Result<Value, Status> {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
     target.adopt_name(&mut applied)?;
-    decode(resource, &target.key.namespace, applied)
+    decode_part(resource, &target.key.namespace, applied)
 }

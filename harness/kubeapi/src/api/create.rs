@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::modify::Proposal;
 use super::{Api, Effect, Target, Write, decode};
+use crate::access::refuse_escalation;
 use crate::custom::Life;
 use crate::object;
 use crate::resources::{Resource, Scope, Subresource};
@@ -40,6 +41,10 @@ impl Api {
         proposal: Proposal,
         write: Write<'_>,
     ) -> Result<Arc<Value>, Status> {
+        if !resource.is_stored() {
+            let message = format!("objects of kind {} are not stored", resource.kind);
+            return Err(Status::new(Reason::MethodNotAllowed, message));
+        }
         let Proposal { mut object, claims } = proposal;
         if !object::resource_version(&object).is_empty() {
             return Err(Status::bad_request(
@@ -54,6 +59,7 @@ impl Api {
         stamp(resource, &mut object)?;
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
+        refuse_escalation(&self.rules, resource, None, &object)?;
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),

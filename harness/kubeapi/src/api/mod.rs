@@ -21,6 +21,7 @@ pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
 pub(crate) use scale::ScaleChange;
 
+use crate::access::RuleIndex;
 use crate::managed_fields::Writing;
 use crate::object;
 use crate::resources::{Registry, Resource, Scope};
@@ -116,14 +117,19 @@ impl Target {
 pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) resources: Registry,
+    pub(crate) rules: Arc<RuleIndex>,
     cluster_ips: Mutex<ClusterIps>,
 }
 
 impl Api {
     pub(crate) fn new(service_cidr: Ipv4Net, history: usize) -> Self {
+        let store = Arc::new(Store::new(history));
+        let rules = Arc::new(RuleIndex::default());
+        store.observe(Arc::clone(&rules) as _);
         Api {
-            store: Arc::new(Store::new(history)),
+            store,
             resources: Registry::new(),
+            rules,
             cluster_ips: Mutex::new(ClusterIps::new(service_cidr)),
         }
     }
@@ -170,7 +176,16 @@ fn fetch(state: &State, target: &Target) -> Result<Arc<Value>, Status> {
 }
 
 /// Holds what a client sent against the path it was sent to, and brings it into its stored form.
-fn decode(resource: &Resource, namespace: &str, mut body: Value) -> Result<Value, Status> {
+fn decode(resource: &Resource, namespace: &str, body: Value) -> Result<Value, Status> {
+    Ok(resource.decode(placed(resource, namespace, body)?))
+}
+
+/// As [`decode`], of what a client applies.
+fn decode_part(resource: &Resource, namespace: &str, body: Value) -> Result<Value, Status> {
+    Ok(resource.decode_part(placed(resource, namespace, body)?))
+}
+
+fn placed(resource: &Resource, namespace: &str, mut body: Value) -> Result<Value, Status> {
     let Some(fields) = body.as_object_mut() else {
         return Err(Status::bad_request("the request body must be a JSON object"));
     };
@@ -209,7 +224,7 @@ fn decode(resource: &Resource, namespace: &str, mut body: Value) -> Result<Value
             return Err(Status::bad_request(message));
         }
     }
-    Ok(resource.decode(body))
+    Ok(body)
 }
 
 #[cfg(test)]

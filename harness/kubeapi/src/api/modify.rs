@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::create::{check, refuse};
 use super::{Api, Effect, Target, Write, decode, fetch};
+use crate::access::refuse_escalation;
 use crate::custom;
 use crate::managed_fields::{Applied, Claims};
 use crate::object;
@@ -117,6 +118,7 @@ impl Api {
             refuse(resource, &next, &errors)?;
         }
         check(resource, Some(current), &next)?;
+        refuse_escalation(&self.rules, resource, Some(current), &next)?;
         if is_new_generation(resource, part, current, &next)
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {

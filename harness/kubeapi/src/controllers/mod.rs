@@ -1,7 +1,8 @@
 //! The controllers that stand in for a cluster's control plane and kubelets.
 //!
-//! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, deleted namespaces
-//! and definitions are emptied. They write through `api` like any client, and hear of every change, in order and without loss.
+//! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, namespaces get their
+//! ServiceAccount, aggregated roles their rules, deleted namespaces and definitions are emptied. They write through
+//! `api` like any client, and hear of every change, in order and without loss.
 
 mod definitions;
 mod endpoint_slices;
@@ -9,7 +10,9 @@ mod lifecycle;
 mod namespaces;
 mod pods;
 mod recorder;
+mod role_aggregation;
 mod scheduling;
+mod service_accounts;
 
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::kubelet::Kubelet;
+pub(crate) use role_aggregation::settle;
+pub(crate) use service_accounts::ensure_default;
 
 /// Starts every controller on `tasks`; they end when it is dropped.
 pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Kubelet>) {
@@ -24,5 +29,7 @@ pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Ku
     tasks.spawn(namespaces::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(definitions::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(endpoint_slices::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(service_accounts::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(role_aggregation::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(pods::run(Arc::clone(api), kubelet, api.store.subscribe()));
 }

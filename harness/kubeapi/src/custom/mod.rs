@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::object;
-use crate::resources::{Form, Resource, Scope, Subresource};
+use crate::resources::{Form, Resource, Scope, Subresource, VERBS};
 use crate::schema::Schema;
 use crate::schema::cel::Rules;
 use crate::selector::SelectableField;
@@ -74,9 +74,15 @@ impl Custom {
     }
 
     /// The object to store from one of this version.
-    pub(crate) fn store(&self, mut object: Value) -> Value {
-        self.schema.prune(&mut object);
+    pub(crate) fn store(&self, object: Value) -> Value {
+        let mut object = self.store_part(object);
         self.schema.fill_in(&mut object);
+        object
+    }
+
+    /// As [`Self::store`], of a part of an object: without defaults.
+    pub(crate) fn store_part(&self, mut object: Value) -> Value {
+        self.schema.prune(&mut object);
         object["apiVersion"] = json!(self.storage_api_version);
         object
     }
@@ -154,6 +160,7 @@ fn row(definition: &Value, spec: &Spec, storage_api_version: &str, version: Vers
             .collect(),
         strategy: Strategy::Plain,
         form: Form::Custom(Arc::new(custom)),
+        verbs: &VERBS,
         storage: object::name(definition).into(),
     })
 }

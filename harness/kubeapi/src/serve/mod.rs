@@ -1,25 +1,29 @@
-//! HTTP over TLS: listeners, authentication, routes.
+//! HTTP over TLS: listeners, authentication and authorization, routes.
 //!
 //! Owns everything between a socket and an operation of `api`. The invariant: every answer that is not the
 //! asked-for object is a `v1.Status` with its HTTP code.
 
+mod access_routes;
+mod authorization;
+mod certificates;
 mod discovery_routes;
 mod field_validation;
+mod impersonation;
 mod negotiation;
 mod parameters;
 mod presentation;
+mod protobuf;
 mod resource_routes;
 pub(crate) mod tls;
 mod watch_body;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -31,6 +35,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use authorization::PeerUser;
+
+use crate::access::Authenticator;
 use crate::api::Api;
 use crate::status::{Reason, Status};
 
@@ -39,28 +46,24 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the routes share.
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) api: Arc<Api>,
-    pub(crate) token: String,
+    pub(crate) authenticator: Authenticator,
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Without the token: it must not end up in a log.
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("api", &self.api)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Every path of the API, behind authentication.
+/// Every path of the API, behind authentication and authorization.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
+        .merge(access_routes::routes())
         .merge(resource_routes::routes())
         .fallback(|| async { Status::no_such_path() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), authenticate))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            authorization::admit,
+        ))
         .with_state(shared)
 }
 
@@ -99,6 +102,10 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, shutdown: Ca
         Ok(Err(error)) => return debug!(%error, "tls handshake"),
         Err(elapsed) => return debug!(%elapsed, "tls handshake"),
     };
+    let router = match certificates::peer_user(&stream) {
+        Some(user) => router.layer(Extension(PeerUser(Arc::new(user)))),
+        None => router,
+    };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -113,15 +120,6 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, shutdown: Ca
     if let Err(error) = ended {
         debug!(%error, "serve connection");
     }
-}
-
-async fn authenticate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let given =
-        text(request.headers(), header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    if given == Some(&shared.token) {
-        return next.run(request).await;
-    }
-    Status::new(Reason::Unauthorized, "Unauthorized").into_response()
 }
 
 impl IntoResponse for Status {

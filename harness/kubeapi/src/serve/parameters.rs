@@ -150,6 +150,15 @@ impl Parameters {
         Ok(Selector { labels, fields })
     }
 
+    /// The name that a field selector asks for, if it asks for one.
+    pub(super) fn selected_name(&self) -> Option<&str> {
+        let terms = self.text("fieldSelector")?.split(',');
+        terms
+            .filter_map(|term| term.split_once("==").or_else(|| term.split_once('=')))
+            .find(|(field, value)| *field == "metadata.name" && !value.is_empty())
+            .map(|(_, value)| value)
+    }
+
     pub(super) fn list(&self, resource: &Resource, namespace: Option<&str>) -> Result<ListRequest, Status> {
         if self.text("sendInitialEvents").is_some() {
             return Err(forbidden_option(

@@ -14,7 +14,7 @@ use super::field_validation::Warnings;
 use super::negotiation::representation;
 use super::parameters::Parameters;
 use super::presentation::Presentation;
-use super::{Shared, method_not_allowed, text, watch_body};
+use super::{Shared, method_not_allowed, protobuf, text, watch_body};
 use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Target, Write};
 use crate::object;
 use crate::patch::{APPLY, Patch};
@@ -340,20 +340,34 @@ impl Call {
     }
 
     fn object(&self) -> Result<Value, Status> {
-        self.require_json()?;
-        serde_json::from_slice(&self.body).map_err(|error| undecodable(&error))
+        object_in(&self.media_type, &self.body)
     }
 
     fn require_json(&self) -> Result<(), Status> {
-        if matches!(self.media_type.as_str(), "" | "application/json" | "*/*") {
-            return Ok(());
-        }
-        let message = format!(
-            "the body of the request was in an unknown format (\"{}\"); accepted media types include: application/json",
-            self.media_type
-        );
-        Err(Status::new(Reason::UnsupportedMediaType, message))
+        require_json(&self.media_type)
     }
+}
+
+/// The object in a body of the media type.
+pub(super) fn object_in(media_type: &str, body: &[u8]) -> Result<Value, Status> {
+    if media_type == protobuf::MEDIA_TYPE {
+        return protobuf::object(body).map_err(|error| {
+            let message = format!("the body of the request in protobuf: {error}");
+            Status::new(Reason::UnsupportedMediaType, message)
+        });
+    }
+    require_json(media_type)?;
+    serde_json::from_slice(body).map_err(|error| undecodable(&error))
+}
+
+fn require_json(media_type: &str) -> Result<(), Status> {
+    if matches!(media_type, "" | "application/json" | "*/*") {
+        return Ok(());
+    }
+    let message = format!(
+        "the body of the request was in an unknown format (\"{media_type}\"); accepted media types include: application/json",
+    );
+    Err(Status::new(Reason::UnsupportedMediaType, message))
 }
 
 fn success(resource: &Resource, last: &Value) -> Value {
@@ -368,12 +382,12 @@ fn undecodable(error: &serde_json::Error) -> Status {
     Status::bad_request(format!("the object provided is unrecognized: {error}"))
 }
 
-fn media_type(headers: &HeaderMap) -> String {
+pub(super) fn media_type(headers: &HeaderMap) -> String {
     let value = text(headers, header::CONTENT_TYPE).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_owned()
 }
 
-async fn read(body: Body) -> Result<Bytes, Status> {
+pub(super) async fn read(body: Body) -> Result<Bytes, Status> {
     axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| {
         let message = format!("the request body is incomplete or larger than {BODY_LIMIT} bytes");
         Status::new(Reason::RequestEntityTooLarge, message)

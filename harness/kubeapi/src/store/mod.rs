@@ -7,6 +7,7 @@ mod history;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -57,6 +58,13 @@ pub(crate) struct State {
     collections: HashMap<Arc<str>, Collection>,
     history: History,
     subscribers: Vec<mpsc::UnboundedSender<Arc<Change>>>,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+/// Something that is up to date with the store after each write. It hears of a change inside the transaction, so it
+/// must be quick, and must not use the store.
+pub(crate) trait Observer: fmt::Debug + Send + Sync {
+    fn changed(&self, change: &Change);
 }
 
 impl Store {
@@ -67,6 +75,7 @@ impl Store {
             collections: HashMap::new(),
             history: History::new(history, 1),
             subscribers: Vec::new(),
+            observers: Vec::new(),
         };
         Store {
             state: Mutex::new(state),
@@ -95,6 +104,11 @@ impl Store {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.lock().subscribers.push(sender);
         receiver
+    }
+
+    /// Tells `observer` of every change from now on.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
+        self.lock().observers.push(observer);
     }
 
     /// A panic inside a transaction can only come from its checks, before the first change, so the state is whole.
@@ -210,6 +224,9 @@ impl State {
             object,
             previous,
         });
+        for observer in &self.observers {
+            observer.changed(&change);
+        }
         self.history.push(Arc::clone(&change));
         self.subscribers
             .retain(|subscriber| subscriber.send(Arc::clone(&change)).is_ok());

@@ -5,6 +5,7 @@
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod service;
 mod validation;
 
@@ -28,6 +29,8 @@ pub(crate) enum Strategy {
     Event,
     EndpointSlice,
     Definition,
+    Role,
+    RoleBinding,
 }
 
 /// The part of an object a write is about; the rest is taken from the stored object.
@@ -45,7 +48,8 @@ impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
         match self {
-            Strategy::Plain => {}
+            Strategy::Plain | Strategy::Role => {}
+            Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
             Strategy::Pod => pod::default_new(object)?,
@@ -67,7 +71,11 @@ impl Strategy {
             Strategy::Secret => default_secret(object),
             Strategy::EndpointSlice => default_endpoint_slice(object),
             Strategy::Definition => custom::default_replacement(object),
-            Strategy::Plain | Strategy::Node | Strategy::Event => Ok(()),
+            Strategy::RoleBinding => {
+                rbac::default_binding(object);
+                Ok(())
+            }
+            Strategy::Plain | Strategy::Node | Strategy::Event | Strategy::Role => Ok(()),
         }
     }
 
@@ -79,6 +87,8 @@ impl Strategy {
             Strategy::Service => service::validate(object),
             Strategy::EndpointSlice => validate_endpoint_slice(object),
             Strategy::Definition => custom::validate(object),
+            Strategy::Role => rbac::validate_role(object),
+            Strategy::RoleBinding => rbac::validate_binding(object),
             _ => Vec::new(),
         });
         errors
@@ -91,6 +101,7 @@ impl Strategy {
             Strategy::Service => service::validate_change(current, object),
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
             Strategy::Definition => custom::validate_change(current, object),
+            Strategy::RoleBinding => rbac::validate_binding_change(current, object),
             _ => Vec::new(),
         }
     }
@@ -107,6 +118,7 @@ impl Strategy {
         match self {
             Strategy::Namespace => validation::NameRule::Label,
             Strategy::Service => validation::NameRule::ServiceLabel,
+            Strategy::Role | Strategy::RoleBinding => validation::NameRule::PathSegment,
             _ => validation::NameRule::Subdomain,
         }
     }

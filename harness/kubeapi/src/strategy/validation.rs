@@ -14,6 +14,8 @@ pub(super) enum NameRule {
     Label,
     /// RFC 1035 label: as above, and it starts with a letter.
     ServiceLabel,
+    /// Anything that can stand in a path.
+    PathSegment,
 }
 
 pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
@@ -29,6 +31,7 @@ pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
             )]
         }
         NameRule::ServiceLabel => dns_label("metadata.name", name),
+        NameRule::PathSegment => path_segment("metadata.name", name),
     };
     for (key, value) in object::entries(object, "/metadata/labels") {
         let valid = value.as_str().is_some_and(is_label_value);
@@ -84,7 +87,18 @@ pub(super) fn immutable(current: &Value, object: &Value, field: &str) -> Vec<Fie
     )]
 }
 
-fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
+pub(super) fn path_segment(field: &str, name: &str) -> Vec<FieldError> {
+    if !matches!(name, "." | "..") && !name.contains(['/', '%']) {
+        return Vec::new();
+    }
+    vec![FieldError::invalid(
+        field,
+        name,
+        "may not be '.' or '..', and may not contain '/' or '%'",
+    )]
+}
+
+pub(super) fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
     if is_subdomain(name) {
         return Vec::new();
     }

@@ -16,7 +16,7 @@ use crate::lab::{DEADLINE, Lab, pod, service, soon};
 /// A `kubectl` with a home of its own, and the cluster it talks to.
 pub struct Kubectl {
     home: TempDir,
-    lab: Lab,
+    pub lab: Lab,
 }
 
 impl Kubectl {
@@ -72,7 +72,11 @@ impl Kubectl {
     }
 
     pub fn write(&self, file: &str, manifest: &Value) {
-        std::fs::write(Path::new(self.home.path()).join(file), manifest.to_string()).unwrap();
+        self.write_text(file, &manifest.to_string());
+    }
+
+    pub fn write_text(&self, file: &str, content: &str) {
+        std::fs::write(Path::new(self.home.path()).join(file), content).unwrap();
     }
 
     /// A cluster with the Service `web` and its pod `p`, ready.
@@ -171,7 +175,7 @@ async fn kubectl_gets_tables_and_objects() {
     assert!(kubectl.run("get all").await.contains("service/kubernetes"));
     let resources = kubectl.run("api-resources").await;
     assert!(
-        resources.lines().count() == 13 && resources.contains("endpointslices"),
+        resources.lines().count() == 23 && resources.contains("endpointslices"),
         "{resources}"
     );
     // Older clients warn of the version skew, so stderr may say something here.
@@ -418,4 +422,30 @@ async fn a_kubectl_that_streams_its_lists_waits_and_deletes_too() {
             .unwrap();
         assert!(output.status.success(), "{line}: {}", text(&output.stderr));
     }
+}
+
+#[tokio::test]
+async fn kubectl_creates_by_its_typed_commands() {
+    let Some(kubectl) = Kubectl::start("kubectl_creates_by_its_typed_commands").await else {
+        return;
+    };
+    assert_eq!(
+        kubectl.run("create namespace team").await,
+        "namespace/team created\n"
+    );
+    kubectl
+        .run("create configmap m -n team --from-literal=a=1 --from-literal=b=")
+        .await;
+    let map = kubectl.json("get cm m -n team -o json").await;
+    assert_eq!(map["data"], json!({"a": "1", "b": ""}));
+    kubectl.run("create secret generic s --from-literal=k=v").await;
+    let secret = kubectl.json("get secret s -o json").await;
+    assert_eq!(
+        (&secret["type"], &secret["data"]),
+        (&json!("Opaque"), &json!({"k": "dg=="}))
+    );
+    assert_eq!(
+        kubectl.run("create serviceaccount op").await,
+        "serviceaccount/op created\n"
+    );
 }

@@ -54,7 +54,12 @@ impl Lab {
 
 /// A kube-rs client made from the server's kubeconfig alone.
 pub async fn connect(server: &Server) -> Client {
-    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
+    connect_with(&server.kubeconfig()).await
+}
+
+/// A kube-rs client made from a kubeconfig of the cluster `east`.
+pub async fn connect_with(kubeconfig: &str) -> Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
     let options = KubeConfigOptions {
         context: Some("east".to_owned()),
         ..KubeConfigOptions::default()

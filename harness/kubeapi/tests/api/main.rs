@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod apply;
 mod controllers;
 mod crud;
 mod custom;
 mod kubectl;
+mod kubectl_access;
 mod kubectl_custom;
 mod lab;
 mod protocol;

@@ -2,6 +2,7 @@
 //!
 //! A column of priority 1 is only shown with `-o wide`.
 
+mod access;
 mod events;
 mod machines;
 mod network;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::age;
 use crate::object::{self, items, text};
 use crate::resources::Resource;
+use access::{ROLE, ROLE_BINDING};
 use events::{CORE_EVENT, EVENTS_API};
 use machines::{NODE, POD};
 use network::{ENDPOINT_SLICE, SERVICE};
@@ -88,6 +90,8 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         "Secret" => SECRET,
         "ServiceAccount" => SERVICE_ACCOUNT,
         "CustomResourceDefinition" => DEFINITION,
+        "Role" | "ClusterRole" => ROLE,
+        "RoleBinding" | "ClusterRoleBinding" => ROLE_BINDING,
         _ => OTHER,
     }
 }
