@@ -5,6 +5,7 @@
 //! write is judged by it. Controllers and the client inside this process are not asked.
 
 mod action;
+mod authorize;
 mod defaults;
 mod escalation;
 mod index;
@@ -15,6 +16,7 @@ mod tokens;
 mod user;
 
 pub(crate) use action::{Action, ResourceAction};
+pub(crate) use authorize::{authorize, authorize_requester};
 pub(crate) use defaults::{cluster_role_bindings, cluster_roles};
 pub(crate) use escalation::refuse_escalation;
 pub(crate) use index::{Decision, RuleIndex};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::modify::Proposal;
 use super::{Api, Target, Write, decode_part};
+use crate::access::{Action, ResourceAction, authorize_requester};
 use crate::managed_fields::OnConflict;
 use crate::object;
 use crate::status::Status;
@@ -43,6 +44,7 @@ impl Api {
                         "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                     )));
                 }
+                authorize_requester(&self.rules, || creation(target))?;
                 let mut merged = writing.apply(&json!({}), &applied, on_conflict)?;
                 resource.fill_in(&mut merged.object);
                 let created = self.create_in(state, resource, merged.into(), write)?;
@@ -59,6 +61,18 @@ impl Api {
             AppliedTo::Existing(object) => AppliedTo::Existing(resource.encode(&object)),
         })
     }
+}
+
+/// What an apply of an absent object does, besides the patch that it was allowed as.
+fn creation(target: &Target) -> Action {
+    Action::Resource(ResourceAction {
+        verb: "create".to_owned(),
+        group: target.resource.group.clone(),
+        resource: target.resource.plural.clone(),
+        subresource: String::new(),
+        namespace: target.key.namespace.to_string(),
+        name: target.key.name.to_string(),
+    })
 }
 
 /// Holds what is applied against the path it was sent to, and brings it into its stored form.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
-use super::authorization::authorize;
-use crate::access::{Action, ResourceAction, RuleIndex, User, service_account_of};
+use crate::access::{Action, ResourceAction, RuleIndex, User, authorize, service_account_of};
 use crate::status::Status;
 
 const EXTRA: &str = "impersonate-extra-";

@@ -188,6 +188,31 @@ async fn a_named_object_may_be_read_alone() {
 }
 
 #[tokio::test]
+async fn who_may_only_patch_creates_nothing_by_an_apply() {
+    let lab = Lab::start().await;
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch"]}]);
+    let maps: Api<ConfigMap> = Api::default_namespaced(operator(&lab, rules).await);
+    let applied =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}});
+    let apply = async || {
+        maps.patch("c", &PatchParams::apply("op"), &Patch::Apply(&applied))
+            .await
+    };
+    let (code, message) = refusal(apply().await);
+    assert_eq!(code, 403);
+    assert!(
+        message.contains("cannot create resource \"configmaps\""),
+        "{message}"
+    );
+    let admin: Api<ConfigMap> = Api::default_namespaced(lab.client.clone());
+    admin
+        .create(&PostParams::default(), &configmap("c"))
+        .await
+        .unwrap();
+    assert_eq!(apply().await.unwrap().data.unwrap()["a"], "1");
+}
+
+#[tokio::test]
 async fn a_token_dies_with_its_service_account() {
     let lab = Lab::start().await;
     let client = operator(&lab, json!([])).await;

@@ -538,3 +538,37 @@ async fn a_deleted_namespace_takes_custom_resources_along() {
         .collect();
     assert_eq!(names, ["outside"]);
 }
+
+#[tokio::test]
+async fn appliers_of_a_custom_resource_share_its_lists_by_their_keys_and_own_no_defaults() {
+    let custom = Custom::start().await;
+    let apply = async |manager: &str, spec: Value| {
+        let applied = Patch::Apply(widget("w", spec));
+        custom
+            .widgets
+            .patch("w", &PatchParams::apply(manager), &applied)
+            .await
+    };
+    apply(
+        "a",
+        json!({"color": "red", "ports": [{"name": "web", "number": 80}]}),
+    )
+    .await
+    .unwrap();
+    let both = apply(
+        "b",
+        json!({"color": "red", "replicas": 3, "ports": [{"name": "admin", "number": 81}]}),
+    )
+    .await
+    .unwrap();
+    assert_eq!(both.data["spec"]["replicas"], 3, "nobody owned the default");
+    let names = |widget: &DynamicObject| {
+        let ports = widget.data["spec"]["ports"].as_array().unwrap();
+        ports.iter().map(|port| port["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&both), ["web", "admin"]);
+    let left = apply("a", json!({"color": "red"})).await.unwrap();
+    assert_eq!(names(&left), ["admin"]);
+    let refused = apply("b", json!({"color": "green"})).await.unwrap_err();
+    assert!(matches!(refused, Error::Api(status) if status.code == 409 || status.code == 422));
+}

@@ -16,8 +16,8 @@ use percent_encoding::percent_decode_str;
 use super::impersonation::impersonated;
 use super::parameters::Parameters;
 use super::{Shared, text};
-use crate::access::{Action, Decision, ResourceAction, RuleIndex, User, on_behalf_of};
-use crate::status::{Reason, Status, Subject};
+use crate::access::{Action, ResourceAction, User, authorize, on_behalf_of};
+use crate::status::{Reason, Status};
 
 /// The user of the client certificate of a connection.
 #[derive(Debug, Clone)]
@@ -57,30 +57,6 @@ fn authenticated(shared: &Shared, request: &Request) -> Result<Arc<User>, Status
     token
         .and_then(|token| shared.authenticator.user_of(&shared.api.store, token, now))
         .ok_or_else(|| Status::new(Reason::Unauthorized, "Unauthorized"))
-}
-
-/// Refuses what no rule allows.
-pub(super) fn authorize(rules: &RuleIndex, user: &User, action: &Action) -> Result<(), Status> {
-    let decision = rules.decide(user, action);
-    if matches!(decision, Decision::Allowed(_)) {
-        return Ok(());
-    }
-    let mut why = format!("User {:?} cannot {action}", user.name);
-    let reason = decision.reason();
-    if !reason.is_empty() {
-        why = format!("{why}: {reason}");
-    }
-    Err(match action {
-        Action::Path { .. } => Status::new(Reason::Forbidden, format!("forbidden: {why}")),
-        Action::Resource(action) => {
-            let subject = Subject {
-                group: &action.group,
-                plural: &action.resource,
-                name: &action.name,
-            };
-            Status::forbidden(&subject, &why)
-        }
-    })
 }
 
 /// What the request asks to do, as kube-apiserver reads it from its path.

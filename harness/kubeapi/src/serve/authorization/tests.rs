@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::RuleIndex;
 
 /// `VERB GROUP/RESOURCE/SUBRESOURCE NAMESPACE NAME`, or `VERB PATH`; what is empty is `-`.
 fn said(method: &str, uri: &str) -> String {
