@@ -157,7 +157,7 @@ pub enum WaitError {
     },
 }
 
-/// A client inside the process of the server.
+/// A client inside the process of the server. What it writes belongs to the field manager `kubeapi`.
 #[derive(Debug, Clone)]
 pub struct Local {
     api: Arc<Api>,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::modify::Proposal;
 use super::{Api, Target, Write, decode_part};
 use crate::access::{Action, ResourceAction, authorize_requester};
 use crate::managed_fields::OnConflict;
@@ -33,7 +32,7 @@ impl Api {
         let resource = &target.resource;
         let applied = check(target, applied)?;
         let writing = write.of(resource, part);
-        let created = self.store.write(|state| {
+        self.store.write(|state| {
             let Some(current) = state.get(&resource.storage, &target.key).map(Arc::clone) else {
                 if part != Part::Main {
                     return Err(target.not_found());
@@ -48,17 +47,12 @@ impl Api {
                 let mut merged = writing.apply(&json!({}), &applied, on_conflict)?;
                 resource.fill_in(&mut merged.object);
                 let created = self.create_in(state, resource, merged.into(), write)?;
-                return Ok(AppliedTo::New(created));
+                return Ok(AppliedTo::New(resource.encode(&created)));
             };
             let mut merged = writing.apply(&current, &applied, on_conflict)?;
             resource.fill_in(&mut merged.object);
-            let proposal = Proposal::from(merged);
-            let stored = self.replace(state, target, part, &current, proposal, write)?;
-            Ok(AppliedTo::Existing(stored))
-        })?;
-        Ok(match created {
-            AppliedTo::New(object) => AppliedTo::New(resource.encode(&object)),
-            AppliedTo::Existing(object) => AppliedTo::Existing(resource.encode(&object)),
+            let stored = self.replace(state, target, part, &current, merged.into(), write)?;
+            Ok(AppliedTo::Existing(resource.encode(&stored)))
         })
     }
 }

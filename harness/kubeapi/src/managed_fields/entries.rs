@@ -14,7 +14,7 @@ const OLD_UPDATERS: &str = "ancient-changes";
 
 /// How a manager wrote its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operation {
+pub(super) enum Operation {
     Apply,
     Update,
 }

@@ -22,8 +22,7 @@ use crate::status::Status;
 use crate::strategy::{Part, Strategy};
 use crate::topology::Topology;
 use conflict::{Conflict, refusal};
-pub(crate) use entries::Operation;
-use entries::{Entries, Entry, Owner};
+use entries::{Entries, Entry, Operation, Owner};
 use field_set::FieldSet;
 
 /// The owner of what was there before the first apply to an object nobody was tracked on.
@@ -269,6 +268,9 @@ fn dropped(topology: Topology<'_>, last: &Entry, others: &Entries, claimed: &Fie
     with_named_parents(topology, &mut dropped);
     dropped.subtract(&owned);
     dropped.subtract(&UNOWNED);
+    // The parts that every object has are never dropped whole: there may be more in them, which nobody owns.
+    let is_part = |element: &str| topology.blank().get(element.trim_start_matches("f:")).is_some();
+    dropped.for_each(|element, node| node.belongs &= !is_part(element));
     dropped
 }
 

@@ -244,6 +244,24 @@ fn the_same_value_is_owned_together_until_the_last_leaves() {
 }
 
 #[test]
+fn what_nobody_owns_outlasts_its_neighbours() {
+    let ready = json!({"type": "Ready", "status": "True"});
+    let node =
+        json!({"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4"}, "conditions": [ready]}});
+    let mut managed = Managed::created("Node", "creator", node.clone());
+    let mut status = |conditions: Value| {
+        let applied = json!({"status": {"conditions": conditions}});
+        managed
+            .apply_part("a", Part::Status, &applied, OnConflict::Refuse)
+            .expect("no conflict");
+        managed.object["status"].clone()
+    };
+    let both = status(json!([{"type": "Cordoned", "status": "True"}]));
+    assert_eq!(object::items(&both, "/conditions").len(), 2);
+    assert_eq!(status(json!([])), node["status"]);
+}
+
+#[test]
 fn what_was_there_before_the_first_apply_belongs_to_somebody() {
     let mut managed = Managed::new("ConfigMap", config_map(json!({"x": "1"})));
     managed.update("u", Part::Main, |object| object["data"]["z"] = json!("1"));

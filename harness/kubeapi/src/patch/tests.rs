@@ -112,3 +112,10 @@ fn a_list_element_without_its_merge_key_is_refused() {
     let refused = patched("application/strategic-merge-patch+json", patch, pod).expect_err("no key");
     assert_eq!(refused.code(), 400);
 }
+
+#[test]
+fn what_nests_too_deeply_is_refused() {
+    let deep = format!("{}1{}", "{a: ".repeat(5000), "}".repeat(5000));
+    let refused = Patch::parse_applied(deep.as_bytes()).expect_err("a depth nobody needs");
+    assert_eq!(refused.code(), 400);
+}

@@ -345,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_is_called_by_its_name_or_else_by_its_program() {
+        let long = "é".repeat(100);
+        for (query, user_agent, expected) in [
+            ("fieldManager=me", "kubectl/v1.34.0 (linux/amd64)", Ok("me")),
+            ("fieldManager=", "kubectl/v1.34.0 (linux/amd64)", Ok("kubectl")),
+            ("", "a\tb", Ok("ab")),
+            ("", "", Ok("")),
+            ("", &long, Ok(&long[..128])),
+            ("fieldManager=a%09b", "kubectl", Err(422)),
+        ] {
+            let found = parameters(query).manager("UpdateOptions", user_agent);
+            let found = found.map_err(|status| status.code());
+            assert_eq!(found.as_deref(), expected.as_deref(), "{query} {user_agent}");
+        }
+    }
+
+    #[test]
     fn a_watch_without_a_deadline_gets_one() {
         let timeout = parameters("watch=1").watch().expect("valid").timeout;
         assert!((1800..3600).contains(&timeout.as_secs()));
