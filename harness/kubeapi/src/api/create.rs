@@ -10,6 +10,7 @@ use crate::object;
 use crate::resources::{Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
+use crate::strategy::Strategy;
 
 /// As kube-apiserver: the base of a generated name is cut so that the name fits a DNS label.
 const GENERATED_BASE_MAX: usize = 58;
@@ -38,16 +39,16 @@ impl Api {
             stamp(resource, &mut object)?;
             resource.strategy.default_new(&mut object)?;
             check(resource, None, &object)?;
-            if resource.kind == "Service" {
+            if resource.strategy == Strategy::Service {
                 self.assign_cluster_ip(resource, &mut object)?;
             }
             if effect == Effect::DryRun {
-                if resource.kind == "Service" {
+                if resource.strategy == Strategy::Service {
                     self.cluster_ips().release(&object);
                 }
                 return Ok(Arc::new(object));
             }
-            self.put(state, resource, object)
+            Ok(self.put(state, resource, object))
         })?;
         Ok(resource.encode(&stored))
     }
