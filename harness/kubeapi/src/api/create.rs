@@ -12,7 +12,7 @@ use crate::object;
 use crate::resources::{Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
-use crate::strategy::Part;
+use crate::strategy::{Part, Strategy};
 
 /// As kube-apiserver: the base of a generated name is cut so that the name fits a DNS label.
 const GENERATED_BASE_MAX: usize = 58;
@@ -64,16 +64,16 @@ impl Api {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),
         }
-        if resource.kind == "Service" {
+        if resource.strategy == Strategy::Service {
             self.assign_cluster_ip(resource, &mut object)?;
         }
         if write.effect == Effect::DryRun {
-            if resource.kind == "Service" {
+            if resource.strategy == Strategy::Service {
                 self.cluster_ips().release(&object);
             }
             return Ok(Arc::new(object));
         }
-        self.put(state, resource, object)
+        Ok(self.put(state, resource, object))
     }
 
     pub(super) fn assign_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), Status> {

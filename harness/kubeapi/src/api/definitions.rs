@@ -12,10 +12,10 @@ use crate::store::{Key, State};
 
 impl Api {
     /// Gives every definition the names that are free, then serves what is established.
-    pub(super) fn settle_definitions(&self, state: &mut State) -> Result<(), Status> {
+    pub(super) fn settle_definitions(&self, state: &mut State) {
         let storage = DEFINITIONS.into();
         // Each step gives a definition a name for good, so there is a last one.
-        while let Some(next) = unsettled(state)? {
+        while let Some(next) = unsettled(state) {
             state.put(&storage, next);
         }
         let definitions = state.scan(DEFINITIONS, None);
@@ -23,7 +23,6 @@ impl Api {
             .flat_map(|(_, definition)| custom::rows(definition))
             .collect();
         self.resources.replace_custom(rows);
-        Ok(())
     }
 
     /// Lets go of the definition if it is being deleted and nothing is left of its resource.
@@ -42,9 +41,9 @@ impl Api {
                 return Ok(());
             }
             let is_released = is_released(&next);
-            self.put(state, &resource, next)?;
+            self.put(state, &resource, next);
             if is_released {
-                self.remove(state, &target)?;
+                self.remove(state, &target);
             }
             Ok(())
         })
@@ -52,17 +51,14 @@ impl Api {
 }
 
 /// A definition whose names or conditions are not what they should be, as it should be.
-fn unsettled(state: &State) -> Result<Option<Value>, Status> {
-    for (key, definition) in state.scan(DEFINITIONS, None) {
+fn unsettled(state: &State) -> Option<Value> {
+    state.scan(DEFINITIONS, None).find_map(|(key, definition)| {
         let is_other = |(other, _): &(&Key, _)| *other != key;
         let others = state
             .scan(DEFINITIONS, None)
             .filter(is_other)
             .map(|(_, other)| &**other);
-        let next = custom::settled(definition, others)?;
-        if next != **definition {
-            return Ok(Some(next));
-        }
-    }
-    Ok(None)
+        let next = custom::settled(definition, others);
+        (next != **definition).then_some(next)
+    })
 }

@@ -117,7 +117,7 @@ impl Api {
             let mut next = (*current).clone();
             next["spec"]["finalizers"] = json!([]);
             if !object::has_finalizers(&next) {
-                self.remove(state, target)?;
+                self.remove(state, target);
             } else if next != *current {
                 state.put(&target.resource.storage, next);
             }
@@ -143,7 +143,7 @@ impl Api {
         let is_free = !object::has_finalizers(&current) && strategy != Strategy::Definition;
         if grace == 0 && is_free {
             return Ok(Deleted::Gone(match effect {
-                Effect::Persist => self.remove(state, target)?.unwrap_or(current),
+                Effect::Persist => self.remove(state, target).unwrap_or(current),
                 Effect::DryRun => current,
             }));
         }
@@ -152,7 +152,7 @@ impl Api {
         }
         let next = terminating(strategy, &current, grace);
         Ok(Deleted::Terminating(match effect {
-            Effect::Persist => self.put(state, &target.resource, next)?,
+            Effect::Persist => self.put(state, &target.resource, next),
             Effect::DryRun => Arc::new(next),
         }))
     }

@@ -141,25 +141,23 @@ impl Api {
     }
 
     /// Stores an object, with what follows from it.
-    fn put(&self, state: &mut State, resource: &Resource, object: Value) -> Result<Arc<Value>, Status> {
+    fn put(&self, state: &mut State, resource: &Resource, object: Value) -> Arc<Value> {
         let stored = state.put(&resource.storage, object);
         if resource.strategy == Strategy::Definition {
-            self.settle_definitions(state)?;
+            self.settle_definitions(state);
         }
-        Ok(stored)
+        stored
     }
 
     /// Takes an object out of the store, with what only existing objects hold.
-    fn remove(&self, state: &mut State, target: &Target) -> Result<Option<Arc<Value>>, Status> {
-        let Some(last) = state.remove(&target.resource.storage, &target.key) else {
-            return Ok(None);
-        };
+    fn remove(&self, state: &mut State, target: &Target) -> Option<Arc<Value>> {
+        let last = state.remove(&target.resource.storage, &target.key)?;
         match target.resource.strategy {
             Strategy::Service => self.cluster_ips().release(&last),
-            Strategy::Definition => self.settle_definitions(state)?,
+            Strategy::Definition => self.settle_definitions(state),
             _ => {}
         }
-        Ok(Some(last))
+        Some(last)
     }
 
     /// The lock is only ever taken inside a store transaction, and an assignment that panics has assigned nothing.

@@ -134,15 +134,16 @@ impl Api {
         if write.effect == Effect::DryRun {
             return Ok(Arc::new(next));
         }
-        if resource.kind == "Service" && current["spec"]["clusterIP"] != next["spec"]["clusterIP"] {
+        if resource.strategy == Strategy::Service && current["spec"]["clusterIP"] != next["spec"]["clusterIP"]
+        {
             self.cluster_ips().release(current);
             self.assign_cluster_ip(resource, &mut next)?;
         }
         if is_released(&next) {
             let last = state.put(&resource.storage, next);
-            return Ok(self.remove(state, target)?.unwrap_or(last));
+            return Ok(self.remove(state, target).unwrap_or(last));
         }
-        self.put(state, resource, next)
+        Ok(self.put(state, resource, next))
     }
 }
 

@@ -6,13 +6,9 @@ use serde_json::{Value, json};
 
 use super::definition::Names;
 use crate::object;
-use crate::status::Status;
 
 /// The definition with its names held against those that others of its group have.
-pub(crate) fn settled<'a>(
-    definition: &Value,
-    others: impl Iterator<Item = &'a Value>,
-) -> Result<Value, Status> {
+pub(crate) fn settled<'a>(definition: &Value, others: impl Iterator<Item = &'a Value>) -> Value {
     let taken: Vec<Names> = others
         .filter(|other| other["spec"]["group"] == definition["spec"]["group"])
         .map(|other| Names::of(&other["status"]["acceptedNames"]))
@@ -20,19 +16,22 @@ pub(crate) fn settled<'a>(
     let wanted = Names::of(&definition["spec"]["names"]);
     let mut accepted = Names::of(&definition["status"]["acceptedNames"]);
     let conflict = accept(&wanted, &mut accepted, &taken);
-    let mut next = definition.clone();
-    let status = object::map_mut(&mut next, "status")?;
+    // Clients can write the status, so it may have any form.
+    let mut status = definition["status"].as_object().cloned().unwrap_or_default();
+    if !status.get("conditions").is_some_and(Value::is_array) {
+        status.insert("conditions".to_owned(), json!([]));
+    }
     status.insert("acceptedNames".to_owned(), as_json(&accepted));
     let names = match &conflict {
         None => condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
         Some((reason, message)) => condition("NamesAccepted", "False", reason, message),
     };
-    object::set_condition(status, names);
+    object::set_condition(&mut status, names);
     // Once established, a definition stays so: a later conflict only keeps its new names from being used.
     if conflict.is_none() {
         let message = "the initial names have been accepted";
         let established = condition("Established", "True", "InitialNamesAccepted", message);
-        object::set_condition(status, established);
+        object::set_condition(&mut status, established);
     } else if !object::condition_is_true(definition, "Established") {
         let established = condition(
             "Established",
@@ -40,9 +39,11 @@ pub(crate) fn settled<'a>(
             "NotAccepted",
             "not all names are accepted",
         );
-        object::set_condition(status, established);
+        object::set_condition(&mut status, established);
     }
-    Ok(next)
+    let mut next = definition.clone();
+    next["status"] = Value::Object(status);
+    next
 }
 
 /// Accepts each name that is free; the last conflict is the one that is told.

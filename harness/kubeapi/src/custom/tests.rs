@@ -104,14 +104,14 @@ fn each_broken_rule_of_a_definition_is_named() {
 
 #[test]
 fn of_two_definitions_with_a_name_in_common_the_first_has_it() {
-    let first = settled(&widgets(), std::iter::empty()).expect("readable");
+    let first = settled(&widgets(), std::iter::empty());
     assert!(object::condition_is_true(&first, "NamesAccepted"));
     assert!(object::condition_is_true(&first, "Established"));
     assert_eq!(first["status"]["acceptedNames"], first["spec"]["names"]);
 
     let mut second = widgets();
     second["spec"]["names"]["plural"] = json!("gadgets");
-    let second = settled(&second, std::iter::once(&first)).expect("readable");
+    let second = settled(&second, std::iter::once(&first));
     assert!(!object::condition_is_true(&second, "Established"));
     let condition = &second["status"]["conditions"][0];
     assert_eq!(
@@ -124,14 +124,14 @@ fn of_two_definitions_with_a_name_in_common_the_first_has_it() {
     assert_eq!(second["status"]["acceptedNames"]["plural"], "gadgets");
     assert!(rows(&second).is_empty());
 
-    let freed = settled(&second, std::iter::empty()).expect("readable");
+    let freed = settled(&second, std::iter::empty());
     assert!(object::condition_is_true(&freed, "Established"));
-    assert_eq!(settled(&freed, std::iter::empty()).expect("readable"), freed);
+    assert_eq!(settled(&freed, std::iter::empty()), freed);
 }
 
 #[test]
 fn each_version_of_an_established_definition_is_a_row_over_one_storage() {
-    let established = settled(&widgets(), std::iter::empty()).expect("readable");
+    let established = settled(&widgets(), std::iter::empty());
     let rows = rows(&established);
     let told: Vec<_> = rows
         .iter()

@@ -9,7 +9,7 @@ use kube::api::{
 };
 use kube::client::Body;
 use kube::discovery::Discovery;
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::{Condition, await_condition, conditions};
 use kube::{Error, ResourceExt};
 use kubeapi::{Collection, ObjectRef};
 use serde_json::{Value, json};
@@ -571,4 +571,74 @@ async fn appliers_of_a_custom_resource_share_its_lists_by_their_keys_and_own_no_
     assert_eq!(names(&left), ["admin"]);
     let refused = apply("b", json!({"color": "green"})).await.unwrap_err();
     assert!(matches!(refused, Error::Api(status) if status.code == 409 || status.code == 422));
+}
+
+#[tokio::test]
+async fn a_changed_definition_is_seen_when_old_objects_are_read() {
+    let custom = Custom::start().await;
+    custom.create("w", json!({"color": "red"})).await.unwrap();
+    let mut versions = widgets()["spec"]["versions"].clone();
+    for (at, version) in versions.as_array_mut().unwrap().iter_mut().enumerate() {
+        version["storage"] = json!(at == 1);
+        let properties = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        properties["size"] = json!({"type": "string", "default": "small"});
+    }
+    let change = async |versions: &Value| {
+        let patch = Patch::Merge(json!({"spec": {"versions": versions}}));
+        let parameters = PatchParams::default();
+        custom
+            .definitions
+            .patch("widgets.example.com", &parameters, &patch)
+            .await
+    };
+    let changed = change(&versions).await.unwrap();
+    assert_eq!(
+        changed.status.unwrap().stored_versions.unwrap(),
+        ["v1", "v1beta1"]
+    );
+    let read = custom.widgets.get("w").await.unwrap();
+    assert_eq!(
+        read.data["spec"],
+        json!({"color": "red", "replicas": 1, "size": "small"})
+    );
+    let without_v1 = json!([versions[1]]);
+    assert!(matches!(change(&without_v1).await, Err(Error::Api(status)) if status.code == 422));
+}
+
+#[tokio::test]
+async fn a_custom_kind_of_a_built_in_name_follows_its_own_rules() {
+    let lab = Lab::start().await;
+    let mut definition = widgets();
+    definition["metadata"]["name"] = json!("services.example.com");
+    definition["spec"]["names"] = json!({"plural": "services", "kind": "Service"});
+    let local = lab.server.local();
+    local.create(&definition).unwrap();
+    let mut object = widget("w", json!({"color": "red"}));
+    object["kind"] = json!("Service");
+    let created = local.create(&object).unwrap();
+    assert_eq!(created["spec"], json!({"color": "red", "replicas": 1}));
+    local.delete(&ObjectRef::of(&created)).unwrap();
+}
+
+#[tokio::test]
+async fn a_status_of_any_form_does_not_unsettle_a_definition() {
+    let custom = Custom::start().await;
+    let local = custom.lab.server.local();
+    let definition = ObjectRef::cluster(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "widgets.example.com",
+    );
+    for status in [
+        json!("gone"),
+        json!({"conditions": null, "acceptedNames": 1}),
+        Value::Null,
+    ] {
+        local
+            .merge_patch_status(&definition, json!({"status": status}))
+            .unwrap();
+        let kept = custom.definitions.get("widgets.example.com").await.unwrap();
+        assert!(conditions::is_crd_established().matches_object(Some(&kept)));
+    }
+    custom.create("w", json!({"color": "red"})).await.unwrap();
 }
