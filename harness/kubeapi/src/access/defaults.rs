@@ -6,19 +6,11 @@ use serde_json::{Value, json};
 
 use super::RBAC_GROUP;
 use super::rule::Rule;
+use crate::resources::VERBS;
 
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
-const ALL: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
+const ALL: &[&str] = &VERBS;
 const CREATE: &[&str] = &["create"];
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
