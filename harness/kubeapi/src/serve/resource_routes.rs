@@ -264,11 +264,14 @@ impl Call {
     fn check_patch(&self, target: &Target, patch: &Patch) -> Result<Warnings, Status> {
         let validation = self.parameters.field_validation()?;
         let resource = &target.resource;
+        if resource.custom().is_none() {
+            return Ok(Warnings::default());
+        }
         let Ok(current) = self.shared.api.get(target) else {
             return Ok(Warnings::default());
         };
         let mut object = (*current).clone();
-        if resource.custom().is_none() || patch.apply(&resource.kind, &mut object).is_err() {
+        if patch.apply(&resource.kind, &mut object).is_err() {
             return Ok(Warnings::default());
         }
         validation.check_patched(resource, &self.body, &object)
