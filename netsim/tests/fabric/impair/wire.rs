@@ -1,5 +1,6 @@
 //! Two hosts with a router between them, where lines are impaired, and what passes from one to the other.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netsim::fabric::{Families, Forwarding, Host, LinkEnd, Mac, TABLE_MAIN};
 use netsim::impair::{Backend, Impairer, Impairment, Line};
 use netsim::netns::counters;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 
 /// No packet came for so long: none will. The machine may stand still for half of it.
@@ -15,7 +18,7 @@ pub const QUIET: Duration = Duration::from_millis(300);
 /// How long something that must happen may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Most datagrams under way at once, so that no socket overflows, however long the machine stands still.
-const WINDOW: usize = 60;
+const WINDOW: u32 = 60;
 /// The number behind the first window, sent until one such arrives; they count up.
 const FIRST_MARKER: u32 = 1 << 31;
 
@@ -161,7 +164,7 @@ impl Wire {
         let mut marker = FIRST_MARKER;
         while sent.len() < count as usize {
             marker += 1;
-            let window = WINDOW.min(count as usize - sent.len());
+            let window = (WINDOW as usize).min(count as usize - sent.len());
             for _ in 0..window {
                 sent.push(Instant::now());
                 send(u32::try_from(sent.len() - 1).unwrap());
@@ -228,26 +231,45 @@ impl Wire {
     }
 
     /// Which of some datagrams arrive, without any others on the line.
-    pub fn send_bare(&self, count: u32) -> Vec<u32> {
+    pub fn send_bare(&self, count: u32) -> BTreeSet<u32> {
+        // A sender that moves to another processor may overtake what it sent on the one before.
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                stay_on_one_processor();
+                self.send_in_order(count)
+            });
+            sender.join().unwrap()
+        })
+    }
+
+    fn send_in_order(&self, count: u32) -> BTreeSet<u32> {
         let (sender, receiver) = (self.open(0), self.open(1));
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        receiver.set_read_timeout(Some(QUIET)).unwrap();
         let (_, before) = queued(&self.router);
+        let mut arrived = BTreeSet::new();
+        let receive = || {
+            let mut number = [0; 4];
+            receiver.recv(&mut number).ok()?;
+            Some(u32::from_be_bytes(number))
+        };
         for number in 0..count {
-            sender
-                .send_to(&number.to_be_bytes(), receiver.local_addr().unwrap())
-                .unwrap();
+            sender.send(&number.to_be_bytes()).unwrap();
+            let sent = number + 1;
+            if !sent.is_multiple_of(WINDOW) && sent < count {
+                continue;
+            }
+            let deadline = Instant::now() + DEADLINE;
+            while queued(&self.router) != (0, before + u64::from(sent)) {
+                assert!(Instant::now() < deadline, "packets are held");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            receiver.set_nonblocking(true).unwrap();
+            arrived.extend(std::iter::from_fn(receive));
+            receiver.set_nonblocking(false).unwrap();
         }
-        // Verdicts are given in order: when all were queued and none waits, everything has arrived that will.
-        let deadline = Instant::now() + DEADLINE;
-        while queued(&self.router) != (0, before + u64::from(count)) {
-            assert!(Instant::now() < deadline, "packets are held");
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        receiver.set_nonblocking(true).unwrap();
-        let mut arrived = Vec::new();
-        let mut buffer = [0; 4];
-        while receiver.recv(&mut buffer).is_ok() {
-            arrived.push(u32::from_be_bytes(buffer));
-        }
+        // What has its verdict may still be on its way to the receiver.
+        arrived.extend(std::iter::from_fn(receive));
         arrived
     }
 
@@ -256,6 +278,16 @@ impl Wire {
         let counted = counters::udp(self.hosts[1].netns(), self.version.ends()[1], "InCsumErrors");
         counted.unwrap().unwrap()
     }
+}
+
+/// Keeps this thread on the first processor it may use.
+fn stay_on_one_processor() {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).unwrap();
+    let is_allowed = |&cpu: &usize| allowed.is_set(cpu).unwrap();
+    let mut first = CpuSet::new();
+    first.set((0..CpuSet::count()).find(is_allowed).unwrap()).unwrap();
+    sched_setaffinity(this, &first).unwrap();
 }
 
 /// The kernel's table of packet queues: number, owner, waiting packets, and more.
