@@ -377,7 +377,7 @@ impl WriteEvent {
             name: change.key.name.clone(),
             resource_version: change.revision,
             time: change.time.into(),
-            object: Arc::clone(&change.object),
+            object: change.object(),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Api {
         let applied = check(target, applied)?;
         let writing = write.of(resource, part);
         self.store.write(|state| {
-            let Some(current) = state.get(&resource.storage, &target.key).map(Arc::clone) else {
+            let Some(current) = state.get(&resource.storage, &target.key) else {
                 if part != Part::Main {
                     return Err(target.not_found());
                 }

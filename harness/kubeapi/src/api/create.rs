@@ -137,7 +137,7 @@ fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
         };
         return Err(Status::not_found(&subject));
     };
-    if object::is_terminating(owner) {
+    if object::is_terminating(&owner) {
         let why =
             format!("unable to create new content in namespace {namespace} because it is being terminated");
         return Err(Status::forbidden(&resource.subject(name), &why));

@@ -8,7 +8,7 @@ use super::{Api, Target};
 use crate::custom::{self, DEFINITIONS};
 use crate::resources::Resource;
 use crate::status::Status;
-use crate::store::{Key, State};
+use crate::store::State;
 
 impl Api {
     /// Gives every definition the names that are free, then serves what is established.
@@ -20,7 +20,7 @@ impl Api {
         }
         let definitions = state.scan(DEFINITIONS, None);
         let rows: Vec<Resource> = definitions
-            .flat_map(|(_, definition)| custom::rows(definition))
+            .flat_map(|(_, definition)| custom::rows(&definition))
             .collect();
         self.resources.replace_custom(rows);
     }
@@ -35,8 +35,8 @@ impl Api {
             let Some(current) = state.get(DEFINITIONS, &target.key) else {
                 return Ok(());
             };
-            let mut next = (**current).clone();
-            let is_empty = state.scan(name, None).next().is_none();
+            let mut next = (*current).clone();
+            let is_empty = state.is_empty(name, None);
             if !crate::object::is_terminating(&next) || !is_empty || !custom::end_deletion(&mut next) {
                 return Ok(());
             }
@@ -52,13 +52,10 @@ impl Api {
 
 /// A definition whose names or conditions are not what they should be, as it should be.
 fn unsettled(state: &State) -> Option<Value> {
-    state.scan(DEFINITIONS, None).find_map(|(key, definition)| {
-        let is_other = |(other, _): &(&Key, _)| *other != key;
-        let others = state
-            .scan(DEFINITIONS, None)
-            .filter(is_other)
-            .map(|(_, other)| &**other);
-        let next = custom::settled(definition, others);
+    let definitions: Vec<_> = state.scan(DEFINITIONS, None).collect();
+    definitions.iter().find_map(|(key, definition)| {
+        let others = definitions.iter().filter(|(other, _)| other != key);
+        let next = custom::settled(definition, others.map(|(_, other)| &**other));
         (next != **definition).then_some(next)
     })
 }

@@ -97,7 +97,7 @@ impl Api {
             let matching: Vec<Arc<Value>> = state
                 .scan(&resource.storage, namespace)
                 .filter(|(_, object)| selector.matches(object))
-                .map(|(_, object)| Arc::clone(object))
+                .map(|(_, object)| object)
                 .collect();
             for object in &matching {
                 let target = Target::new(resource, object::namespace(object), object::name(object));

@@ -119,10 +119,10 @@ impl Api {
     }
 }
 
-fn added(object: &Arc<Value>) -> WatchEvent {
+fn added(object: Arc<Value>) -> WatchEvent {
     WatchEvent {
         kind: crate::store::ChangeKind::Added,
-        object: Arc::clone(object),
+        object,
     }
 }
 
@@ -141,9 +141,7 @@ fn matching(
         let current = state
             .scan(&resource.storage, namespace)
             .filter(|(key, object)| wanted(key, object));
-        return Ok(current
-            .map(|(key, object)| (key.clone(), Arc::clone(object)))
-            .collect());
+        return Ok(current.map(|(key, object)| (key.clone(), object)).collect());
     }
     let snapshot = state
         .scan_at(&resource.storage, namespace, revision)

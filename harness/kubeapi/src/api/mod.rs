@@ -169,7 +169,6 @@ impl Api {
 fn fetch(state: &State, target: &Target) -> Result<Arc<Value>, Status> {
     state
         .get(&target.resource.storage, &target.key)
-        .map(Arc::clone)
         .ok_or_else(|| target.not_found())
 }
 

@@ -19,8 +19,8 @@ pub(super) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<Arc<Change
             if change.kind == ChangeKind::Deleted {
                 finalize(&api, &change.storage);
             }
-        } else if change.kind == ChangeKind::Modified && object::is_terminating(&change.object) {
-            empty(&api, &change.object);
+        } else if change.kind == ChangeKind::Modified && object::is_terminating(&change.object()) {
+            empty(&api, &change.object());
             finalize(&api, &change.key.name);
         }
     }

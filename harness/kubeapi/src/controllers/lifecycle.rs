@@ -85,11 +85,8 @@ async fn start(api: &Api, kubelet: &dyn Kubelet, pod: &Value, stop: &Cancellatio
 }
 
 fn report(api: &Api, pod: &Value, outcome: &Result<PodAddress, KubeletError>) -> Result<Arc<Value>, Status> {
-    let node = api.store.read(|state| {
-        state
-            .get("nodes", &Key::new("", object::text(pod, "/spec/nodeName")))
-            .map(Arc::clone)
-    });
+    let node = Key::new("", object::text(pod, "/spec/nodeName"));
+    let node = api.store.read(|state| state.get("nodes", &node));
     modify(api, pod, Part::Status, |pod| {
         let containers = object::items(pod, "/spec/containers").to_vec();
         let status = object::map_mut(pod, "status")?;

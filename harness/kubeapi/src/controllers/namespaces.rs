@@ -14,7 +14,7 @@ use crate::store::{Change, ChangeKind, Key};
 pub(super) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<Arc<Change>>) {
     while let Some(change) = changes.recv().await {
         if *change.storage == *"namespaces" {
-            if change.kind == ChangeKind::Modified && object::is_terminating(&change.object) {
+            if change.kind == ChangeKind::Modified && object::is_terminating(&change.object()) {
                 empty(&api, &change.key.name);
                 finalize(&api, &change.key.name);
             }
@@ -46,7 +46,7 @@ fn empty(api: &Api, namespace: &str) {
 fn is_terminating(api: &Api, namespace: &str) -> bool {
     let owner = api
         .store
-        .read(|state| state.get("namespaces", &Key::new("", namespace)).map(Arc::clone));
+        .read(|state| state.get("namespaces", &Key::new("", namespace)));
     owner.is_some_and(|namespace| object::is_terminating(&namespace))
 }
 

@@ -20,6 +20,9 @@ use crate::status::Status;
 use crate::store::{Change, ChangeKind, Key};
 use crate::strategy::Part;
 
+/// The name of the scheduler that is here; pods may ask for another one, and wait for it.
+const SCHEDULER: &str = "default-scheduler";
+
 pub(super) async fn run(
     api: Arc<Api>,
     kubelet: Arc<dyn Kubelet>,
@@ -58,10 +61,7 @@ impl Pods {
             "pods" => self.observe_pod(change),
             "nodes" => {
                 for key in std::mem::take(&mut self.unscheduled) {
-                    let pod = self
-                        .api
-                        .store
-                        .read(|state| state.get("pods", &key).map(Arc::clone));
+                    let pod = self.api.store.read(|state| state.get("pods", &key));
                     if let Some(pod) = pod.filter(|pod| needs_node(pod)) {
                         self.schedule(&pod);
                     }
@@ -72,7 +72,7 @@ impl Pods {
     }
 
     fn observe_pod(&mut self, change: &Change) {
-        let pod = &change.object;
+        let pod = &change.object();
         let uid = object::uid(pod);
         if change.kind == ChangeKind::Deleted {
             self.unscheduled.remove(&change.key);
@@ -84,8 +84,9 @@ impl Pods {
                 Some(stop) => stop.cancel(),
                 None => remove(&self.api, pod),
             }
-        } else if needs_node(pod) {
-            if change.kind == ChangeKind::Added || self.unscheduled.contains(&change.key) {
+        } else if object::text(pod, "/spec/nodeName").is_empty() {
+            let is_new = change.kind == ChangeKind::Added || self.unscheduled.contains(&change.key);
+            if is_new && needs_node(pod) {
                 self.schedule(pod);
             }
         } else if !self.stop_signals.contains_key(uid) {
@@ -99,11 +100,12 @@ impl Pods {
 
     fn schedule(&mut self, pod: &Value) {
         let (nodes, pods) = self.api.store.read(|state| {
-            let nodes: Vec<_> = state
-                .scan("nodes", None)
-                .map(|(_, node)| Arc::clone(node))
-                .collect();
-            let pods: Vec<_> = state.scan("pods", None).map(|(_, pod)| Arc::clone(pod)).collect();
+            let nodes: Vec<_> = state.scan("nodes", None).map(|(_, node)| node).collect();
+            if nodes.is_empty() {
+                // Then it does not matter where the pods are.
+                return (nodes, Vec::new());
+            }
+            let pods: Vec<_> = state.scan("pods", None).map(|(_, pod)| pod).collect();
             (nodes, pods)
         });
         let key = Key::new(object::namespace(pod), object::name(pod));
@@ -132,8 +134,11 @@ impl Pods {
     }
 }
 
+/// Whether this scheduler has to find a node for the pod.
 fn needs_node(pod: &Value) -> bool {
-    object::text(pod, "/spec/nodeName").is_empty() && !object::is_terminating(pod)
+    object::text(pod, "/spec/nodeName").is_empty()
+        && object::text(pod, "/spec/schedulerName") == SCHEDULER
+        && !object::is_terminating(pod)
 }
 
 fn target(api: &Api, pod: &Value) -> Result<Target, Status> {

@@ -29,7 +29,7 @@ pub(crate) fn settle(api: &Api) {
     let storage = format!("clusterroles.{RBAC_GROUP}");
     let all = |state: &State| -> Vec<Arc<Value>> {
         let roles = state.scan(&storage, None);
-        roles.map(|(_, role)| Arc::clone(role)).collect()
+        roles.map(|(_, role)| role).collect()
     };
     let rounds = api.store.read(all).len();
     for _ in 0..rounds {

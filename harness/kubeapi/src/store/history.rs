@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Key;
+use super::{Document, Key};
 
 /// One write.
 #[derive(Debug)]
@@ -18,9 +18,20 @@ pub(crate) struct Change {
     pub(crate) storage: Arc<str>,
     pub(crate) key: Key,
     pub(crate) kind: ChangeKind,
+    pub(super) object: Document,
+    pub(super) previous: Option<Document>,
+}
+
+impl Change {
     /// The new state, or for a removal the last one with the revision of the removal.
-    pub(crate) object: Arc<Value>,
-    pub(crate) previous: Option<Arc<Value>>,
+    pub(crate) fn object(&self) -> Arc<Value> {
+        self.object.read()
+    }
+
+    /// The state before, if there was one.
+    pub(crate) fn previous(&self) -> Option<Arc<Value>> {
+        self.previous.as_ref().map(Document::read)
+    }
 }
 
 /// What a write did to the object.

@@ -3,6 +3,7 @@
 //! Owns atomicity and order: every change happens under one lock, gets the next revision, and is visible to
 //! every reader and watcher in that order. Knows collections and keys, not kinds.
 
+mod document;
 mod history;
 mod watch;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch as tokio_watch};
 
 use crate::object;
+use document::{Document, Trees};
 pub use history::ChangeKind;
 use history::History;
 pub(crate) use history::{Change, Expired};
@@ -41,7 +43,7 @@ impl Key {
     }
 }
 
-type Collection = BTreeMap<Key, Arc<Value>>;
+type Collection = BTreeMap<Key, Document>;
 
 /// The shared store.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ pub(crate) struct Store {
 pub(crate) struct State {
     revision: u64,
     collections: HashMap<Arc<str>, Collection>,
+    trees: Arc<Trees>,
     history: History,
     subscribers: Vec<mpsc::UnboundedSender<Arc<Change>>>,
     observers: Vec<Arc<dyn Observer>>,
@@ -73,6 +76,7 @@ impl Store {
         let state = State {
             revision: 1,
             collections: HashMap::new(),
+            trees: Arc::default(),
             history: History::new(history, 1),
             subscribers: Vec::new(),
             observers: Vec::new(),
@@ -122,8 +126,9 @@ impl State {
         self.revision
     }
 
-    pub(crate) fn get(&self, storage: &str, key: &Key) -> Option<&Arc<Value>> {
-        self.collections.get(storage)?.get(key)
+    pub(crate) fn get(&self, storage: &str, key: &Key) -> Option<Arc<Value>> {
+        let document = self.collections.get(storage)?.get(key)?;
+        Some(document.read())
     }
 
     /// The objects of a collection in key order, of one namespace if one is given.
@@ -131,7 +136,16 @@ impl State {
         &'a self,
         storage: &str,
         namespace: Option<&'a str>,
-    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
+    ) -> impl Iterator<Item = (&'a Key, Arc<Value>)> {
+        self.documents(storage, namespace)
+            .map(|(key, document)| (key, document.read()))
+    }
+
+    fn documents<'a>(
+        &'a self,
+        storage: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Key, &'a Document)> {
         let first = Key::new(namespace.unwrap_or_default(), "");
         self.collections
             .get(storage)
@@ -146,54 +160,62 @@ impl State {
         storage: &str,
         namespace: Option<&str>,
         revision: u64,
-    ) -> Result<Collection, Expired> {
+    ) -> Result<BTreeMap<Key, Arc<Value>>, Expired> {
         let mut snapshot: Collection = self
-            .scan(storage, namespace)
-            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .documents(storage, namespace)
+            .map(|(key, document)| (key.clone(), document.clone()))
             .collect();
         for change in self.history.after(revision)?.rev() {
             if *change.storage != *storage || namespace.is_some_and(|wanted| change.key.namespace != wanted) {
                 continue;
             }
             match &change.previous {
-                Some(previous) => snapshot.insert(change.key.clone(), Arc::clone(previous)),
+                Some(previous) => snapshot.insert(change.key.clone(), previous.clone()),
                 None => snapshot.remove(&change.key),
             };
         }
-        Ok(snapshot)
+        let objects = snapshot.into_iter();
+        Ok(objects.map(|(key, document)| (key, document.read())).collect())
     }
 
-    /// Whether any collection has an object in the namespace.
+    /// Whether a collection has no object, in the namespace if one is given.
+    pub(crate) fn is_empty(&self, storage: &str, namespace: Option<&str>) -> bool {
+        self.documents(storage, namespace).next().is_none()
+    }
+
+    /// Whether no collection has an object in the namespace.
     pub(crate) fn namespace_is_empty(&self, namespace: &str) -> bool {
         self.collections
             .keys()
-            .all(|storage| self.scan(storage, Some(namespace)).next().is_none())
+            .all(|storage| self.is_empty(storage, Some(namespace)))
     }
 
     /// Stores the object under its own name, at the next revision.
     pub(crate) fn put(&mut self, storage: &Arc<str>, object: Value) -> Arc<Value> {
         let object = self.at_next_revision(object);
         let key = Key::of(&object);
+        let document = Trees::keep(&self.trees, Arc::clone(&object));
         let collection = self.collections.entry(Arc::clone(storage)).or_default();
-        let previous = collection.insert(key.clone(), Arc::clone(&object));
+        let previous = collection.insert(key.clone(), document.clone());
         let kind = if previous.is_some() {
             ChangeKind::Modified
         } else {
             ChangeKind::Added
         };
-        self.record(storage, key, kind, Arc::clone(&object), previous);
+        self.record(storage, key, kind, document, previous);
         object
     }
 
     /// Removes the object and returns its last state, which carries the revision of the removal.
     pub(crate) fn remove(&mut self, storage: &Arc<str>, key: &Key) -> Option<Arc<Value>> {
         let previous = self.collections.get_mut(storage)?.remove(key)?;
-        let last = self.at_next_revision((*previous).clone());
+        let last = self.at_next_revision((*previous.read()).clone());
+        let document = Trees::keep(&self.trees, Arc::clone(&last));
         self.record(
             storage,
             key.clone(),
             ChangeKind::Deleted,
-            Arc::clone(&last),
+            document,
             Some(previous),
         );
         Some(last)
@@ -210,15 +232,13 @@ impl State {
         storage: &Arc<str>,
         key: Key,
         kind: ChangeKind,
-        object: Arc<Value>,
-        previous: Option<Arc<Value>>,
+        object: Document,
+        previous: Option<Document>,
     ) {
-        let storage = Arc::clone(storage);
-        let time = Timestamp::now();
         let change = Arc::new(Change {
             revision: self.revision,
-            time,
-            storage,
+            time: Timestamp::now(),
+            storage: Arc::clone(storage),
             key,
             kind,
             object,

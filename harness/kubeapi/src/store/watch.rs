@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch as tokio_watch;
 
-use super::{Change, ChangeKind, Expired, Store};
+use super::{Change, ChangeKind, Document, Expired, Store};
 use crate::selector::Selector;
 
 /// The objects a watcher looks at.
@@ -95,15 +95,14 @@ impl Scope {
     }
 
     fn view(&self, change: &Change) -> Option<WatchEvent> {
-        let matches_now = change.kind != ChangeKind::Deleted && self.selector.matches(&change.object);
-        let matched_before = change
-            .previous
-            .as_ref()
-            .is_some_and(|object| self.selector.matches(object));
+        let matches =
+            |object: &Document| self.selector.is_everything() || self.selector.matches(&object.read());
+        let matches_now = change.kind != ChangeKind::Deleted && matches(&change.object);
+        let matched_before = change.previous.as_ref().is_some_and(matches);
         let (kind, object) = match (matched_before, matches_now) {
             (false, false) => return None,
-            (false, true) => (ChangeKind::Added, Arc::clone(&change.object)),
-            (true, true) => (ChangeKind::Modified, Arc::clone(&change.object)),
+            (false, true) => (ChangeKind::Added, change.object.read()),
+            (true, true) => (ChangeKind::Modified, change.object.read()),
             (true, false) => (ChangeKind::Deleted, last_matching(change)),
         };
         Some(WatchEvent { kind, object })
@@ -115,10 +114,10 @@ impl Scope {
 fn last_matching(change: &Change) -> Arc<Value> {
     match &change.previous {
         Some(previous) if change.kind == ChangeKind::Modified => {
-            let mut object = (**previous).clone();
+            let mut object = (*previous.read()).clone();
             object["metadata"]["resourceVersion"] = json!(change.revision.to_string());
             Arc::new(object)
         }
-        _ => Arc::clone(&change.object),
+        _ => change.object.read(),
     }
 }

@@ -124,16 +124,16 @@ impl Observer for RuleIndex {
         match plural {
             "roles" | "clusterroles" if is_there => {
                 // Validation lets no rules in that cannot be read.
-                let rules = rules_of(&change.object).unwrap_or_default();
+                let rules = rules_of(&change.object()).unwrap_or_default();
                 scope.roles.insert(change.key.name.clone(), rules.into());
             }
             "roles" | "clusterroles" => _ = scope.roles.remove(&change.key.name),
             "rolebindings" | "clusterrolebindings" => {
-                if let Some(previous) = &change.previous {
-                    scope.unbind(previous);
+                if let Some(previous) = change.previous() {
+                    scope.unbind(&previous);
                 }
                 if is_there {
-                    scope.bind(&change.object);
+                    scope.bind(&change.object());
                 }
             }
             _ => {}

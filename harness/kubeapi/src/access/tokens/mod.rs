@@ -181,7 +181,7 @@ impl Claims {
         }
         let (namespace, name) = service_account_of(&self.sub)?;
         let key = Key::new(namespace, name);
-        let account = store.read(|state| state.get("serviceaccounts", &key).map(Arc::clone))?;
+        let account = store.read(|state| state.get("serviceaccounts", &key))?;
         let uid = self.bound.serviceaccount.uid;
         if object::uid(&account) != uid {
             return None;

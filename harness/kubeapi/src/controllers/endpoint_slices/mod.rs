@@ -52,18 +52,18 @@ fn affected(api: &Api, change: &Change, dirty: &mut BTreeSet<Key>) {
             dirty.insert(change.key.clone());
         }
         "pods" => {
-            let states = [Some(&change.object), change.previous.as_ref()];
+            let states = [Some(change.object()), change.previous()];
             api.store.read(|state| {
                 let services = state.scan("services", Some(&change.key.namespace));
                 let selecting = services.filter(|(_, service)| {
                     let selects = |pod: &Arc<Value>| selector(service).is_some_and(|s| s.matches(pod));
-                    states.into_iter().flatten().any(selects)
+                    states.iter().flatten().any(selects)
                 });
                 dirty.extend(selecting.map(|(key, _)| key.clone()));
             });
         }
         SLICES => {
-            if let Some(service) = object::label(&change.object, SERVICE_NAME) {
+            if let Some(service) = object::label(&change.object(), SERVICE_NAME) {
                 dirty.insert(Key::new(&change.key.namespace, service));
             }
         }
@@ -82,7 +82,7 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
         .resources
         .at_path("discovery.k8s.io", "v1", "endpointslices")?;
     let (service, existing, pods) = api.store.read(|state| {
-        let service = state.get("services", key).map(Arc::clone);
+        let service = state.get("services", key);
         let pods = service
             .as_deref()
             .and_then(selector)
@@ -113,7 +113,7 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
 
 fn selected(state: &State, service: &Key, selector: &LabelSelector) -> Vec<Arc<Value>> {
     let pods = state.scan("pods", Some(&service.namespace)).map(|(_, pod)| pod);
-    pods.filter(|pod| selector.matches(pod)).map(Arc::clone).collect()
+    pods.filter(|pod| selector.matches(pod)).collect()
 }
 
 fn own_slices(state: &State, service: &Key) -> Vec<Arc<Value>> {
@@ -124,7 +124,7 @@ fn own_slices(state: &State, service: &Key) -> Vec<Arc<Value>> {
     let slices = state
         .scan(SLICES, Some(&service.namespace))
         .map(|(_, slice)| slice);
-    slices.filter(|slice| is_own(slice)).map(Arc::clone).collect()
+    slices.filter(|slice| is_own(slice)).collect()
 }
 
 fn write(
