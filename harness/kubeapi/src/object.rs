@@ -26,6 +26,11 @@ pub(crate) fn resource_version(object: &Value) -> &str {
     text(object, "/metadata/resourceVersion")
 }
 
+/// The revision that stored this state of the object; `None` for what was never stored.
+pub(crate) fn revision(object: &Value) -> Option<u64> {
+    resource_version(object).parse().ok()
+}
+
 /// The string at a JSON pointer, or the empty string.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object

@@ -19,6 +19,7 @@ use crate::api::{Api, Effect, Target};
 use crate::controllers;
 use crate::kubelet::Kubelet;
 use crate::local::Local;
+use crate::serve::event_lines::EventLines;
 use crate::serve::tls::{Authority, Identity, TlsError};
 use crate::serve::{self, Shared};
 use crate::status::Status;
@@ -133,6 +134,7 @@ impl Server {
             api,
             authenticator: Authenticator::new(),
             shutdown: CancellationToken::new(),
+            lines: Arc::new(EventLines::new()),
         });
         let router = serve::router(Arc::clone(&shared));
         let mut listener_tasks = JoinSet::new();

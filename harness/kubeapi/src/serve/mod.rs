@@ -7,6 +7,7 @@ mod access_routes;
 mod authorization;
 mod certificates;
 mod discovery_routes;
+pub(crate) mod event_lines;
 mod field_validation;
 mod impersonation;
 mod negotiation;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use authorization::PeerUser;
+use event_lines::EventLines;
 
 use crate::access::Authenticator;
 use crate::api::Api;
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) api: Arc<Api>,
     pub(crate) authenticator: Authenticator,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) lines: Arc<EventLines>,
 }
 
 /// Every path of the API, behind authentication and authorization.

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::event_lines::EventLines;
 use super::negotiation::Representation;
 use crate::api::Page;
+use crate::object;
 use crate::resources::Resource;
 use crate::status::Status;
 use crate::store::{ChangeKind, WatchEvent};
@@ -20,6 +22,7 @@ use crate::table;
 pub(super) struct Presentation {
     pub(super) resource: Arc<Resource>,
     pub(super) representation: Representation,
+    pub(super) lines: Arc<EventLines>,
 }
 
 #[derive(Serialize)]
@@ -86,12 +89,19 @@ impl Presentation {
     }
 
     pub(super) fn event(&self, event: &WatchEvent) -> Bytes {
-        let kind = match event.kind {
+        let name = match event.kind {
             ChangeKind::Added => "ADDED",
             ChangeKind::Modified => "MODIFIED",
             ChangeKind::Deleted => "DELETED",
         };
-        self.line(kind, &self.resource.encode(&event.object))
+        let write = || self.line(name, &self.resource.encode(&event.object));
+        match (self.representation, object::revision(&event.object)) {
+            (Representation::Object, Some(revision)) => {
+                self.lines
+                    .get_or_write(&self.resource, event.kind, revision, write)
+            }
+            _ => write(),
+        }
     }
 
     pub(super) fn bookmark(&self, revision: u64) -> Bytes {

@@ -154,6 +154,7 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
     let presentation = Presentation {
         resource: Arc::clone(place.resource()),
         representation,
+        lines: Arc::clone(&shared.lines),
     };
     let media_type = media_type(&parts.headers);
     let user_agent = text(&parts.headers, header::USER_AGENT)

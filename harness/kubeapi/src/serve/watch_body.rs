@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,8 @@ use super::presentation::{Presentation, error_line};
 use crate::status::Status;
 use crate::store::{Expired, Watch, WatchEvent};
 
+/// Octets in one piece of an answer, about: what a record of TLS holds (RFC 8446 section 5.1).
+const PIECE: usize = 1 << 14;
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 
 struct Feed {
@@ -55,22 +57,28 @@ pub(super) fn body(
         is_over: false,
     };
     Body::from_stream(stream::unfold(feed, |mut feed| async move {
-        let line = feed.next_line().await?;
-        Some((Ok::<_, std::convert::Infallible>(line), feed))
+        let lines = feed.next_lines().await?;
+        Some((Ok::<_, std::convert::Infallible>(lines), feed))
     }))
 }
 
 impl Feed {
-    async fn next_line(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(line) = self.lines.pop_front() {
-                return Some(line);
-            }
-            if self.is_over {
-                return None;
-            }
+    /// What there is, at once: a client that is behind is helped by fewer and larger pieces.
+    async fn next_lines(&mut self) -> Option<Bytes> {
+        while self.lines.is_empty() && !self.is_over {
             self.wait().await;
         }
+        let first = self.lines.pop_front()?;
+        if self.lines.is_empty() {
+            return Some(first);
+        }
+        let mut together = BytesMut::from(first);
+        while together.len() < PIECE
+            && let Some(line) = self.lines.pop_front()
+        {
+            together.extend_from_slice(&line);
+        }
+        Some(together.freeze())
     }
 
     async fn wait(&mut self) {
