@@ -3,6 +3,7 @@
 //! Owns the program. Everything runs in private namespaces, as a lab does, so it needs no root and leaves
 //! nothing. The exit code tells only whether the figures could be measured.
 
+mod api;
 mod capture;
 mod figure;
 mod forwarding;
@@ -46,6 +47,9 @@ struct Arguments {
 enum Subject {
     /// The wires, the steering and the captures of netsim.
     Fabric,
+    /// Serves the embedded Kubernetes API to the program that measures it.
+    #[value(hide = true)]
+    ServeApi,
 }
 
 /// A group of figures that are measured together.
@@ -67,6 +71,8 @@ enum Group {
     Mesh,
     /// The Manager: requests of 200 clients, activations of 5,000 sequences.
     Manager,
+    /// The embedded Kubernetes API: start, creates, 500 watchers, latency, memory.
+    Api,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -82,6 +88,9 @@ fn main() -> ExitCode {
         eprintln!("pathproof-bench: {error}");
         1
     };
+    if let Subject::ServeApi = arguments.subject {
+        return ExitCode::from(api::serve().map_or_else(|error| failed(&format!("{error:#}")), |()| 0));
+    }
     let code = netsim::netns::private::run(|signals| {
         signals.end_process_at_first();
         match measure(&arguments) {
@@ -114,6 +123,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
                 Group::Impair => impair::measure(sending).await,
                 Group::Mesh => mesh::measure().await,
                 Group::Manager => manager::measure(sending).await,
+                Group::Api => api::measure(sending).await,
             }
         })?);
     }
