@@ -57,6 +57,7 @@ impl Api {
         }
         name_object(state, resource, &mut object)?;
         stamp(resource, &mut object)?;
+        self.skew(resource, None, &mut object, write.effect);
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;

@@ -16,9 +16,6 @@ use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
 use crate::strategy::{Part, Strategy};
 
-const MODIFIED: &str =
-    "the object has been modified; please apply your changes to the latest version and try again";
-
 /// A new state of an object.
 #[derive(Debug)]
 pub(super) struct Proposal {
@@ -111,6 +108,7 @@ impl Api {
         check_version(target, current, &proposed)?;
         keep_server_owned(resource, current, &mut proposed)?;
         let mut next = assemble(resource, part, current, proposed)?;
+        self.skew(resource, Some(current), &mut next, write.effect);
         if part == Part::Main {
             resource.strategy.default_replacement(current, &mut next)?;
             let mut errors = resource.strategy.validate_change(current, &next);
@@ -151,7 +149,7 @@ impl Api {
 fn check_version(target: &Target, current: &Value, proposed: &Value) -> Result<(), Status> {
     let expected = object::resource_version(proposed);
     if !expected.is_empty() && expected != object::resource_version(current) {
-        return Err(target.conflict(MODIFIED));
+        return Err(Status::modified(&target.resource.subject(&target.key.name)));
     }
     let uid = object::uid(proposed);
     if !uid.is_empty() && uid != object::uid(current) {
