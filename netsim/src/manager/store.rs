@@ -315,12 +315,10 @@ impl Store {
         let policy = self.objects.policy_of(policy_id);
         // Lists may have changed since the policy was stored.
         self.objects.check_policy(policy)?;
-        let compiled = compile::check_emulated(&policy.assembly, &self.objects)
-            .and_then(|()| compile::compile(&policy.assembly, &self.objects, places));
-        let edges = match compiled {
+        let edges = match compile::compile(&policy.assembly, &self.objects, places) {
             Ok(edges) => edges,
-            Err(problem) => {
-                let reason = compile::unfit(policy, &problem, &self.objects, places);
+            Err(unfit) => {
+                let reason = format!("policy {}: {unfit}", policy.name);
                 return Ok(self.refuse(caller, work, &reason));
             }
         };
@@ -368,10 +366,8 @@ impl Store {
     }
 
     fn are_in_force(&self, ids: &[Uuid]) -> bool {
-        self.followed().any(|policy| {
-            let parts = self.objects.parts_of(policy);
-            ids.iter().any(|id| parts.contains(id))
-        })
+        self.followed()
+            .any(|policy| ids.iter().any(|id| self.objects.is_part_of(*id, policy)))
     }
 
     /// Whether another user holds the lock, which is thereby felt.

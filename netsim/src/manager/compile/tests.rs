@@ -77,7 +77,7 @@ fn a_list_is_shared_by_all_that_match_by_it() {
     let sequences: Vec<_> = edges
         .iter()
         .flat_map(|edge| &edge.data)
-        .flat_map(|policy| &policy.sequences)
+        .flat_map(|policy| policy.sequences.iter())
         .collect();
     assert_eq!(sequences.len(), 8);
     let prefixes = |sequence: &Sequence| sequence.matching.destination_prefixes.clone().unwrap();
@@ -117,7 +117,7 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
         service_vpn: 10,
         direction: PolicyDirection::FromService,
         default_action: DefaultAction::Accept,
-        sequences: vec![steering],
+        sequences: [steering].into(),
     };
     assert_eq!(
         edges[0],
@@ -446,10 +446,10 @@ fn a_class_with_a_probe_of_its_own_is_not_measured() {
     let sites = put_list(&mut objects, "site", "s", json!([{"siteId": "9"}]));
     let vpns = put_list(&mut objects, "vpn", "v", json!([{"vpn": "10"}]));
     let policy = parse_policy("p", json!([app_route_assembly(definition, sites, vpns)])).unwrap();
-    let error = check_emulated(&policy.assembly, &objects).unwrap_err();
+    let error = compile(&policy.assembly, &objects, &PLACES).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "definition d: sla class voice: field appProbeClass is not emulated by the edges"
+        "definition d: sla class voice: field appProbeClass is not emulated by the edges; WAN edges of sites: "
     );
 }
 
@@ -541,7 +541,7 @@ fn an_action_that_edges_cannot_do_is_an_error() {
 }
 
 #[test]
-fn what_does_not_fit_names_policy_definition_sequence_and_sites() {
+fn what_does_not_fit_names_definition_sequence_and_sites() {
     let World {
         mut objects,
         first,
@@ -553,11 +553,11 @@ fn what_does_not_fit_names_policy_definition_sequence_and_sites() {
     let elsewhere = put_list(&mut objects, "vpn", "elsewhere", json!([{"vpn": "11-14"}]));
     let told = |sites, vpns| {
         let policy = parse_policy("p", json!([assembly(definition, "all", sites, vpns)])).unwrap();
-        let problem = check_emulated(&policy.assembly, &objects).unwrap_err();
-        unfit(&policy, &problem, &objects, &PLACES)
+        compile(&policy.assembly, &objects, &PLACES)
+            .unwrap_err()
+            .to_string()
     };
-    let problem =
-        "policy p: definition d: SeqID 7: action cflowd is not emulated by the edges; WAN edges of sites: ";
+    let problem = "definition d: SeqID 7: action cflowd is not emulated by the edges; WAN edges of sites: ";
     assert_eq!(told(first, vpns), format!("{problem}1"));
     assert_eq!(told(both, vpns), format!("{problem}1, 2"));
     assert_eq!(told(both, elsewhere), problem);

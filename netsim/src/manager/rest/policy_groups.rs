@@ -195,9 +195,13 @@ async fn preview(
         group: group.name.clone(),
     })?;
     let existing = store.in_force().group(found.site_id);
-    let existing = existing.map_or_else(String::new, |part| part.translated.preview());
-    let new = store.translated(group, found)?.preview();
-    Ok(Json(json!({ "existingConfig": existing, "newConfig": new })))
+    let existing = existing.map(|part| part.translated.preview(found));
+    let existing = existing.transpose().map_err(StoreError::from)?;
+    let new = store.translated(group, found)?.preview(found);
+    let new = new.map_err(StoreError::from)?;
+    Ok(Json(
+        json!({ "existingConfig": existing.unwrap_or_default(), "newConfig": new }),
+    ))
 }
 
 /// The edges with these UUIDs.
