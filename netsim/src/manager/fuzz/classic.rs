@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::world::{Kind, World};
+use crate::manager::fixture::stored;
+use crate::manager::list;
 
 impl World {
     async fn list(&mut self, kind: &'static str, type_name: &str, entries: Value) -> String {
@@ -33,6 +35,8 @@ impl World {
         self.list("color", "color", json!([{"color": "mpls"}])).await;
         self.list("app", "app", json!([{"app": "amazon"}, {"appFamily": "webmail"}]))
             .await;
+        let policer = json!([{"burst": "15000", "rate": "8", "exceed": "remark"}]);
+        self.list("policer", "policer", policer).await;
         let conditions = json!([
             {"field": "sourceDataPrefixList", "ref": hosts}, {"field": "destinationIp", "value": "10.0.0.0/8"},
             {"field": "sourcePort", "value": "80 443"}, {"field": "protocol", "value": "6"},
@@ -56,6 +60,10 @@ impl World {
             "policyDefinition": {"assembly": assembly, "regionRoleAssembly": []},
         });
         self.create(Kind::Policy, &[], body).await;
+        for (kind, entries) in stored::lists() {
+            let type_name = list::kind(kind).unwrap().type_name;
+            self.list(kind, type_name, entries).await;
+        }
     }
 }
 
