@@ -107,6 +107,7 @@ impl<'a> Compiled<'a> {
                 };
                 edge.app_route.push(policy.clone());
             }
+            DefinitionBody::Stored(stored) => return Err(CompileError::not_carried_out(stored)),
         }
         Ok(())
     }
@@ -229,6 +230,7 @@ pub(super) fn check_emulated(assembly: &[Assembly], objects: &Objects) -> Result
             }
             // Nothing in it depends on where it applies.
             DefinitionBody::AppRoute(app_route) => app_route_policy(app_route, 0, objects).map(drop),
+            DefinitionBody::Stored(stored) => Err(CompileError::not_carried_out(stored)),
         };
         checked.map_err(CompileError::of(definition))?;
     }

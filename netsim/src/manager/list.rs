@@ -19,7 +19,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::objects::{ListUse, Stamp};
+use super::objects::{Stamp, Use};
 use super::shape::ShapeError;
 use super::value::{self, Encapsulation, NameOf, ValueError};
 use crate::policy::{BestPath, ColorTier};
@@ -157,11 +157,11 @@ pub(super) struct AppProbe {
 
 impl List {
     /// The lists that this one names.
-    pub(super) fn uses(&self) -> Option<ListUse> {
+    pub(super) fn uses(&self) -> Option<Use> {
         match &self.content {
             ListContent::Sla(SlaBounds {
                 app_probe: Some(id), ..
-            }) => Some(ListUse {
+            }) => Some(Use {
                 id: *id,
                 kind: "appprobe",
                 field: "appProbeClass",

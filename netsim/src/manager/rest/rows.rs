@@ -53,7 +53,9 @@ pub(super) fn list_row(list: &List, uses: &Uses) -> Value {
 pub(super) fn definition_row(definition: &Definition, uses: &Uses) -> Value {
     let mut row = Value::Object(definition.as_written.clone());
     row["definitionId"] = json!(definition.id);
-    row["mode"] = json!("created");
+    if !definition.as_written.contains_key("mode") {
+        row["mode"] = json!("created");
+    }
     row["optimized"] = json!("false");
     add_uses(&mut row, definition.id, &definition.stamp, uses);
     row
