@@ -2,8 +2,8 @@
 
 `cargo xtask catalystwan` runs it against a Manager of its own. stdin is the line that `pathproof manager --json` prints;
 stdout is a table of the steps. Exit code: 0 when no step failed, 1 otherwise. A step that cannot be taken, because an
-earlier one failed or because the Manager does not have that, is counted as skipped, with the reason. A Manager with
-tenants is driven as its first one.
+earlier one failed, is counted as skipped, with the reason. A Manager with tenants is driven as its first one. What the
+steps make of each kind of list and definition is in `cisco_sdk_kinds.py`.
 """
 
 import json
@@ -17,7 +17,7 @@ from catalystwan.api.task_status_api import Task
 from catalystwan.api.templates.device_template.device_template import DeviceTemplate
 from catalystwan.apigw_auth import ApiGwAuth, ApiGwLogin
 from catalystwan.endpoints.configuration.policy.vsmart_template import ConfigurationVSmartTemplatePolicy
-from catalystwan.exceptions import ManagerHTTPError
+from catalystwan.exceptions import ManagerHTTPError, TaskValidationError
 from catalystwan.models.configuration.feature_profile.sdwan.policy_object import (
     AppProbeParcel,
     ColorParcel,
@@ -32,8 +32,6 @@ from catalystwan.models.policy import (
     AppList,
     AppProbeClassList,
     CentralizedPolicy,
-    ColorList,
-    DataIPv6PrefixList,
     DataPrefixList,
     PolicerList,
     PreferredColorGroupList,
@@ -43,19 +41,27 @@ from catalystwan.models.policy import (
     TrafficDataPolicy,
     VPNList,
 )
-from catalystwan.models.policy.centralized import CentralizedPolicyEditPayload
+from catalystwan.models.policy.centralized import CentralizedPolicyEditPayload, VpnMembershipGroupPolicyItem
+from catalystwan.models.policy.definitions.access_control_list import AclPolicy
+from catalystwan.models.policy.definitions.control import ControlPolicy
+from catalystwan.models.policy.definitions.hub_and_spoke import HubAndSpokePolicy
+from catalystwan.models.policy.definitions.mesh import MeshPolicy
+from catalystwan.models.policy.definitions.rule_set import RuleSet
+from catalystwan.models.policy.definitions.security_group import SecurityGroup
+from catalystwan.models.policy.definitions.vpn_membership import VPNMembershipPolicy
 from catalystwan.models.policy.lists_entries import SLAClassListEntry
 from catalystwan.models.policy.policy_definition import DefaultAction
 from catalystwan.session import ManagerSession
 from catalystwan.utils.dashboard import BfdConnectivityName
 from catalystwan.utils.personality import Personality
 from catalystwan.vmanage_auth import UnauthorizedAccessError, create_vmanage_auth
+from cisco_sdk_kinds import DEFINITIONS, LISTS, NAME, prefixes, sites
 
 API = "/dataservice"
 APP_ROUTE = f"{API}/template/policy/definition/approute"
+SECURITY_GROUP = f"{API}/template/policy/definition/securitygroup"
 SDWAN = f"{API}/v1/feature-profile/sdwan"
 GROUPS = f"{API}/v1/policy-group"
-NAME = "sdk"
 
 
 class Skip(Exception):
@@ -353,94 +359,6 @@ def omp(m):
 # Lists
 
 
-def prefixes(m):
-    servers = DataPrefixList(name=f"{NAME}-servers")
-    servers.add_prefix(IPv4Network("10.1.0.5/32"))
-    servers.add_prefix(IPv4Network("10.1.4.0/22"))
-    return servers
-
-
-def prefixes6(m):
-    servers = DataIPv6PrefixList(name=f"{NAME}-servers6")
-    servers.add_prefix(IPv6Network("fd00:10::5/128"))
-    return servers
-
-
-def sites(m):
-    found = SiteList(name=f"{NAME}-sites")
-    found.add_sites({100})
-    found.add_site_range((200, 300))
-    return found
-
-
-def vpns(m):
-    found = VPNList(name=f"{NAME}-vpns")
-    found.add_vpns({10})
-    return found
-
-
-def colors(m):
-    found = ColorList(name=f"{NAME}-colors")
-    found.add_color("mpls")
-    found.add_color("biz-internet")
-    return found
-
-
-def tlocs(m):
-    found = TLOCList(name=f"{NAME}-tlocs")
-    found.add_tloc(IPv4Address("10.255.0.1"), "biz-internet", "ipsec", preference=100)
-    found.add_tloc(IPv4Address("10.255.0.2"), "default", "ipsec")
-    return found
-
-
-def probes(m):
-    found = AppProbeClassList(name=f"{NAME}-probes")
-    found.assign_forwarding_class("voice").add_color_mapping("mpls", 46)
-    return found
-
-
-def probed_class(m):
-    found = SLAClassList(name=f"{NAME}-probed")
-    found.assign_app_probe_class(m.ids[AppProbeClassList], latency=150, loss=1, jitter=30)
-    found.add_fallback_loss_criteria(2)
-    found.add_fallback_latency_criteria(20)
-    return found
-
-
-def group(m):
-    found = PreferredColorGroupList(name=f"{NAME}-group")
-    found.assign_color_groups(({"biz-internet"}, "direct-path"), ({"default", "lte"}, "all-paths"))
-    return found
-
-
-def apps(m):
-    found = AppList(name=f"{NAME}-apps")
-    found.add_app("amazon")
-    found.add_app_family("webmail")
-    return found
-
-
-def policers(m):
-    found = PolicerList(name=f"{NAME}-policers")
-    found.police(burst=15000, rate=1000000, exceed="drop")
-    return found
-
-
-LISTS = {
-    DataPrefixList: prefixes,
-    DataIPv6PrefixList: prefixes6,
-    SiteList: sites,
-    VPNList: vpns,
-    ColorList: colors,
-    TLOCList: tlocs,
-    AppProbeClassList: probes,
-    SLAClassList: probed_class,
-    PreferredColorGroupList: group,
-    AppList: apps,
-    PolicerList: policers,
-}
-
-
 def same(found, sent, what):
     """What the Manager gives back says what was sent."""
     for key, value in sent.model_dump(by_alias=True, exclude_none=True, mode="json").items():
@@ -463,6 +381,8 @@ def list_steps(kind, make):
         rows = [row for row in m.policy.lists.get(kind) if row.list_id == m.ids[kind]]
         equal(len(rows), 1, "rows of that id")
         same(rows[0], make(m), f"row of {kind_name}")
+        preview = POLICY_LIST_ENDPOINTS_MAP[kind](m.session).preview_policy_list_by_id(m.ids[kind])
+        expect(found.name in preview.preview, preview.preview)
 
     @step(f"edit {kind_name}", create)
     def edit(m):
@@ -488,10 +408,10 @@ def taken(m):
     refused(400, lambda: m.policy.lists.create(sites(m)), f"{NAME}-sites")
 
 
-@step("the other kinds of lists")
-def other_lists(m):
-    others = sorted(kind.__name__ for kind in POLICY_LIST_ENDPOINTS_MAP if kind not in LISTS)
-    raise Skip(f"not emulated: {len(others)} ({', '.join(others)})")
+@step("the SDK has no other kind of list", *CREATED.values())
+def all_lists(m):
+    equal(set(LISTS), set(POLICY_LIST_ENDPOINTS_MAP), "kinds")
+    return f"{len(LISTS)} kinds"
 
 
 # Definitions
@@ -632,10 +552,103 @@ def create_app_route(m):
     equal(found["sequences"], [sequence], "sequences")
 
 
-@step("the other kinds of definitions")
-def other_definitions(m):
-    others = sorted(kind.__name__ for kind in POLICY_DEFINITION_ENDPOINTS_MAP if kind is not TrafficDataPolicy)
-    raise Skip(f"not emulated: {len(others)} ({', '.join(others)})")
+@step("create SecurityGroup (the SDK's model of it cannot be made)", all_lists)
+def create_security_group(m):
+    sent = {
+        "name": f"{NAME}-group",
+        "description": "x",
+        "type": "securityGroup",
+        "mode": "unified",
+        "sequenceIpType": "ipv4",
+        "definition": {"dataPrefixList": {"ref": str(m.ids[DataPrefixList])}},
+    }
+    try:
+        SecurityGroup(**sent)
+    except AttributeError as error:
+        reason = f"the SDK raises {type(error).__name__}: {error}"
+    else:
+        raise AssertionError("this SDK can make it: use its model")
+    m.ids[SecurityGroup] = m.session.post(SECURITY_GROUP, json=sent).json()["definitionId"]
+    m.session.put(f"{SECURITY_GROUP}/{m.ids[SecurityGroup]}", json={**sent, "description": "edited"})
+    found = m.session.get_json(f"{SECURITY_GROUP}/{m.ids[SecurityGroup]}")
+    for key, value in {**sent, "description": "edited"}.items():
+        equal(found[key], value, f"{key} of the security group")
+    return reason
+
+
+def definition_steps(kind, make):
+    kind_name = kind.__name__
+
+    @step(f"create {kind_name}", create_security_group)
+    def create(m):
+        m.ids[kind] = m.policy.definitions.create(make(m))
+
+    @step(f"read {kind_name}", create)
+    def read(m):
+        found = m.policy.definitions.get(kind, m.ids[kind])
+        same(found, make(m), kind_name)
+        rows = [row for row in m.policy.definitions.get(kind) if row.definition_id == m.ids[kind]]
+        equal([row.name for row in rows], [make(m).name], "rows of that id")
+        endpoints = POLICY_DEFINITION_ENDPOINTS_MAP[kind](m.session)
+        preview = endpoints.preview_policy_definition_by_id(m.ids[kind]).preview
+        expect(found.name in preview, preview)
+
+    @step(f"edit {kind_name}", create)
+    def edit(m):
+        edited = make(m)
+        edited.description = "edited"
+        m.policy.definitions.edit(m.ids[kind], edited)
+        equal(m.policy.definitions.get(kind, m.ids[kind]).description, "edited", "description")
+
+    return create
+
+
+DEFINED = {kind: definition_steps(kind, make) for kind, make in DEFINITIONS.items()}
+
+
+@step("the SDK has no other kind of definition", create_data, *DEFINED.values())
+def all_definitions(m):
+    known = {*DEFINITIONS, TrafficDataPolicy, SecurityGroup}
+    equal(known, set(POLICY_DEFINITION_ENDPOINTS_MAP), "kinds")
+    return f"{len(known)} kinds"
+
+
+@step("a definition that another refers to cannot be deleted", all_definitions)
+def rules_in_use(m):
+    refused(400, lambda: m.policy.definitions.delete(RuleSet, m.ids[RuleSet]), f"{NAME}-firewall")
+
+
+@step("what edges do not carry out is assembled, and its activation fails as a task", all_definitions)
+def not_carried_out(m):
+    items = {
+        ControlPolicy: lambda policy, id: policy.add_control_policy(id).assign_to_inbound_sites([m.ids[SiteList]]),
+        HubAndSpokePolicy: lambda policy, id: policy.add_hub_and_spoke_policy(id),
+        MeshPolicy: lambda policy, id: policy.add_mesh_policy(id),
+        VPNMembershipPolicy: lambda policy, id: policy.policy_definition.assembly.append(
+            VpnMembershipGroupPolicyItem(definition_id=id)
+        ),
+    }
+    for kind, add in items.items():
+        policy = CentralizedPolicy(policy_name=f"{NAME}-{kind.__name__}")
+        add(policy, m.ids[kind])
+        id = m.policy.centralized.create(policy)
+        try:
+            m.policy.centralized.activate(id).wait_for_completed(timeout_seconds=20, interval_seconds=0.05)
+        except TaskValidationError as error:
+            for word in (policy.policy_name, "not emulated"):
+                expect(word in str(error), f"`{word}` is not in {error}")
+        else:
+            raise AssertionError(f"{kind.__name__} was activated")
+        m.policy.centralized.delete(id)
+    return f"{len(items)} kinds"
+
+
+@step("what is not of centralized policies is not assembled", all_definitions)
+def not_centralized(m):
+    item = {"definitionId": str(m.ids[AclPolicy]), "type": "acl", "entries": []}
+    definition = {"assembly": [item], "regionRoleAssembly": []}
+    body = {"policyName": NAME, "policyDescription": "x", "policyType": "feature", "policyDefinition": definition}
+    refused(400, lambda: m.session.post(f"{API}/template/policy/vsmart", json=body), "acl")
 
 
 # Policy groups
@@ -917,6 +930,14 @@ def delete_definitions(m):
     if "approute" in m.ids:
         m.session.delete(f"{APP_ROUTE}/{m.ids['approute']}")
         equal(m.session.get_data(APP_ROUTE), [], "app-route definitions")
+    # Those that refer to others go first.
+    for kind in reversed(DEFINITIONS):
+        if kind in m.ids:
+            m.policy.definitions.delete(kind, m.ids[kind])
+            equal(len(m.policy.definitions.get(kind)), 0, kind.__name__)
+    if SecurityGroup in m.ids:
+        m.session.delete(f"{SECURITY_GROUP}/{m.ids[SecurityGroup]}")
+        equal(m.session.get_data(SECURITY_GROUP), [], "security groups")
 
 
 @step("a list that is referred to cannot be deleted", CREATED[SLAClassList])
@@ -929,7 +950,7 @@ def delete_lists(m):
     if "class" in m.ids:
         m.policy.lists.delete(SLAClassList, m.ids["class"])
     # Those that refer to others go first.
-    for kind in reversed(list(LISTS)):
+    for kind in reversed(LISTS):
         if kind in m.ids:
             m.policy.lists.delete(kind, m.ids[kind])
     for kind in LISTS:

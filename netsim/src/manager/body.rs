@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::shape::{self, ShapeError};
 
 /// Keys that the product adds to rows; accepted and ignored in a body.
-const ROW_KEYS: [&str; 23] = [
+const ROW_KEYS: [&str; 22] = [
     "@rid",
     "activatedId",
     "createdBy",
@@ -22,7 +22,6 @@ const ROW_KEYS: [&str; 23] = [
     "lastUpdatedBy",
     "lastUpdatedOn",
     "listId",
-    "mode",
     "optimized",
     "owner",
     "policyId",
@@ -79,7 +78,11 @@ impl ObjectBody {
             Some(Value::String(id)) => Some(id.clone()),
             Some(_) => return Err(BodyError::ProcessId),
         };
-        object.retain(|key, _| !ROW_KEYS.contains(&key.as_str()));
+        object.retain(|key, value| {
+            // Some definitions have a mode that the client decides; of all others it is `created`.
+            let is_added_mode = key == "mode" && (value.is_null() || value == "created");
+            !is_added_mode && !ROW_KEYS.contains(&key.as_str())
+        });
         Ok(Self { object, process_id })
     }
 

@@ -113,6 +113,7 @@ impl<'a> Compiled<'a> {
                 };
                 edge.app_route.push(policy.clone());
             }
+            DefinitionBody::Stored(stored) => return Err(CompileError::not_carried_out(stored)),
         }
         Ok(())
     }
@@ -235,6 +236,7 @@ fn check_emulated<'a>(assembly: &[Assembly], objects: &'a Objects) -> Result<(),
             }
             // Nothing in it depends on where it applies.
             DefinitionBody::AppRoute(app_route) => app_route_policy(app_route, 0, objects).map(drop),
+            DefinitionBody::Stored(stored) => Err(CompileError::not_carried_out(stored)),
         };
         checked.map_err(|problem| (definition, problem))?;
     }

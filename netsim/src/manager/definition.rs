@@ -1,8 +1,12 @@
-//! Data and app-route definitions: sequences of match and action, typed.
+//! Definitions: data and app-route definitions as sequences of match and action, typed, and all others as they are written.
 //!
-//! Owns the parsing of `template/policy/definition/data` and `…/approute` bodies. That the lists referred to exist is
-//! checked by `objects`; what an edge does with a sequence is `compile`. Invariant: every field of an accepted body is in
-//! the typed form; a field that has no place there is refused by sequence and name.
+//! Owns the parsing of `template/policy/definition/{kind}` bodies; the kinds are in `kinds`, those that edges do not carry
+//! out in `stored`. That what is referred to exists is checked by `objects`; what an edge does with a sequence is `compile`.
+//! Invariant: every field of an accepted data or app-route definition is in the typed form; a field that has no place there
+//! is refused by sequence and name.
+
+mod kinds;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -11,49 +15,16 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::objects::{ListUse, Stamp};
+use super::objects::{Stamp, Use};
 use super::sequence::SequenceError;
 use super::sequence::app_route::{self, AppRouteSequence};
 use super::sequence::data::{self, DataSequence};
 use super::shape::{self, ShapeError, shown};
 use super::value::{self, NameOf, ValueError};
 use crate::policy::DefaultAction;
-
-/// The last path segment of the collections of definitions that the product has and the emulation refuses.
-const NOT_EMULATED: [&str; 5] = ["control", "mesh", "hubandspoke", "vpnmembershipgroup", "cflowd"];
-
-/// A kind of definition that is emulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DefinitionKind {
-    /// `data`.
-    Data,
-    /// `approute`.
-    AppRoute,
-}
-
-impl DefinitionKind {
-    /// The `type` in bodies.
-    pub(super) fn type_name(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::AppRoute => "appRoute",
-        }
-    }
-}
-
-/// The kind whose collection has this last path segment.
-pub(super) fn kind(path: &str) -> Option<DefinitionKind> {
-    match path {
-        "data" => Some(DefinitionKind::Data),
-        "approute" => Some(DefinitionKind::AppRoute),
-        _ => None,
-    }
-}
-
-/// Whether the product has a kind of definition here that the emulation refuses.
-pub(super) fn is_refused(path: &str) -> bool {
-    NOT_EMULATED.contains(&path)
-}
+pub(super) use kinds::{Applied, DefinitionKind, kind, kinds};
+use stored::RawStored;
+pub(super) use stored::StoredDefinition;
 
 /// A stored definition.
 #[derive(Debug, Clone)]
@@ -73,6 +44,8 @@ pub(super) enum DefinitionBody {
     Data(DataDefinition),
     /// `approute`.
     AppRoute(AppRouteDefinition),
+    /// Every other kind.
+    Stored(StoredDefinition),
 }
 
 /// A data definition.
@@ -92,31 +65,47 @@ pub(super) struct AppRouteDefinition {
     pub(super) sequences: Vec<AppRouteSequence>,
 }
 
+/// Where a definition names something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UsePlace<'a> {
+    /// In a sequence.
+    Sequence(u16),
+    /// In the default action.
+    DefaultAction,
+    /// There, from the root of the body.
+    Body(&'a str),
+}
+
 impl Definition {
     /// Its kind.
     pub(super) fn kind(&self) -> DefinitionKind {
         match self.body {
             DefinitionBody::Data(_) => DefinitionKind::Data,
             DefinitionBody::AppRoute(_) => DefinitionKind::AppRoute,
+            DefinitionBody::Stored(ref stored) => DefinitionKind::Stored(stored.kind),
         }
     }
 
-    /// The lists that it names, each with its sequence; none for the default action.
-    pub(super) fn uses(&self) -> Box<dyn Iterator<Item = (Option<u16>, ListUse)> + '_> {
+    /// What it names, each with its place.
+    pub(super) fn uses(&self) -> Box<dyn Iterator<Item = (UsePlace<'_>, Use)> + '_> {
+        let within = UsePlace::Sequence;
         match &self.body {
             DefinitionBody::Data(data) => Box::new(
                 (data.sequences.iter())
-                    .flat_map(|sequence| sequence.uses().map(|list| (Some(sequence.id), list))),
+                    .flat_map(move |sequence| sequence.uses().map(move |list| (within(sequence.id), list))),
             ),
             DefinitionBody::AppRoute(app_route) => {
-                let default = app_route.default_class.map(|id| ListUse {
+                let default = app_route.default_class.map(|id| Use {
                     id,
                     kind: "sla",
                     field: "defaultAction",
                 });
                 let sequences = (app_route.sequences.iter())
-                    .flat_map(|sequence| sequence.uses().map(|list| (Some(sequence.id), list)));
-                Box::new(sequences.chain(default.map(|list| (None, list))))
+                    .flat_map(move |sequence| sequence.uses().map(move |list| (within(sequence.id), list)));
+                Box::new(sequences.chain(default.map(|list| (UsePlace::DefaultAction, list))))
+            }
+            DefinitionBody::Stored(stored) => {
+                Box::new((stored.uses.iter()).map(|(place, named)| (UsePlace::Body(place), *named)))
             }
         }
     }
@@ -149,6 +138,18 @@ pub(super) enum DefinitionError {
     /// A sequence.
     #[error("SeqID {id}: {problem}")]
     Sequence { id: u16, problem: SequenceError },
+    /// A key that definitions of another kind have.
+    #[error("{0}: definitions of this type have no such key")]
+    NoKey(&'static str),
+    /// A key that has to be there.
+    #[error("key {0} is missing")]
+    MissingKey(&'static str),
+    /// A `ref` where nothing is known to be referred to.
+    #[error("{place}: field {field} refers to nothing that is emulated")]
+    NoReference { place: String, field: String },
+    /// Something that should be an id.
+    #[error("{place}: `{found}` is not an id")]
+    Id { place: String, found: String },
 }
 
 #[derive(Deserialize)]
@@ -201,30 +202,53 @@ pub(super) fn parse(
     body: &ObjectBody,
     stamp: Stamp,
 ) -> Result<Definition, DefinitionError> {
-    let raw: RawDefinition = body.parse()?;
-    value::name(NameOf::Definition, &raw.name)?;
-    if raw.type_name != kind.type_name() {
-        return Err(DefinitionError::Type {
-            found: raw.type_name,
-            expected: kind.type_name(),
-        });
-    }
-    let content = match kind {
-        DefinitionKind::Data => DefinitionBody::Data(DataDefinition {
-            default_action: default_action(raw.default_action.as_ref())?,
-            sequences: sequences(&raw.sequences, data::parse)?,
-        }),
-        DefinitionKind::AppRoute => DefinitionBody::AppRoute(AppRouteDefinition {
-            default_class: raw.default_action.as_ref().map(default_class).transpose()?,
-            sequences: sequences(&raw.sequences, app_route::parse)?,
-        }),
+    let (name, content) = match kind {
+        DefinitionKind::Data => {
+            let raw = typed(kind, body)?;
+            let content = DefinitionBody::Data(DataDefinition {
+                default_action: default_action(raw.default_action.as_ref())?,
+                sequences: sequences(&raw.sequences, data::parse)?,
+            });
+            (raw.name, content)
+        }
+        DefinitionKind::AppRoute => {
+            let raw = typed(kind, body)?;
+            let content = DefinitionBody::AppRoute(AppRouteDefinition {
+                default_class: raw.default_action.as_ref().map(default_class).transpose()?,
+                sequences: sequences(&raw.sequences, app_route::parse)?,
+            });
+            (raw.name, content)
+        }
+        DefinitionKind::Stored(row) => {
+            let raw: RawStored = body.parse()?;
+            check_head(kind, &raw.name, &raw.type_name)?;
+            let content = stored::parse(row, &raw, body.as_written())?;
+            (raw.name, DefinitionBody::Stored(content))
+        }
     };
     Ok(Definition {
         id,
-        name: raw.name,
+        name,
         as_written: body.as_written().clone(),
         body: content,
         stamp,
+    })
+}
+
+fn typed(kind: DefinitionKind, body: &ObjectBody) -> Result<RawDefinition, DefinitionError> {
+    let raw: RawDefinition = body.parse()?;
+    check_head(kind, &raw.name, &raw.type_name)?;
+    Ok(raw)
+}
+
+fn check_head(kind: DefinitionKind, name: &str, type_name: &str) -> Result<(), DefinitionError> {
+    value::name(NameOf::Definition, name)?;
+    if type_name == kind.type_name() {
+        return Ok(());
+    }
+    Err(DefinitionError::Type {
+        found: type_name.to_owned(),
+        expected: kind.type_name(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Objects for tests, made the way that clients make them.
 
+pub(super) mod stored;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -77,8 +77,8 @@ async fn one_after_the_other(cases: u32) -> Counts {
             }
             match settle(&mut world, &case.route, (&sent, &answer), object).await {
                 Some(true) if case.route.body == Body::Deploy => counts.deployed += 1,
-                Some(_) => counts.pushed += 1,
-                None => counts.written += 1,
+                Some(true) => counts.pushed += 1,
+                Some(false) | None => counts.written += 1,
             }
             state = world.state().await;
         }

@@ -1,9 +1,11 @@
 //! Policy lists: the kinds that exist and what they mean.
 //!
-//! Owns the parsing of a list's body into typed content, with the rules of entries in [`entries`]; storing and reference
-//! counting are `objects`. Invariant: a [`List`] holds at least one entry, and every entry obeyed the rule of its kind.
+//! Owns the parsing of a list's body into typed content. The kinds are in [`kinds`], the rules of entries that edges act on
+//! in [`entries`], those of all others in [`plain`]; storing and reference counting are `objects`. Invariant: a [`List`] holds at least one entry, and every entry obeyed the rule of its kind.
 
 mod entries;
+mod kinds;
+mod plain;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -17,10 +19,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::objects::{ListUse, Stamp};
+use super::objects::{Stamp, Use};
 use super::shape::ShapeError;
 use super::value::{self, Encapsulation, NameOf, ValueError};
 use crate::policy::{BestPath, ColorTier};
+pub(super) use kinds::KINDS;
+use plain::Plain;
 
 /// A kind of list: one row per kind, everything that differs between them.
 pub(super) struct ListKind {
@@ -28,7 +32,15 @@ pub(super) struct ListKind {
     pub(super) path: &'static str,
     /// The `type` in bodies.
     pub(super) type_name: &'static str,
-    parse: fn(&[Value]) -> Result<ListContent, EntryError>,
+    form: Form,
+}
+
+/// How the entries of a kind are read.
+enum Form {
+    /// By a parser of their own.
+    Typed(fn(&[Value]) -> Result<ListContent, EntryError>),
+    /// Key by key.
+    Plain(Plain),
 }
 
 impl fmt::Debug for ListKind {
@@ -40,7 +52,10 @@ impl fmt::Debug for ListKind {
 impl ListKind {
     /// What these entries mean.
     pub(super) fn content(&self, entries: &[Value]) -> Result<ListContent, EntryError> {
-        (self.parse)(entries)
+        match &self.form {
+            Form::Typed(parse) => parse(entries),
+            Form::Plain(plain) => plain.content(entries),
+        }
     }
 }
 
@@ -49,65 +64,6 @@ impl PartialEq for ListKind {
         self.path == other.path
     }
 }
-
-/// Every kind of list that is emulated.
-pub(super) static KINDS: [ListKind; 11] = [
-    ListKind {
-        path: "dataprefix",
-        type_name: "dataPrefix",
-        parse: entries::data_prefixes,
-    },
-    ListKind {
-        path: "dataipv6prefix",
-        type_name: "dataIpv6Prefix",
-        parse: entries::data_ipv6_prefixes,
-    },
-    ListKind {
-        path: "site",
-        type_name: "site",
-        parse: entries::sites,
-    },
-    ListKind {
-        path: "vpn",
-        type_name: "vpn",
-        parse: entries::service_vpns,
-    },
-    ListKind {
-        path: "color",
-        type_name: "color",
-        parse: entries::colors,
-    },
-    ListKind {
-        path: "tloc",
-        type_name: "tloc",
-        parse: entries::tlocs,
-    },
-    ListKind {
-        path: "sla",
-        type_name: "sla",
-        parse: entries::sla_class,
-    },
-    ListKind {
-        path: "preferredcolorgroup",
-        type_name: "preferredColorGroup",
-        parse: entries::color_group,
-    },
-    ListKind {
-        path: "appprobe",
-        type_name: "appProbe",
-        parse: entries::app_probe,
-    },
-    ListKind {
-        path: "app",
-        type_name: "app",
-        parse: entries::apps,
-    },
-    ListKind {
-        path: "policer",
-        type_name: "policer",
-        parse: entries::policer,
-    },
-];
 
 /// The kind whose collection has this last path segment.
 pub(super) fn kind(path: &str) -> Option<&'static ListKind> {
@@ -148,8 +104,14 @@ pub(super) enum ListContent {
     Apps(Vec<(&'static str, String)>),
     /// `policer`: checked; edges do not act on it.
     Policer(Policer),
-    /// `color`: checked, but nothing that is emulated refers to it.
+    /// `color`: checked; edges do not act on it.
     Colors,
+    /// Every other kind: checked; edges do not act on it. Each entry is its keys and what is under them.
+    Plain {
+        /// What the command language calls the list.
+        label: &'static str,
+        entries: Vec<Vec<(&'static str, String)>>,
+    },
 }
 
 /// What an SLA class asks of a tunnel, and how the best one is found when none meets it.
@@ -195,11 +157,11 @@ pub(super) struct AppProbe {
 
 impl List {
     /// The lists that this one names.
-    pub(super) fn uses(&self) -> Option<ListUse> {
+    pub(super) fn uses(&self) -> Option<Use> {
         match &self.content {
             ListContent::Sla(SlaBounds {
                 app_probe: Some(id), ..
-            }) => Some(ListUse {
+            }) => Some(Use {
                 id: *id,
                 kind: "appprobe",
                 field: "appProbeClass",
@@ -254,9 +216,18 @@ pub(super) enum EntryError {
     /// A color group without its second tier, but with its third.
     #[error("entries[0]: tertiaryPreference needs a secondaryPreference")]
     NoSecondary,
-    /// Not one of the two keys that name an application.
-    #[error("entries[{0}]: exactly one of app and appFamily is needed")]
-    NotOneApp(usize),
+    /// Not one of the keys of which an entry has one.
+    #[error("entries[{index}]: exactly one of {keys} is needed")]
+    NotOneOf { index: usize, keys: String },
+    /// None of the keys that an entry may have.
+    #[error("entries[{index}]: at least one of {keys} is needed")]
+    NoneOf { index: usize, keys: String },
+    /// A key that does not exist there.
+    #[error("entries[{index}].{key}: there is no such key; the keys here are {keys}")]
+    NoKey { index: usize, key: String, keys: String },
+    /// A key that has to be there.
+    #[error("entries[{index}]: key {key} is missing")]
+    Missing { index: usize, key: &'static str },
 }
 
 #[derive(Deserialize)]
@@ -279,7 +250,8 @@ pub(super) fn parse(
 ) -> Result<List, ListError> {
     let raw: RawList = body.parse()?;
     value::name(NameOf::List, &raw.name)?;
-    if raw.type_name != kind.type_name {
+    // Clients write some types in lower case.
+    if !raw.type_name.eq_ignore_ascii_case(kind.type_name) {
         return Err(ListError::Type {
             found: raw.type_name,
             expected: kind.type_name,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::compile::{self, CompileError};
-use super::definition::{Definition, DefinitionKind};
+use super::definition::{Definition, DefinitionKind, UsePlace};
 use super::list::{List, ListContent, ListKind};
 use super::vsmart_policy::VsmartPolicy;
 use references::References;
@@ -74,12 +74,12 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// A list that a definition or another list names.
+/// A list or definition that another names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ListUse {
-    /// The list.
+pub(super) struct Use {
+    /// What is named.
     pub(super) id: Uuid,
-    /// The kind that it has to be of.
+    /// The kind that it has to be of, by its path: no list is of the kind of a definition.
     pub(super) kind: &'static str,
     /// The field that names it.
     pub(super) field: &'static str,
@@ -104,6 +104,9 @@ pub(super) enum ObjectError {
     /// A default action names a list that does not exist or is of another kind.
     #[error("defaultAction: Invalid ref {id}")]
     DanglingInDefaultAction { id: Uuid },
+    /// A definition of another kind names what does not exist or is of another kind.
+    #[error("{place}: Invalid ref {id}")]
+    DanglingInDefinition { place: String, id: Uuid },
     /// A list names a list that does not exist or is of another kind.
     #[error("entries[0].{field}: Invalid ref {id}")]
     DanglingInList { field: &'static str, id: Uuid },
@@ -221,14 +224,15 @@ impl Objects {
     /// Checks what a list refers to.
     pub(super) fn check_list(&self, list: &List) -> Result<(), ObjectError> {
         match list.uses().filter(|list| !self.leads_to_kind(list)) {
-            Some(ListUse { id, field, .. }) => Err(ObjectError::DanglingInList { field, id }),
+            Some(Use { id, field, .. }) => Err(ObjectError::DanglingInList { field, id }),
             None => Ok(()),
         }
     }
 
-    fn leads_to_kind(&self, list: &ListUse) -> bool {
-        self.list_of(list.id)
-            .is_some_and(|found| found.kind.path == list.kind)
+    fn leads_to_kind(&self, named: &Use) -> bool {
+        let list = self.list_of(named.id).map(|list| list.kind.path);
+        let definition = self.definition_of(named.id);
+        list.or_else(|| Some(definition?.kind().path())) == Some(named.kind)
     }
 
     /// Stores a new definition, or a new version of one.
@@ -246,14 +250,18 @@ impl Objects {
 
     /// Checks what a definition refers to.
     pub(super) fn check_definition(&self, definition: &Definition) -> Result<(), ObjectError> {
-        let dangling = definition.uses().find(|(_, list)| !self.leads_to_kind(list));
-        match dangling {
-            Some((Some(sequence), ListUse { id, field, .. })) => {
-                Err(ObjectError::DanglingInSequence { sequence, field, id })
+        let dangling = definition.uses().find(|(_, named)| !self.leads_to_kind(named));
+        let Some((place, Use { id, field, .. })) = dangling else {
+            return Ok(());
+        };
+        Err(match place {
+            UsePlace::Sequence(sequence) => ObjectError::DanglingInSequence { sequence, field, id },
+            UsePlace::DefaultAction => ObjectError::DanglingInDefaultAction { id },
+            UsePlace::Body(place) => {
+                let place = place.to_owned();
+                ObjectError::DanglingInDefinition { place, id }
             }
-            Some((None, ListUse { id, .. })) => Err(ObjectError::DanglingInDefaultAction { id }),
-            None => Ok(()),
-        }
+        })
     }
 
     /// Stores definitions, all or none; those later in order may not yet be there when one is checked.

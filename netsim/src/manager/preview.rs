@@ -55,6 +55,10 @@ fn write(out: &mut String, policy: &VsmartPolicy, objects: &Objects) -> fmt::Res
         let Some(definition) = objects.definition_of(assembly.definition) else {
             continue;
         };
+        if let DefinitionBody::Stored(_) = definition.body {
+            text.write_definition(definition, &definition.name, None)?;
+            continue;
+        }
         for application in &assembly.applications {
             for vpn_list in text.named(&application.vpn_lists) {
                 let line = text.write_policy(definition, &vpn_list, application)?;
@@ -117,7 +121,7 @@ impl<'a> Text<'a> {
         self.write_definition(definition, &name, Some(vpn_list))?;
         Ok(match definition.body {
             DefinitionBody::Data(_) => format!("  data-policy {name} {}", direction(application)),
-            DefinitionBody::AppRoute(_) => format!("  app-route-policy {name}"),
+            _ => format!("  app-route-policy {name}"),
         })
     }
 
@@ -150,6 +154,16 @@ impl<'a> Text<'a> {
                     writeln!(self.policies, "    default-action sla-class {class}")?;
                 }
                 writeln!(self.policies, "  !\n !")
+            }
+            DefinitionBody::Stored(_) => {
+                let lists: Vec<Uuid> = definition.uses().map(|(_, named)| named.id).collect();
+                self.named(&lists);
+                let type_name = definition.kind().type_name();
+                writeln!(
+                    self.policies,
+                    " ! {type_name} {}: its commands are not emulated",
+                    definition.name
+                )
             }
         }
     }

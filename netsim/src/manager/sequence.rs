@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::definition::DefinitionKind;
 use super::match_field::MatchField;
-use super::objects::ListUse;
+use super::objects::Use;
 use super::shape::{self, ShapeError};
 use super::value::{self, NameOf, ValueError};
 
@@ -221,7 +221,7 @@ impl Conditions {
     }
 
     /// The lists that the conditions name.
-    pub(super) fn uses(&self) -> impl Iterator<Item = ListUse> + '_ {
+    pub(super) fn uses(&self) -> impl Iterator<Item = Use> + '_ {
         let sides = [&self.source, &self.destination];
         let prefixes = sides.into_iter().filter_map(|side| match side {
             Addresses::List { id, field } => Some((*field, *id)),
@@ -232,7 +232,7 @@ impl Conditions {
             Other::Words(_) => None,
         });
         prefixes.chain(others).filter_map(|(field, id)| {
-            Some(ListUse {
+            Some(Use {
                 id,
                 kind: field.list_kind()?,
                 field: field.as_str(),

@@ -317,6 +317,14 @@ pub(super) fn one_of(text: &str, accepted: &[&str], form: &'static str) -> Resul
     }
 }
 
+/// Refuses a text that does not fit.
+pub(super) fn check(text: &str, fits: bool, accepted: &'static str) -> Result<(), ValueError> {
+    match fits {
+        true => Ok(()),
+        false => Err(ValueError::new(text, accepted)),
+    }
+}
+
 /// A flag that its presence switches on: `"restrict": ""`, and even `"restrict": false`.
 pub(super) fn presence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
@@ -348,7 +356,8 @@ pub(super) fn words<T>(
     Ok(values)
 }
 
-fn range<T>(
+/// A number or a range of them.
+pub(super) fn range<T>(
     text: &str,
     limits: RangeInclusive<T>,
     accepted: &'static str,

@@ -1,15 +1,15 @@
 //! vSmart (centralized) policies: which definition applies at which sites, in which service VPNs, which way.
 //!
 //! Owns the parsing of `template/policy/vsmart` bodies. That the objects referred to exist, and that no two
-//! applications collide, is checked by `objects`. Invariant: every application names at least one site list and one
-//! VPN list.
+//! applications collide, is checked by `objects`. Invariant: every application names at least one site list and, of a data
+//! or app-route definition, one VPN list.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::body::{BodyError, ObjectBody};
-use super::definition::DefinitionKind;
+use super::definition::{self, Applied, DefinitionKind};
 use super::objects::Stamp;
 use super::shape::{self, ShapeError};
 use super::value::{self, NameOf, ValueError};
@@ -38,6 +38,7 @@ pub(super) struct Assembly {
 /// Where and how a definition applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Application {
+    /// `All` of a definition that edges do not carry out.
     pub(super) direction: PolicyDirection,
     pub(super) site_lists: Vec<Uuid>,
     pub(super) vpn_lists: Vec<Uuid>,
@@ -61,12 +62,18 @@ pub(super) enum PolicyError {
     /// `regionRoleAssembly` is not empty.
     #[error("policyDefinition.regionRoleAssembly: regions are not emulated")]
     Regions,
-    /// An assembly of a type that the emulation does not have.
-    #[error("{place}.type: `{found}` is not `data` or `appRoute`, which alone are emulated")]
+    /// An assembly of a type that is not one of centralized policies.
+    #[error(
+        "{place}.type: `{found}` is not a type of centralized policy: {}",
+        centralized()
+    )]
     AssemblyType { place: String, found: String },
-    /// An application of a data definition without its direction.
-    #[error("{place}: key direction is missing")]
-    NoDirection { place: String },
+    /// A key that definitions of this type need.
+    #[error("{place}: key {key} is missing")]
+    NoKey { place: String, key: &'static str },
+    /// Applications of a definition that says itself where it applies.
+    #[error("{place}.entries: a definition of type {type_name} says itself where it applies")]
+    AppliesItself { place: String, type_name: &'static str },
     /// An application of an app-route definition with a direction that these do not have.
     #[error("{place}.direction: appRoute applies to traffic from the service only")]
     Direction { place: String },
@@ -105,7 +112,7 @@ struct RawAssembly {
     definition_id: String,
     #[serde(rename = "type")]
     type_name: String,
-    entries: Vec<RawApplication>,
+    entries: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +129,29 @@ enum RawDirection {
     Service,
     Tunnel,
     All,
+}
+
+/// Where a `cflowd` definition applies.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawSites {
+    site_lists: Vec<String>,
+}
+
+/// Where a `control` definition applies.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RawSitesEachWay {
+    #[serde(rename = "direction")]
+    _way: RawWay,
+    site_lists: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawWay {
+    In,
+    Out,
 }
 
 /// Parses the body of a POST or PUT into a policy with this id.
@@ -152,24 +182,62 @@ pub(super) fn parse(id: Uuid, body: &ObjectBody, stamp: Stamp) -> Result<VsmartP
 
 impl RawAssembly {
     fn parse(self, place: String) -> Result<Assembly, PolicyError> {
-        let kinds = [DefinitionKind::Data, DefinitionKind::AppRoute];
         let found = self.type_name;
-        let Some(kind) = kinds.into_iter().find(|kind| kind.type_name() == found) else {
+        let mut kinds = definition::kinds().filter(|kind| kind.is_centralized());
+        let Some(kind) = kinds.find(|kind| kind.type_name() == found) else {
             return Err(PolicyError::AssemblyType { place, found });
         };
-        if self.entries.is_empty() {
-            return Err(PolicyError::NoApplication { place });
-        }
-        let applications = self.entries.into_iter().enumerate();
-        let applications = applications
-            .map(|(index, raw)| raw.parse(kind, format!("{place}.entries[{index}]")))
-            .collect::<Result<_, _>>()?;
+        let definition = id(&self.definition_id, || format!("{place}.definitionId"))?;
+        let applications = match kind {
+            DefinitionKind::Stored(row) if row.applied == Applied::Itself => match self.entries.as_deref() {
+                None | Some([]) => Vec::new(),
+                Some(_) => {
+                    let type_name = kind.type_name();
+                    return Err(PolicyError::AppliesItself { place, type_name });
+                }
+            },
+            _ => applications(kind, self.entries, &place)?,
+        };
         Ok(Assembly {
             kind,
-            definition: id(&self.definition_id, || format!("{place}.definitionId"))?,
+            definition,
             applications,
         })
     }
+}
+
+fn applications(
+    kind: DefinitionKind,
+    entries: Option<Vec<Value>>,
+    place: &str,
+) -> Result<Vec<Application>, PolicyError> {
+    let place = || place.to_owned();
+    let entries = entries.ok_or_else(|| PolicyError::NoKey {
+        place: place(),
+        key: "entries",
+    })?;
+    if entries.is_empty() {
+        return Err(PolicyError::NoApplication { place: place() });
+    }
+    let entries = entries.iter().enumerate();
+    let parsed = entries.map(|(index, entry)| {
+        let place = format!("{}.entries[{index}]", place());
+        let misfit = |error: ShapeError| PolicyError::Shape(error.under(&place));
+        let DefinitionKind::Stored(row) = kind else {
+            let raw: RawApplication = shape::read(entry).map_err(misfit)?;
+            return raw.parse(kind, place);
+        };
+        let site_lists = match row.applied {
+            Applied::SitesEachWay => shape::read(entry).map(|raw: RawSitesEachWay| raw.site_lists),
+            _ => shape::read(entry).map(|raw: RawSites| raw.site_lists),
+        };
+        Ok(Application {
+            direction: PolicyDirection::All,
+            site_lists: ids(&site_lists.map_err(misfit)?, &place, "siteLists")?,
+            vpn_lists: Vec::new(),
+        })
+    });
+    parsed.collect()
 }
 
 impl RawApplication {
@@ -177,13 +245,14 @@ impl RawApplication {
         let site_lists = ids(&self.site_lists, &place, "siteLists")?;
         let vpn_lists = ids(&self.vpn_lists, &place, "vpnLists")?;
         let direction = match (kind, self.direction) {
-            (DefinitionKind::Data, None) => return Err(PolicyError::NoDirection { place }),
-            (DefinitionKind::AppRoute, None) | (_, Some(RawDirection::Service)) => {
-                PolicyDirection::FromService
+            (DefinitionKind::Data, None) => {
+                let key = "direction";
+                return Err(PolicyError::NoKey { place, key });
             }
-            (DefinitionKind::AppRoute, Some(_)) => return Err(PolicyError::Direction { place }),
             (DefinitionKind::Data, Some(RawDirection::Tunnel)) => PolicyDirection::FromTunnel,
             (DefinitionKind::Data, Some(RawDirection::All)) => PolicyDirection::All,
+            (_, None | Some(RawDirection::Service)) => PolicyDirection::FromService,
+            (_, Some(_)) => return Err(PolicyError::Direction { place }),
         };
         Ok(Application {
             direction,
@@ -191,6 +260,15 @@ impl RawApplication {
             vpn_lists,
         })
     }
+}
+
+/// The types of centralized policies.
+fn centralized() -> String {
+    let kinds = definition::kinds().filter(|kind| kind.is_centralized());
+    kinds
+        .map(DefinitionKind::type_name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn ids(texts: &[String], place: &str, field: &'static str) -> Result<Vec<Uuid>, PolicyError> {

@@ -3,6 +3,8 @@
 use uuid::Uuid;
 
 use super::{Application, Assembly, Definition, Objects, Place, applications, service_vpns, sites};
+use crate::manager::definition::{Applied, DefinitionKind, StoredDefinition};
+use crate::policy::PolicyDirection;
 
 /// Why a policy cannot be compiled.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -37,6 +39,16 @@ pub(in crate::manager) enum CompileError {
     /// `fallbackToBestPath` with a class that does not say what the best path is.
     #[error("SeqID {sequence}: fallbackToBestPath: sla class {class} has no fallbackBestTunnel")]
     NoBestTunnel { sequence: u16, class: String },
+    /// A definition of a kind that the emulated edges do not carry out.
+    #[error("definitions of type {0} are not emulated by the edges")]
+    KindNotEmulated(&'static str),
+}
+
+impl CompileError {
+    /// That edges do not carry out such a definition.
+    pub(super) fn not_carried_out(definition: &StoredDefinition) -> Self {
+        Self::KindNotEmulated(DefinitionKind::Stored(definition.kind).type_name())
+    }
 }
 
 /// What edges cannot follow, why, and which of them would have to.
@@ -87,16 +99,30 @@ fn listed(sites: &[u32]) -> String {
 fn sites_of(assembly: &[Assembly], objects: &Objects, places: &[Place<'_>], definition: Uuid) -> Vec<u32> {
     let has_place = |application: &Application, place: &&Place<'_>| {
         sites(application, objects).any(|range| range.contains(&place.site_id))
-            && service_vpns(application, objects)
-                .any(|range| place.service_vpns.iter().any(|vpn| range.contains(vpn)))
+            && (application.vpn_lists.is_empty()
+                || service_vpns(application, objects)
+                    .any(|range| place.service_vpns.iter().any(|vpn| range.contains(vpn))))
     };
-    let applied: Vec<_> = applications(assembly)
-        .filter(|(assembly, _)| assembly.definition == definition)
-        .collect();
-    let followers = places.iter().filter(|place| {
-        applied
-            .iter()
-            .any(|(_, application)| has_place(application, place))
-    });
+    let own = objects.definition_of(definition).and_then(own_application);
+    let applied = applications(assembly).filter(|(assembly, _)| assembly.definition == definition);
+    let applied: Vec<_> = applied.map(|(_, application)| application).chain(&own).collect();
+    let followers = places
+        .iter()
+        .filter(|place| applied.iter().any(|application| has_place(application, place)));
     followers.map(|place| place.site_id).collect()
+}
+
+/// Where a definition applies that says so itself: at all sites that it names.
+fn own_application(definition: &Definition) -> Option<Application> {
+    match definition.kind() {
+        DefinitionKind::Stored(row) if row.applied == Applied::Itself => {
+            let site_lists = definition.uses().filter(|(_, named)| named.kind == "site");
+            Some(Application {
+                direction: PolicyDirection::All,
+                site_lists: site_lists.map(|(_, named)| named.id).collect(),
+                vpn_lists: Vec::new(),
+            })
+        }
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::manager::definition;
 use crate::manager::fixture::{
     self, PLACES, app_route_assembly, app_route_sequence, assembly, parse_policy, put_app_route,
     put_definition, put_list, sequence, set_tlocs,
@@ -561,6 +562,42 @@ fn what_does_not_fit_names_definition_sequence_and_sites() {
     assert_eq!(told(first, vpns), format!("{problem}1"));
     assert_eq!(told(both, vpns), format!("{problem}1, 2"));
     assert_eq!(told(both, elsewhere), problem);
+}
+
+#[test]
+fn a_kind_that_edges_do_not_carry_out_names_the_sites_where_it_applies() {
+    let World {
+        mut objects,
+        first,
+        both,
+        ..
+    } = world();
+    let put = |objects: &mut Objects, kind: &str, body: Value| {
+        let id = Uuid::new_v4();
+        let kind = definition::kind(kind).unwrap();
+        let parsed = definition::parse(kind, id, &fixture::body(body), fixture::stamp()).unwrap();
+        objects.put_definition(parsed).unwrap();
+        id
+    };
+    let control = json!({"name": "c", "type": "control", "sequences": []});
+    let control = put(&mut objects, "control", control);
+    let regions = json!([{"name": "west", "siteLists": [first]}, {"name": "east", "siteLists": [both]}]);
+    let mesh = json!({"name": "m", "type": "mesh", "definition": {"regions": regions}});
+    let mesh = put(&mut objects, "mesh", mesh);
+    let told = |assembly: Value| {
+        let policy = parse_policy("p", json!([assembly])).unwrap();
+        let unfit = compile(&policy.assembly, &objects, &PLACES).unwrap_err();
+        unfit.to_string()
+    };
+    let entry = json!({"direction": "in", "siteLists": [first]});
+    assert_eq!(
+        told(json!({"definitionId": control, "type": "control", "entries": [entry]})),
+        "definition c: definitions of type control are not emulated by the edges; WAN edges of sites: 1"
+    );
+    assert_eq!(
+        told(json!({"definitionId": mesh, "type": "mesh"})),
+        "definition m: definitions of type mesh are not emulated by the edges; WAN edges of sites: 1, 2"
+    );
 }
 
 #[test]

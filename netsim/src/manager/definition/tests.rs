@@ -20,7 +20,7 @@ fn only(sequences: Value) -> DataSequence {
 fn data(definition: Definition) -> DataDefinition {
     match definition.body {
         DefinitionBody::Data(data) => data,
-        DefinitionBody::AppRoute(app_route) => panic!("not a data definition: {app_route:?}"),
+        other => panic!("not a data definition: {other:?}"),
     }
 }
 
@@ -28,7 +28,7 @@ fn only_app_route(actions: Value) -> AppRouteSequence {
     let sequences = json!([app_route_sequence(1, json!([]), actions)]);
     match parse_app_route("d", sequences, None).unwrap().body {
         DefinitionBody::AppRoute(app_route) => app_route.sequences[0].clone(),
-        DefinitionBody::Data(data) => panic!("not an app-route definition: {data:?}"),
+        other => panic!("not an app-route definition: {other:?}"),
     }
 }
 
@@ -500,7 +500,7 @@ proptest! {
     #[test]
     fn no_body_panics(value in nearly_right()) {
         if let Ok(body) = ObjectBody::new(value) {
-            for kind in [DefinitionKind::Data, DefinitionKind::AppRoute] {
+            for kind in kinds() {
                 let _ = super::parse(kind, Uuid::new_v4(), &body, stamp());
             }
         }

@@ -1,8 +1,12 @@
 //! Lists, definitions and a policy that are right.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::world::{Kind, World};
+use crate::manager::fixture::stored;
+use crate::manager::list;
 
 impl World {
     async fn list(&mut self, kind: &'static str, type_name: &str, entries: Value) -> String {
@@ -30,9 +34,11 @@ impl World {
             .await;
         let hubs = self.list("tloc", "tloc", json!([hub])).await;
         self.list("appprobe", "appProbe", probe).await;
-        self.list("color", "color", json!([{"color": "mpls"}])).await;
+        let colors = self.list("color", "color", json!([{"color": "mpls"}])).await;
         self.list("app", "app", json!([{"app": "amazon"}, {"appFamily": "webmail"}]))
             .await;
+        let policer = json!([{"burst": "15000", "rate": "8", "exceed": "remark"}]);
+        let policer = self.list("policer", "policer", policer).await;
         let conditions = json!([
             {"field": "sourceDataPrefixList", "ref": hosts}, {"field": "destinationIp", "value": "10.0.0.0/8"},
             {"field": "sourcePort", "value": "80 443"}, {"field": "protocol", "value": "6"},
@@ -54,6 +60,39 @@ impl World {
         let body = json!({
             "policyName": "p", "policyDescription": "", "policyType": "feature",
             "policyDefinition": {"assembly": assembly, "regionRoleAssembly": []},
+        });
+        self.create(Kind::Policy, &[], body).await;
+        let known = [
+            ("color", colors),
+            ("dataipv6prefix", hosts6),
+            ("dataprefix", hosts),
+            ("policer", policer),
+            ("site", sites),
+            ("tloc", hubs),
+            ("vpn", vpns),
+        ];
+        self.fill_stored(BTreeMap::from(known)).await;
+    }
+
+    /// What edges do not act on; `ids` are those of the other lists that it names.
+    async fn fill_stored(&mut self, mut ids: BTreeMap<&'static str, String>) {
+        for (kind, entries) in stored::lists() {
+            let type_name = list::kind(kind).unwrap().type_name;
+            let id = self.list(kind, type_name, entries).await;
+            ids.insert(kind, id);
+        }
+        for kind in stored::DEFINITIONS {
+            let body = stored::definition(kind, &|kind| ids[kind].clone());
+            let id = self.create(Kind::Definition, &[("kind", kind)], body).await;
+            ids.insert(kind, id);
+        }
+        let entry = json!({"direction": "in", "siteLists": [ids["site"]]});
+        let assembly = json!([
+            {"definitionId": ids["control"], "type": "control", "entries": [entry]},
+            {"definitionId": ids["mesh"], "type": "mesh"},
+        ]);
+        let body = json!({
+            "policyName": "q", "policyType": "feature", "policyDefinition": {"assembly": assembly},
         });
         self.create(Kind::Policy, &[], body).await;
     }

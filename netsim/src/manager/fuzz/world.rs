@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::routes::{DEFINITION, GROUP, LIST, PROFILE, VSMART, filled};
+use crate::manager::definition::DefinitionBody;
 use crate::manager::dry::{self, DryEdges};
 use crate::manager::limits::Limits;
 use crate::manager::push_delay::Distribution;
@@ -303,6 +304,7 @@ impl World {
             "lists": self.ok("GET", LIST, None).await,
             "policies": self.ok("GET", VSMART, None).await,
             "edges": json!(*self.edges.in_force()),
+            "stored": self.stored(),
         });
         for kind in ["data", "approute"] {
             let rows = self.ok("GET", &format!("{DEFINITION}/{kind}"), None).await;
@@ -325,6 +327,15 @@ impl World {
         state["groups"] = groups;
         state["devices"] = Value::from(devices);
         state
+    }
+
+    /// The definitions of all other kinds, as they are kept: to ask for each would take most of the time.
+    fn stored(&self) -> Value {
+        let store = self.manager.apps[0].store();
+        let stored = (store.objects().definitions())
+            .filter(|definition| matches!(definition.body, DefinitionBody::Stored(_)));
+        let stored = stored.map(|definition| (definition.id.to_string(), json!(definition.as_written)));
+        Value::Object(stored.collect())
     }
 
     /// What the rows of a collection are the rows of.

@@ -39,7 +39,7 @@ fn in_only(key: &str) -> impl Fn(ValueError) -> EntryError + '_ {
     move |problem| at(key)(problem).within(0)
 }
 
-fn read<'de, Raw: Deserialize<'de>>(index: usize, entry: &'de Value) -> Result<Raw, EntryError> {
+pub(super) fn read<'de, Raw: Deserialize<'de>>(index: usize, entry: &'de Value) -> Result<Raw, EntryError> {
     shape::read(entry).map_err(|error| EntryError::Shape(error.within("entries", index)))
 }
 
@@ -329,7 +329,10 @@ pub(super) fn apps(entries: &[Value]) -> Result<ListContent, EntryError> {
                 app: None,
                 app_family: Some(name),
             } => ("appFamily", "app-family", name),
-            _ => return Err(EntryError::NotOneApp(index)),
+            _ => {
+                let keys = "app and appFamily".to_owned();
+                return Err(EntryError::NotOneOf { index, keys });
+            }
         };
         let name = value::word(&name).map_err(|problem| at(key)(problem).within(index))?;
         Ok((word, name))

@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::manager::fixture::parse_list;
+use crate::manager::fixture::{self, parse_list};
 use crate::policy::{Criterion, PathPreference};
 
 #[rstest]
@@ -23,8 +23,28 @@ fn every_kind_takes_its_entries(#[case] kind: &str, #[case] entries: Value) {
 }
 
 #[test]
+fn every_plain_kind_takes_its_entries() {
+    for (kind, entries) in fixture::stored::lists() {
+        let list = parse_list(kind, "l", entries.clone()).unwrap();
+        assert_eq!(Value::Array(list.entries), entries, "{kind}");
+    }
+}
+
+#[test]
 fn every_kind_has_a_case_above() {
-    assert_eq!(KINDS.len(), 11);
+    assert_eq!(KINDS.len(), 11 + fixture::stored::lists().len());
+}
+
+#[test]
+fn the_type_may_be_in_lower_case() {
+    let list = json!({"name": "l", "type": "geolocation", "entries": [{"country": "FRA"}]});
+    let list = parse(
+        kind("geolocation").unwrap(),
+        Uuid::nil(),
+        &fixture::body(list),
+        fixture::stamp(),
+    );
+    assert_eq!(list.unwrap().kind.type_name, "geoLocation");
 }
 
 #[rstest]
@@ -65,6 +85,28 @@ fn every_kind_has_a_case_above() {
 #[case::sla_null("sla", json!([null]), "entries[0]: `null` is not an object of latency, loss, jitter, appProbeClass, fallbackBestTunnel")]
 #[case::variance("sla", json!([{"loss": "1", "fallbackBestTunnel": {"criteria": "loss", "lossVariance": "x"}}]), "entries[0].fallbackBestTunnel.lossVariance: `x` is not a percentage from 0 to 100")]
 #[case::second_tier("preferredcolorgroup", json!([{"primaryPreference": {"colorPreference": "mpls", "pathPreference": "all-paths"}, "secondaryPreference": {"colorPreference": 1, "pathPreference": "all-paths"}}]), "entries[0].secondaryPreference.colorPreference: `1` is not a text")]
+#[case::as_path("aspath", json!([{"asPath": "AS1"}]), "entries[0].asPath: `AS1` is not a regular expression over AS numbers such as ^65000_")]
+#[case::queue("class", json!([{"queue": "8"}]), "entries[0].queue: `8` is not a queue from 0 to 7")]
+#[case::two_queues("class", json!([{"queue": "1"}, {"queue": "2"}]), "entries: exactly one is needed, found 2")]
+#[case::community("community", json!([{"community": "1:65536"}]), "entries[0].community: `1:65536` is not a community such as 1000:10000, or internet, local-AS, no-advertise or no-export")]
+#[case::expanded_community("expandedcommunity", json!([{"community": " "}]), "entries[0].community: ` ` is not a line of text")]
+#[case::country("geolocation", json!([{"country": "FR"}]), "entries[0].country: `FR` is not a country of three letters such as FRA")]
+#[case::continent("geolocation", json!([{"continent": "XX"}]), "entries[0].continent: `XX` is not one of AF, AN, AS, EU, NA, OC and SA")]
+#[case::nowhere("geolocation", json!([{}]), "entries[0]: at least one of country and continent is needed")]
+#[case::signature("ipssignature", json!([{"generatorId": "1"}]), "entries[0]: key signatureId is missing")]
+#[case::length_v6("ipv6prefix", json!([{"ipv6Prefix": "fd00::/16", "le": "129"}]), "entries[0].le: `129` is not a prefix length from 0 to 128")]
+#[case::local_app("localapp", json!([{"app": "a", "appFamily": "b"}]), "entries[0]: exactly one of app and appFamily is needed")]
+#[case::domain("localdomain", json!([{"nameServer": "*.x"}]), "entries[0].nameServer: `*.x` is not a regular expression of 1 to 240 octets that begins with neither `*` nor `+`")]
+#[case::mirror("mirror", json!([{"remoteDest": "10.0.0.0/8", "source": "10.0.0.1"}]), "entries[0].remoteDest: `10.0.0.0/8` is not an IP address such as 10.0.0.1 or fd00::1")]
+#[case::port("port", json!([{"port": "65536"}]), "entries[0].port: `65536` is not a port from 0 to 65535")]
+#[case::length("prefix", json!([{"ipPrefix": "10.0.0.0/8", "ge": "33"}]), "entries[0].ge: `33` is not a prefix length from 0 to 32")]
+#[case::length_of_nothing("prefix", json!([{"ge": "8"}]), "entries[0]: key ipPrefix is missing")]
+#[case::length_number("prefix", json!([{"ipPrefix": "10.0.0.0/8", "le": 24}]), "entries[0].le: `24` is not a text")]
+#[case::prefix_of_the_other_family("prefix", json!([{"ipPrefix": "fd00::/16"}]), "entries[0].ipPrefix: `fd00::/16` is not an IPv4 prefix such as 10.0.0.5/32")]
+#[case::region("region", json!([{"regionId": "5-1"}]), "entries[0].regionId: `5-1` is not a region or range such as 1 or 1-5, from 0 to 63")]
+#[case::unknown_plain_key("zone", json!([{"vpn": "1", "x": "1"}]), "entries[0].x: there is no such key; the keys here are vpn, interface")]
+#[case::no_zone("zone", json!([{"vpn": null}]), "entries[0]: exactly one of vpn and interface is needed")]
+#[case::no_plain_object("zone", json!(["1"]), "entries[0]: `1` is not an object")]
 #[case::sla_loss("sla", json!([{"loss": "101"}]), "entries[0].loss: `101` is not a percentage from 0 to 100")]
 fn a_refused_entry_is_named(#[case] kind: &str, #[case] entries: Value, #[case] message: &str) {
     assert_eq!(parse_list(kind, "l", entries).unwrap_err().to_string(), message);

@@ -1,12 +1,13 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rstest::rstest;
 use serde_json::json;
 
 use super::references::Reference;
 use super::*;
 use crate::manager::fixture::{self, parse_definition, parse_list, parse_policy, put_list, sequence};
-use crate::manager::list;
 use crate::manager::store::Store;
+use crate::manager::{definition, list};
 
 /// A policy and everything that it is made of.
 fn parts_of(objects: &Objects, policy: Uuid) -> BTreeSet<Uuid> {
@@ -217,4 +218,111 @@ fn an_assembly_names_a_definition_of_its_type() {
             .definition(DefinitionKind::Data, &app_route.to_string())
             .is_err()
     );
+}
+
+/// Lists of every kind, each named as its kind, and then a definition of every stored kind.
+fn everything() -> (Objects, BTreeMap<&'static str, Uuid>) {
+    let (mut objects, mut ids) = (Objects::default(), BTreeMap::new());
+    let typed = [
+        ("color", json!([{"color": "mpls"}])),
+        ("dataipv6prefix", json!([{"ipv6Prefix": "fd00::/16"}])),
+        ("dataprefix", json!([{"ipPrefix": "10.0.0.0/8"}])),
+        ("policer", json!([{"burst": "15000", "rate": "8"}])),
+        ("site", json!([{"siteId": "1"}])),
+        (
+            "tloc",
+            json!([{"tloc": "10.0.0.1", "color": "mpls", "encap": "ipsec"}]),
+        ),
+        ("vpn", json!([{"vpn": "10"}])),
+    ];
+    for (kind, entries) in fixture::stored::lists().into_iter().chain(typed) {
+        ids.insert(kind, put_list(&mut objects, kind, kind, entries));
+    }
+    for path in fixture::stored::DEFINITIONS {
+        let body = fixture::stored::definition(path, &|kind| ids[kind].to_string());
+        let kind = definition::kind(path).unwrap();
+        let id = Uuid::new_v4();
+        let parsed = definition::parse(kind, id, &fixture::body(body), fixture::stamp()).unwrap();
+        objects.put_definition(parsed).unwrap();
+        ids.insert(path, id);
+    }
+    (objects, ids)
+}
+
+#[test]
+fn what_any_definition_names_is_not_deleted() {
+    let (mut objects, ids) = everything();
+    let unnamed = [
+        "aspath",
+        "ipssignature",
+        "localdomain",
+        "urlwhitelist",
+        "urlblacklist",
+    ];
+    for (kind, id) in ids.iter().filter_map(|(path, id)| Some((list::kind(path)?, id))) {
+        let deleted = objects.delete_list(kind, &id.to_string());
+        assert_eq!(
+            deleted.is_ok(),
+            unnamed.contains(&kind.path),
+            "{kind:?}: {deleted:?}"
+        );
+    }
+    let group = definition::kind("securitygroup").unwrap();
+    let error = objects.delete_definition(group, &ids["securitygroup"].to_string());
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "definition securitygroup is referenced by definition ruleset"
+    );
+    for path in fixture::stored::DEFINITIONS.into_iter().rev() {
+        let kind = definition::kind(path).unwrap();
+        objects.delete_definition(kind, &ids[path].to_string()).unwrap();
+    }
+    for (path, id) in &ids {
+        if let Some(kind) = list::kind(path).filter(|kind| !unnamed.contains(&kind.path)) {
+            objects.delete_list(kind, &id.to_string()).unwrap();
+        }
+    }
+}
+
+#[rstest]
+#[case::gone(None)]
+#[case::of_another_kind(Some("site"))]
+fn what_a_stored_definition_names_exists_and_is_of_its_kind(#[case] kind: Option<&str>) {
+    let (mut objects, ids) = everything();
+    let id = kind.map_or_else(Uuid::new_v4, |kind| ids[kind]);
+    let body = fixture::stored::definition("qosmap", &|_| id.to_string());
+    let kind = definition::kind("qosmap").unwrap();
+    let parsed = definition::parse(kind, ids["qosmap"], &fixture::body(body), fixture::stamp()).unwrap();
+    let error = objects.put_definition(parsed).unwrap_err().to_string();
+    let place = "definition.qosSchedulers[1].classMapRef";
+    assert_eq!(error, format!("{place}: Invalid ref {id}"));
+}
+
+#[test]
+fn sites_of_what_edges_do_not_carry_out_count_as_named() {
+    let (mut objects, ids) = everything();
+    let entry = json!({"direction": "out", "siteLists": [ids["site"]]});
+    let control = json!({"definitionId": ids["control"], "type": "control", "entries": [entry]});
+    let mesh = json!({"definitionId": ids["mesh"], "type": "mesh"});
+    let policy = fixture::put_policy(&mut objects, "central", json!([control, mesh]));
+    let expected = [
+        ("site", "siteLists"),
+        ("control", "definitionId"),
+        ("mesh", "definitionId"),
+    ];
+    for (named, property) in expected {
+        let reference = Reference {
+            from: policy,
+            property,
+        };
+        assert!(objects.references_to(ids[named]).contains(&reference), "{named}");
+    }
+    let wrong = json!({"definitionId": ids["mesh"], "type": "hubAndSpoke"});
+    let error = parse_policy("p", json!([wrong])).map(|policy| objects.put_policy(policy).unwrap_err());
+    let expected = format!(
+        "policyDefinition.assembly[0]: definitionId: Invalid ref {}",
+        ids["mesh"]
+    );
+    assert_eq!(error.unwrap().to_string(), expected);
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use super::{Named, range_text};
 use crate::manager::list::{AppProbe, List, ListContent, ListedTloc, Policer, SlaBounds};
+use crate::manager::value::kebab;
 use crate::policy::{ColorTier, Criterion, PathPreference};
 
 /// SLA classes, app-probe classes and policers, which stand before the policies.
@@ -59,6 +60,13 @@ pub(super) fn write_list(out: &mut String, list: &List) -> fmt::Result {
             writeln!(out, "  color-list {name}")?;
             let mut colors = list.entries.iter().filter_map(|entry| entry["color"].as_str());
             colors.try_for_each(|color| writeln!(out, "   color {color}"))?;
+        }
+        ListContent::Plain { label, entries } => {
+            writeln!(out, "  {label} {name}")?;
+            for entry in entries {
+                let words = entry.iter().map(|(key, value)| format!("{} {value}", kebab(key)));
+                writeln!(out, "   {}", words.collect::<Vec<_>>().join(" "))?;
+            }
         }
         ListContent::Sla(_) | ListContent::AppProbe(_) | ListContent::Policer(_) => return Ok(()),
     }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::manager::definition;
 use crate::manager::fixture;
 use crate::manager::store::Store;
 
@@ -210,4 +211,40 @@ fn every_construct_has_its_text() {
         preview(policy, store.objects()),
         include_str!("tests/every-construct.txt")
     );
+}
+
+#[test]
+fn what_edges_do_not_act_on_is_named_and_its_lists_are_spelled_out() {
+    let mut store = Store::default();
+    let objects = store.objects_for_creation();
+    let sites = fixture::put_list(objects, "site", "west", json!([{"siteId": "1"}]));
+    let entries = json!([{"ipPrefix": "10.0.0.0/8", "le": "24", "ge": "9"}, {"ipPrefix": "10.0.0.5/32"}]);
+    let prefixes = fixture::put_list(objects, "prefix", "hosts", entries);
+    let hub = json!({"siteList": sites, "prefixLists": [prefixes]});
+    let spokes = json!([{"siteList": sites, "hubs": [hub]}]);
+    let definition = json!({"subDefinitions": [{"name": "x", "spokes": spokes}]});
+    let body = fixture::body(json!({"name": "star", "type": "hubAndSpoke", "definition": definition}));
+    let kind = definition::kind("hubandspoke").unwrap();
+    let star = definition::parse(kind, Uuid::new_v4(), &body, fixture::stamp()).unwrap();
+    let assembly = json!([{"definitionId": star.id, "type": "hubAndSpoke"}]);
+    objects.put_definition(star).unwrap();
+    let policy = fixture::put_policy(objects, "central", assembly);
+    let policy = store.objects().policy(&policy.to_string()).unwrap();
+    let expected = "\
+viptela-policy:policy
+ ! hubAndSpoke star: its commands are not emulated
+ lists
+  prefix-list hosts
+   ip-prefix 10.0.0.0/8 ge 9 le 24
+   ip-prefix 10.0.0.5/32
+  !
+  site-list west
+   site-id 1
+  !
+ !
+!
+apply-policy
+!
+";
+    assert_eq!(preview(policy, store.objects()), expected);
 }

@@ -111,9 +111,6 @@ fn rows_of_lists<'a>(store: &Store, lists: impl Iterator<Item = &'a List>) -> Js
 
 /// `GET …/definition/{kind}`: without what they consist of, as the product does.
 pub(super) async fn definitions(State(app): Shared, at: Segments) -> Answer {
-    if definition::is_refused(at.get("kind")) {
-        return Ok(Json(json!({ "data": [] })));
-    }
     let store = app.store();
     let kind = definition_kind(&at)?;
     let rows = store.objects().definitions_of(kind);
@@ -128,9 +125,5 @@ fn list_kind(at: &Segments) -> Result<&'static ListKind, Refusal> {
 }
 
 pub(super) fn definition_kind(at: &Segments) -> Result<DefinitionKind, Refusal> {
-    let kind = at.get("kind");
-    if definition::is_refused(kind) {
-        return Err(Refusal::DefinitionKind(kind.to_owned()));
-    }
-    definition::kind(kind).ok_or_else(|| at.no_path())
+    definition::kind(at.get("kind")).ok_or_else(|| at.no_path())
 }

@@ -88,9 +88,6 @@ pub(in crate::manager) enum Refusal {
     /// The body is not as it should be.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// A kind of definition that the emulation does not have.
-    #[error("definitions of type {0} are not emulated")]
-    DefinitionKind(String),
     /// The query of a device's resource.
     #[error("read the query: {0}")]
     Query(QueryRejection),
@@ -192,9 +189,7 @@ impl Refusal {
             Self::Fault(_) | Self::UnfitFault(_) => (BAD, "Invalid fault", "PATHPROOF0001"),
             Self::NoFault(_) => (StatusCode::NOT_FOUND, "Fault not found", "PATHPROOF0002"),
             Self::List(_) => (BAD, "Invalid policy list", "POLICY0002"),
-            Self::DefinitionKind(_) | Self::Definition(_) | Self::Policy(_) => {
-                (BAD, "Invalid policy", "POLICY0004")
-            }
+            Self::Definition(_) | Self::Policy(_) => (BAD, "Invalid policy", "POLICY0004"),
             Self::Query(_) | Self::NoDeviceId => (BAD, "Invalid query", "DEVICE0001"),
             Self::Statistics(_) | Self::Parameter { .. } => (BAD, "Invalid query", "STATS0001"),
             Self::Place(_) => INVALID_PAYLOAD,
@@ -226,6 +221,7 @@ fn of_store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
         StoreError::Object(
             ObjectError::DanglingInSequence { .. }
             | ObjectError::DanglingInDefaultAction { .. }
+            | ObjectError::DanglingInDefinition { .. }
             | ObjectError::DanglingInAssembly { .. }
             | ObjectError::Compile(_),
         ) => (BAD, "Invalid policy", "POLICY0004"),

@@ -33,7 +33,8 @@ pub(super) fn definition_row(definition: &Definition, store: &Store) -> Value {
 /// A definition without what it consists of.
 pub(super) fn definition_head(definition: &Definition, store: &Store) -> Value {
     let written = definition.as_written.iter();
-    let head = written.filter(|(key, _)| !["sequences", "defaultAction"].contains(&key.as_str()));
+    let head =
+        written.filter(|(key, _)| !["sequences", "defaultAction", "definition"].contains(&key.as_str()));
     let head = head.map(|(key, value)| (key.clone(), value.clone()));
     row_of_definition(definition, head.collect(), store)
 }
@@ -41,7 +42,9 @@ pub(super) fn definition_head(definition: &Definition, store: &Store) -> Value {
 fn row_of_definition(definition: &Definition, written: Map<String, Value>, store: &Store) -> Value {
     let mut row = Value::Object(written);
     row["definitionId"] = json!(definition.id);
-    row["mode"] = json!("created");
+    if !definition.as_written.contains_key("mode") {
+        row["mode"] = json!("created");
+    }
     row["optimized"] = json!("false");
     add_uses(&mut row, definition.id, &definition.stamp, store);
     row

@@ -112,11 +112,13 @@ pub(super) async fn from_controller(State(app): Shared, asked: Asked) -> Answer 
     let policy = app.policy(device).await?.policy;
     let app_route = policy.app_route.iter().map(|policy| {
         let of = (policy.service_vpn, PolicyDirection::FromService);
-        in_force(&app, device, DefinitionKind::AppRoute, of, policy.sequences.len())
+        let kind = (DefinitionKind::AppRoute, "app-route-policy");
+        in_force(&app, device, kind, of, policy.sequences.len())
     });
     let data = policy.data.iter().map(|policy| {
         let of = (policy.service_vpn, policy.direction);
-        in_force(&app, device, DefinitionKind::Data, of, policy.sequences.len())
+        let kind = (DefinitionKind::Data, "data-policy");
+        in_force(&app, device, kind, of, policy.sequences.len())
     });
     asked.answer(&app, app_route.chain(data))
 }
@@ -124,7 +126,7 @@ pub(super) async fn from_controller(State(app): Shared, asked: Asked) -> Answer 
 fn in_force(
     app: &App,
     device: &Device,
-    kind: DefinitionKind,
+    (kind, policy_type): (DefinitionKind, &str),
     (service_vpn, direction): (u16, PolicyDirection),
     sequences: usize,
 ) -> Value {
@@ -133,10 +135,6 @@ fn in_force(
         PolicyDirection::FromService => "from-service",
         PolicyDirection::FromTunnel => "from-tunnel",
         PolicyDirection::All => "all",
-    };
-    let policy_type = match kind {
-        DefinitionKind::AppRoute => "app-route-policy",
-        DefinitionKind::Data => "data-policy",
     };
     let mut row = stamp(app, device, &format!("{policy_type}-{service_vpn}-{direction}"));
     row["policy-type"] = json!(policy_type);

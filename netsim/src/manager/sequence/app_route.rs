@@ -10,7 +10,7 @@ use super::{
     BaseAction, Conditions, GroupRef, RawSequence, SequenceError, counter, in_field, list_id, set_once,
 };
 use crate::manager::definition::DefinitionKind;
-use crate::manager::objects::ListUse;
+use crate::manager::objects::Use;
 use crate::manager::shape;
 use crate::manager::value;
 
@@ -156,14 +156,14 @@ pub(in crate::manager) fn parse(id: u16, sequence: &Value) -> Result<AppRouteSeq
 
 impl AppRouteSequence {
     /// The lists that the sequence names.
-    pub(in crate::manager) fn uses(&self) -> impl Iterator<Item = ListUse> + '_ {
-        let class = self.sla.iter().map(|sla| ListUse {
+    pub(in crate::manager) fn uses(&self) -> impl Iterator<Item = Use> + '_ {
+        let class = self.sla.iter().map(|sla| Use {
             id: sla.class,
             kind: "sla",
             field: "name",
         });
         let group = self.sla.iter().filter_map(|sla| match sla.preferred {
-            Preferred::Group(group) => Some(ListUse {
+            Preferred::Group(group) => Some(Use {
                 id: group.list,
                 kind: "preferredcolorgroup",
                 field: "preferredColorGroup",

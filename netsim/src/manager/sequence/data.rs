@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{BaseAction, Conditions, RawAction, RawSequence, SequenceError, Undone, counter, set_once};
 use crate::manager::definition::DefinitionKind;
-use crate::manager::objects::ListUse;
+use crate::manager::objects::Use;
 use crate::manager::shape;
 pub(in crate::manager) use service::{Service, ServiceKind};
 use set::RawSet;
@@ -105,13 +105,13 @@ pub(in crate::manager) fn parse(id: u16, sequence: &Value) -> Result<DataSequenc
 
 impl DataSequence {
     /// The lists that the sequence names.
-    pub(in crate::manager) fn uses(&self) -> impl Iterator<Item = ListUse> + '_ {
-        let group = self.set.color_group.map(|group| ListUse {
+    pub(in crate::manager) fn uses(&self) -> impl Iterator<Item = Use> + '_ {
+        let group = self.set.color_group.map(|group| Use {
             id: group.list,
             kind: "preferredcolorgroup",
             field: "preferredColorGroup",
         });
-        let policer = self.set.policer.map(|id| ListUse {
+        let policer = self.set.policer.map(|id| Use {
             id,
             kind: "policer",
             field: "policer",
@@ -120,7 +120,7 @@ impl DataSequence {
         let remotes = self.set.remote.iter().chain(service);
         let tlocs = remotes.filter_map(|remote| match remote {
             RemoteTlocs::One(_) => None,
-            RemoteTlocs::List(id) => Some(ListUse {
+            RemoteTlocs::List(id) => Some(Use {
                 id: *id,
                 kind: "tloc",
                 field: "tlocList",

@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::manager::fixture::{assembly, body, parse_policy, stamp};
 
+const LIST: &str = "00000000-0000-4000-8000-000000000001";
+
 #[rstest]
 #[case("service", PolicyDirection::FromService)]
 #[case("tunnel", PolicyDirection::FromTunnel)]
@@ -27,7 +29,11 @@ fn directions_are_those_of_the_api(#[case] text: &str, #[case] expected: PolicyD
 }
 
 #[rstest]
-#[case::type_of_assembly("type", json!("control"), "policyDefinition.assembly[0].type: `control` is not `data` or `appRoute`, which alone are emulated")]
+#[case::type_of_assembly("type", json!("acl"), "policyDefinition.assembly[0].type: `acl` is not a type of centralized policy: data, appRoute, control, cflowd, hubAndSpoke, mesh, vpnMembershipGroup")]
+#[case::way_of_control("type", json!("control"), "policyDefinition.assembly[0].entries[0].direction: `all` is not one of in, out")]
+#[case::way_of_cflowd("type", json!("cflowd"), "policyDefinition.assembly[0].entries[0].direction: there is no such key; the keys here are siteLists")]
+#[case::entry_of_mesh("type", json!("mesh"), "policyDefinition.assembly[0].entries: a definition of type mesh says itself where it applies")]
+#[case::no_entries("entries", json!(null), "policyDefinition.assembly[0]: key entries is missing")]
 #[case::way_of_app_route("type", json!("appRoute"), "policyDefinition.assembly[0].entries[0].direction: appRoute applies to traffic from the service only")]
 #[case::no_entry("entries", json!([]), "policyDefinition.assembly[0].entries: at least one is needed")]
 #[case::not_an_id("definitionId", json!("x"), "policyDefinition.assembly[0].definitionId: `x` is not an id")]
@@ -56,6 +62,29 @@ fn app_route_is_from_the_service(#[case] mut entry: Value, #[case] accepted: boo
     let policy = parse_policy("p", json!([assembly]));
     let directions = policy.map(|policy| policy.assembly[0].applications[0].direction);
     assert_eq!(directions.ok(), accepted.then_some(PolicyDirection::FromService));
+}
+
+#[rstest]
+#[case::control("control", json!([{"direction": "in", "siteLists": [LIST]}]), 1)]
+#[case::both_ways("control", json!([{"direction": "in", "siteLists": [LIST]}, {"direction": "out", "siteLists": [LIST]}]), 2)]
+#[case::cflowd("cflowd", json!([{"siteLists": [LIST]}]), 1)]
+#[case::mesh("mesh", json!(null), 0)]
+#[case::hub_and_spoke("hubAndSpoke", json!([]), 0)]
+fn what_edges_do_not_carry_out_applies_to_sites(
+    #[case] type_name: &str,
+    #[case] entries: Value,
+    #[case] count: usize,
+) {
+    let assembly = json!({"definitionId": LIST, "type": type_name, "entries": entries});
+    let policy = parse_policy("p", json!([assembly])).unwrap();
+    let list = Uuid::parse_str(LIST).unwrap();
+    let application = Application {
+        direction: PolicyDirection::All,
+        site_lists: vec![list],
+        vpn_lists: Vec::new(),
+    };
+    assert_eq!(policy.assembly[0].kind.type_name(), type_name);
+    assert_eq!(policy.assembly[0].applications, vec![application; count]);
 }
 
 #[test]

@@ -323,7 +323,7 @@ fn compiled_classic(direction: &str, default_action: &str, drawn: &[Drawn], plac
         let definition = definition::parse(kind, Uuid::new_v4(), &body, fixture::stamp()).unwrap();
         assembly.push(match kind {
             definition::DefinitionKind::Data => fixture::assembly(definition.id, direction, sites, vpns),
-            definition::DefinitionKind::AppRoute => fixture::app_route_assembly(definition.id, sites, vpns),
+            _ => fixture::app_route_assembly(definition.id, sites, vpns),
         });
         objects.put_definition(definition).unwrap();
     }
