@@ -195,7 +195,7 @@ impl Objects {
 
     /// A vSmart policy that is known to exist: the active one, or one that was just looked up.
     pub(super) fn policy_of(&self, id: Uuid) -> &VsmartPolicy {
-        (self.policies.get(id)).expect("a policy in force is not deleted")
+        (self.policies.get(id)).expect("it is in force or was found, and not deleted since")
     }
 
     /// A definition that an assembly names.

@@ -196,12 +196,9 @@ async fn preview(
     })?;
     let existing = store.in_force().group(found.site_id);
     let existing = existing.map(|part| part.translated.preview(found));
-    let existing = existing.transpose().map_err(StoreError::from)?;
-    let new = store.translated(group, found)?.preview(found);
-    let new = new.map_err(StoreError::from)?;
-    Ok(Json(
-        json!({ "existingConfig": existing.unwrap_or_default(), "newConfig": new }),
-    ))
+    let existing = existing.transpose()?.unwrap_or_default();
+    let new = store.translated(group, found)?.preview(found)?;
+    Ok(Json(json!({ "existingConfig": existing, "newConfig": new })))
 }
 
 /// The edges with these UUIDs.
