@@ -1,12 +1,14 @@
 //! Everything that clients create: lists, definitions, vSmart policies, and the references between them.
 //!
-//! Owns storage, unique names and reference integrity; who refers to whom is in `references`. Activation and locks are `store`. Invariant: every reference
-//! leads to an object of the right kind, so nothing that is referred to can be deleted.
+//! Owns storage and reference integrity; names are in `shelf`, who refers to whom is in `references`. Activation and locks
+//! are `store`. Invariants: every reference leads to an object of the right kind, so nothing that is referred to can be
+//! deleted; and the references that are kept are those of the objects as they are.
 
 mod references;
+mod shelf;
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,7 +18,8 @@ use super::compile::{self, CompileError};
 use super::definition::{Definition, DefinitionKind};
 use super::list::{List, ListContent, ListKind};
 use super::vsmart_policy::VsmartPolicy;
-pub(super) use references::References;
+use references::References;
+use shelf::Shelf;
 
 /// Who made an object and who changed it last.
 #[derive(Debug, Clone)]
@@ -126,9 +129,11 @@ pub(super) enum ObjectError {
 /// All objects.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    lists: BTreeMap<Uuid, List>,
-    definitions: BTreeMap<Uuid, Definition>,
-    policies: BTreeMap<Uuid, VsmartPolicy>,
+    lists: Shelf<List>,
+    definitions: Shelf<Definition>,
+    policies: Shelf<VsmartPolicy>,
+    /// Collected when first asked for after a change.
+    references: OnceLock<References>,
     rows: u64,
 }
 
@@ -147,74 +152,59 @@ impl Objects {
 
     /// All lists.
     pub(super) fn lists(&self) -> impl Iterator<Item = &List> {
-        self.lists.values()
+        self.lists.all()
     }
 
     /// All definitions.
     pub(super) fn definitions(&self) -> impl Iterator<Item = &Definition> {
-        self.definitions.values()
+        self.definitions.all()
     }
 
     /// All vSmart policies.
     pub(super) fn policies(&self) -> impl Iterator<Item = &VsmartPolicy> {
-        self.policies.values()
+        self.policies.all()
     }
 
     /// A list of one kind, by the text of its id.
     pub(super) fn list(&self, kind: &ListKind, id: &str) -> Result<&List, ObjectError> {
-        find(&self.lists, id, ObjectKind::List).and_then(|list| match list.kind == kind {
-            true => Ok(list),
-            false => Err(ObjectError::NotFound {
-                kind: ObjectKind::List,
-                id: id.to_owned(),
-            }),
-        })
+        self.lists.find(id, |list| list.kind == kind)
     }
 
     /// A definition of one kind, by the text of its id.
     pub(super) fn definition(&self, kind: DefinitionKind, id: &str) -> Result<&Definition, ObjectError> {
-        find(&self.definitions, id, ObjectKind::Definition).and_then(|definition| {
-            match definition.kind() == kind {
-                true => Ok(definition),
-                false => Err(ObjectError::NotFound {
-                    kind: ObjectKind::Definition,
-                    id: id.to_owned(),
-                }),
-            }
-        })
+        (self.definitions).find(id, |definition| definition.kind() == kind)
     }
 
     /// A vSmart policy, by the text of its id.
     pub(super) fn policy(&self, id: &str) -> Result<&VsmartPolicy, ObjectError> {
-        find(&self.policies, id, ObjectKind::VsmartPolicy)
+        self.policies.find(id, |_| true)
     }
 
     /// A vSmart policy that is known to exist: the active one, or one that was just looked up.
     pub(super) fn policy_of(&self, id: Uuid) -> &VsmartPolicy {
-        &self.policies[&id]
+        (self.policies.get(id)).expect("it is in force or was found, and not deleted since")
     }
 
     /// A definition that an assembly names.
     pub(super) fn definition_of(&self, id: Uuid) -> Option<&Definition> {
-        self.definitions.get(&id)
+        self.definitions.get(id)
     }
 
     /// A list that a sequence or application names.
     pub(super) fn list_of(&self, id: Uuid) -> Option<&List> {
-        self.lists.get(&id)
+        self.lists.get(id)
     }
 
     /// Stores a new list, or a new version of one.
     pub(super) fn put_list(&mut self, list: List) -> Result<(), ObjectError> {
-        let taken = |other: &List| other.kind == list.kind && other.name == list.name && other.id != list.id;
-        if self.lists.values().any(taken) {
-            return Err(ObjectError::NameTaken {
-                kind: ObjectKind::List,
-                name: list.name,
-            });
-        }
+        self.lists.check_name(&list)?;
         self.check_list(&list)?;
-        self.lists.insert(list.id, list);
+        let named = list.uses();
+        let old = self.lists.put(list);
+        // Most edits of lists change no reference.
+        if named != old.and_then(|old| old.uses()) {
+            self.references.take();
+        }
         Ok(())
     }
 
@@ -233,18 +223,15 @@ impl Objects {
 
     /// Stores a new definition, or a new version of one.
     pub(super) fn put_definition(&mut self, definition: Definition) -> Result<(), ObjectError> {
-        let taken = |other: &Definition| {
-            other.kind() == definition.kind() && other.name == definition.name && other.id != definition.id
-        };
-        if self.definitions.values().any(taken) {
-            return Err(ObjectError::NameTaken {
-                kind: ObjectKind::Definition,
-                name: definition.name,
-            });
-        }
+        self.replace_definition(definition).map(drop)
+    }
+
+    /// Stores a new version of a definition, or a new one, and gives the version before.
+    fn replace_definition(&mut self, definition: Definition) -> Result<Option<Definition>, ObjectError> {
+        self.definitions.check_name(&definition)?;
         self.check_definition(&definition)?;
-        self.definitions.insert(definition.id, definition);
-        Ok(())
+        self.references.take();
+        Ok(self.definitions.put(definition))
     }
 
     /// Checks what a definition refers to.
@@ -264,32 +251,34 @@ impl Objects {
         let mut replaced = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let id = definition.id;
-            let old = self.definitions.get(&id).cloned();
-            if let Err(problem) = self.put_definition(definition) {
-                for (id, old) in replaced.into_iter().rev() {
-                    match old {
-                        Some(old) => self.definitions.insert(id, old),
-                        None => self.definitions.remove(&id),
-                    };
+            match self.replace_definition(definition) {
+                Ok(old) => replaced.push((id, old)),
+                Err(problem) => {
+                    self.put_back(replaced);
+                    return Err(problem);
                 }
-                return Err(problem);
             }
-            replaced.push((id, old));
         }
         Ok(())
     }
 
+    /// Makes definitions what they were, the last that was replaced first.
+    fn put_back(&mut self, replaced: Vec<(Uuid, Option<Definition>)>) {
+        for (id, old) in replaced.into_iter().rev() {
+            match old {
+                Some(old) => self.definitions.put(old),
+                None => self.definitions.remove(id),
+            };
+        }
+        self.references.take();
+    }
+
     /// Stores a new vSmart policy, or a new version of one.
     pub(super) fn put_policy(&mut self, policy: VsmartPolicy) -> Result<(), ObjectError> {
-        let taken = |other: &VsmartPolicy| other.name == policy.name && other.id != policy.id;
-        if self.policies.values().any(taken) {
-            return Err(ObjectError::NameTaken {
-                kind: ObjectKind::VsmartPolicy,
-                name: policy.name,
-            });
-        }
+        self.policies.check_name(&policy)?;
         self.check_policy(&policy)?;
-        self.policies.insert(policy.id, policy);
+        self.references.take();
+        self.policies.put(policy);
         Ok(())
     }
 
@@ -332,7 +321,8 @@ impl Objects {
         let list = self.list(kind, id)?;
         self.check_unused(list.id, ObjectKind::List, &list.name)?;
         let id = list.id;
-        Ok(self.lists.remove(&id).expect("the list was found above"))
+        self.references.take();
+        Ok(self.lists.remove(id).expect("the list was found above"))
     }
 
     /// Deletes a definition that nothing refers to.
@@ -344,26 +334,19 @@ impl Objects {
         let definition = self.definition(kind, id)?;
         self.check_unused(definition.id, ObjectKind::Definition, &definition.name)?;
         let id = definition.id;
-        Ok(self
-            .definitions
-            .remove(&id)
-            .expect("the definition was found above"))
+        self.references.take();
+        Ok((self.definitions.remove(id)).expect("the definition was found above"))
     }
 
     /// Deletes a vSmart policy; that it is not active is for the caller to check.
     pub(super) fn delete_policy(&mut self, id: &str) -> Result<VsmartPolicy, ObjectError> {
         let id = self.policy(id)?.id;
-        Ok(self.policies.remove(&id).expect("the policy was found above"))
+        self.references.take();
+        Ok(self.policies.remove(id).expect("the policy was found above"))
     }
 }
 
-fn find<'a, T>(objects: &'a BTreeMap<Uuid, T>, id: &str, kind: ObjectKind) -> Result<&'a T, ObjectError> {
-    let found = Uuid::parse_str(id).ok().and_then(|id| objects.get(&id));
-    found.ok_or_else(|| ObjectError::NotFound {
-        kind,
-        id: id.to_owned(),
-    })
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

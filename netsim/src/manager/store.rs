@@ -368,10 +368,8 @@ impl Store {
     }
 
     fn are_in_force(&self, ids: &[Uuid]) -> bool {
-        self.followed().any(|policy| {
-            let parts = self.objects.parts_of(policy);
-            ids.iter().any(|id| parts.contains(id))
-        })
+        self.followed()
+            .any(|policy| ids.iter().any(|id| self.objects.is_part_of(*id, policy)))
     }
 
     /// Whether another user holds the lock, which is thereby felt.

@@ -1,12 +1,10 @@
 //! Who refers to whom among the objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use super::{ObjectError, ObjectKind, Objects};
-use crate::manager::definition::Definition;
-use crate::manager::list::List;
 
 /// Somewhere that an object is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,18 +16,17 @@ pub(in crate::manager) struct Reference {
 }
 
 /// Which objects are named where.
-pub(in crate::manager) type References = BTreeMap<Uuid, Vec<Reference>>;
+pub(super) type References = BTreeMap<Uuid, Vec<Reference>>;
 
 impl Objects {
     pub(super) fn check_unused(&self, id: Uuid, kind: ObjectKind, name: &str) -> Result<(), ObjectError> {
-        let references = self.references();
-        let Some(reference) = references.get(&id).and_then(|references| references.first()) else {
+        let Some(Reference { from, .. }) = self.references_to(id).first() else {
             return Ok(());
         };
-        let by = match (self.definition_of(reference.from), self.list_of(reference.from)) {
+        let by = match (self.definition_of(*from), self.list_of(*from)) {
             (Some(definition), _) => format!("definition {}", definition.name),
             (None, Some(list)) => format!("list {}", list.name),
-            (None, None) => format!("vSmart policy {}", self.policies[&reference.from].name),
+            (None, None) => format!("vSmart policy {}", self.policy_of(*from).name),
         };
         Err(ObjectError::InUse {
             kind,
@@ -38,8 +35,20 @@ impl Objects {
         })
     }
 
+    /// Where an object is named.
+    pub(in crate::manager) fn references_to(&self, id: Uuid) -> &[Reference] {
+        let references = self.references.get_or_init(|| self.collect_references());
+        references.get(&id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a policy is made of an object, however many others lie between.
+    pub(in crate::manager) fn is_part_of(&self, id: Uuid, policy: Uuid) -> bool {
+        id == policy
+            || (self.references_to(id).iter()).any(|reference| self.is_part_of(reference.from, policy))
+    }
+
     /// Who refers to whom, of all objects.
-    pub(in crate::manager) fn references(&self) -> References {
+    pub(super) fn collect_references(&self) -> References {
         let mut references = References::new();
         let mut refer = |to: Uuid, from: Uuid, property: &'static str| {
             let reference = Reference { from, property };
@@ -48,17 +57,17 @@ impl Objects {
                 known.push(reference);
             }
         };
-        for list in self.lists.values() {
+        for list in self.lists() {
             if let Some(named) = list.uses() {
                 refer(named.id, list.id, named.field);
             }
         }
-        for definition in self.definitions.values() {
+        for definition in self.definitions() {
             for (_, list) in definition.uses() {
                 refer(list.id, definition.id, list.field);
             }
         }
-        for policy in self.policies.values() {
+        for policy in self.policies() {
             for assembly in &policy.assembly {
                 refer(assembly.definition, policy.id, "definitionId");
                 for application in &assembly.applications {
@@ -74,28 +83,5 @@ impl Objects {
             }
         }
         references
-    }
-
-    /// A policy and everything that it is made of.
-    pub(in crate::manager) fn parts_of(&self, policy: Uuid) -> BTreeSet<Uuid> {
-        let mut parts = BTreeSet::from([policy]);
-        for assembly in self
-            .policies
-            .get(&policy)
-            .iter()
-            .flat_map(|policy| &policy.assembly)
-        {
-            parts.insert(assembly.definition);
-            let definition = self.definition_of(assembly.definition);
-            for (_, list) in definition.into_iter().flat_map(Definition::uses) {
-                let inner = self.list_of(list.id).and_then(List::uses);
-                parts.extend(inner.map(|inner| inner.id));
-                parts.insert(list.id);
-            }
-            for application in &assembly.applications {
-                parts.extend(application.site_lists.iter().chain(&application.vpn_lists));
-            }
-        }
-        parts
     }
 }

@@ -8,6 +8,15 @@ use crate::manager::fixture::{self, parse_definition, parse_list, parse_policy, 
 use crate::manager::list;
 use crate::manager::store::Store;
 
+/// A policy and everything that it is made of.
+fn parts_of(objects: &Objects, policy: Uuid) -> BTreeSet<Uuid> {
+    let lists = objects.lists().map(|list| list.id);
+    let definitions = objects.definitions().map(|definition| definition.id);
+    let policies = objects.policies().map(|policy| policy.id);
+    let all = lists.chain(definitions).chain(policies);
+    all.filter(|id| objects.is_part_of(*id, policy)).collect()
+}
+
 #[test]
 fn a_list_is_referenced_once_by_each_property() {
     let mut objects = Objects::default();
@@ -27,7 +36,7 @@ fn a_list_is_referenced_once_by_each_property() {
     let from = fixture::put_definition(&mut objects, "d", sequences);
     let expected = ["sourceDataPrefixList", "destinationDataPrefixList"];
     assert_eq!(
-        objects.references()[&prefixes],
+        objects.references_to(prefixes),
         expected.map(|property| Reference { from, property })
     );
 }
@@ -43,7 +52,7 @@ fn a_policy_consists_of_all_that_it_reaches() {
         json!([{"siteId": "9"}]),
     );
     let expected = [ids.servers, ids.sites, ids.vpns, ids.definition, ids.policy];
-    assert_eq!(store.objects().parts_of(ids.policy), BTreeSet::from(expected));
+    assert_eq!(parts_of(store.objects(), ids.policy), BTreeSet::from(expected));
 }
 
 #[test]
@@ -156,7 +165,8 @@ fn an_app_probe_class_is_held_by_its_sla_class_and_that_by_its_sequences() {
     let policy = fixture::put_policy(objects, "central", json!([assembly]));
 
     let properties = |id| {
-        objects.references()[&id]
+        objects
+            .references_to(id)
             .iter()
             .map(|found| found.property)
             .collect::<Vec<_>>()
@@ -164,7 +174,7 @@ fn an_app_probe_class_is_held_by_its_sla_class_and_that_by_its_sequences() {
     assert_eq!(properties(class), ["name", "defaultAction"]);
     assert_eq!(properties(probe), ["appProbeClass"]);
     let expected = [probe, class, sites, vpns, definition, policy];
-    assert_eq!(objects.parts_of(policy), BTreeSet::from(expected));
+    assert_eq!(parts_of(objects, policy), BTreeSet::from(expected));
     let kind = list::kind("appprobe").unwrap();
     let error = objects.delete_list(kind, &probe.to_string()).unwrap_err();
     assert_eq!(error.to_string(), "list probe is referenced by list voice");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use super::rows::{Uses, definition_row, list_row};
+use super::rows::{definition_row, list_row};
 use super::stored::{Identity, Segments, Stored};
 use super::{Answer, Shared};
 use crate::manager::activity::ObjectKind;
@@ -35,7 +35,7 @@ impl Stored for List {
     }
 
     fn row(&self, store: &Store) -> Value {
-        list_row(self, &Uses::of(store))
+        list_row(self, store)
     }
 
     fn add(self, store: &mut Store) -> Result<(), Refusal> {
@@ -72,7 +72,7 @@ impl Stored for Definition {
     }
 
     fn row(&self, store: &Store) -> Value {
-        definition_row(self, &Uses::of(store))
+        definition_row(self, store)
     }
 
     fn add(self, store: &mut Store) -> Result<(), Refusal> {
@@ -104,9 +104,8 @@ pub(super) async fn lists(State(app): Shared, at: Segments) -> Answer {
 }
 
 fn rows_of_lists(store: &Store, are_asked: impl Fn(&List) -> bool) -> Json<Value> {
-    let uses = Uses::of(store);
     let lists = store.objects().lists().filter(|list| are_asked(list));
-    let rows: Vec<Value> = lists.map(|list| list_row(list, &uses)).collect();
+    let rows: Vec<Value> = lists.map(|list| list_row(list, store)).collect();
     Json(json!({ "data": rows }))
 }
 
@@ -117,10 +116,9 @@ pub(super) async fn definitions(State(app): Shared, at: Segments) -> Answer {
     }
     let store = app.store();
     let kind = definition_kind(&at)?;
-    let uses = Uses::of(&store);
     let of_kind = (store.objects().definitions()).filter(|definition| definition.kind() == kind);
     let rows = of_kind.map(|definition| {
-        let mut row = definition_row(definition, &uses);
+        let mut row = definition_row(definition, &store);
         for key in ["sequences", "defaultAction"] {
             row.as_object_mut().and_then(|row| row.remove(key));
         }

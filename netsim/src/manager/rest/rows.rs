@@ -1,41 +1,17 @@
 //! Objects as rows: what clients wrote, and what the product adds to it.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::manager::definition::Definition;
 use crate::manager::list::List;
-use crate::manager::objects::{References, Stamp};
+use crate::manager::objects::Stamp;
 use crate::manager::store::Store;
 use crate::manager::vsmart_policy::VsmartPolicy;
 
-/// Who refers to whom and what is in force, for as many rows as needed.
-pub(super) struct Uses {
-    references: References,
-    active: Option<Uuid>,
-    in_force: BTreeSet<Uuid>,
-}
-
-impl Uses {
-    /// Those of this moment.
-    pub(super) fn of(store: &Store) -> Self {
-        let active = store.active();
-        let in_force = active
-            .map(|policy| store.objects().parts_of(policy))
-            .unwrap_or_default();
-        Self {
-            references: store.objects().references(),
-            active,
-            in_force,
-        }
-    }
-}
-
 /// A list.
-pub(super) fn list_row(list: &List, uses: &Uses) -> Value {
+pub(super) fn list_row(list: &List, store: &Store) -> Value {
     let mut row = json!({
         "listId": list.id,
         "name": list.name,
@@ -45,17 +21,17 @@ pub(super) fn list_row(list: &List, uses: &Uses) -> Value {
         "readOnly": false,
         "version": "0",
     });
-    add_uses(&mut row, list.id, &list.stamp, uses);
+    add_uses(&mut row, list.id, &list.stamp, store);
     row
 }
 
 /// A definition.
-pub(super) fn definition_row(definition: &Definition, uses: &Uses) -> Value {
+pub(super) fn definition_row(definition: &Definition, store: &Store) -> Value {
     let mut row = Value::Object(definition.as_written.clone());
     row["definitionId"] = json!(definition.id);
     row["mode"] = json!("created");
     row["optimized"] = json!("false");
-    add_uses(&mut row, definition.id, &definition.stamp, uses);
+    add_uses(&mut row, definition.id, &definition.stamp, store);
     row
 }
 
@@ -84,16 +60,17 @@ pub(super) fn policy_definition(policy: &VsmartPolicy, store: &Store) -> Value {
     })
 }
 
-fn add_uses(row: &mut Value, id: Uuid, stamp: &Stamp, uses: &Uses) {
-    let references = uses.references.get(&id).map(Vec::as_slice).unwrap_or_default();
-    let in_force = uses.in_force.contains(&id);
+fn add_uses(row: &mut Value, id: Uuid, stamp: &Stamp, store: &Store) {
+    let references = store.objects().references_to(id);
+    let active = store.active();
+    let followed = active.filter(|policy| store.objects().is_part_of(id, *policy));
     row["referenceCount"] = json!(references.len());
     row["references"] = references
         .iter()
         .map(|reference| json!({ "id": reference.from, "property": reference.property }))
         .collect();
-    row["isActivatedByVsmart"] = json!(in_force);
-    row["activatedId"] = json!(uses.active.filter(|_| in_force).into_iter().collect::<Vec<_>>());
+    row["isActivatedByVsmart"] = json!(followed.is_some());
+    row["activatedId"] = json!(followed.into_iter().collect::<Vec<_>>());
     row["owner"] = json!(stamp.created_by);
     row["createdOn"] = json!(stamp.created_ms);
     row["lastUpdated"] = json!(stamp.updated_ms);
