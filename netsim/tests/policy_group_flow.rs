@@ -450,3 +450,29 @@ async fn a_vpn_that_a_device_does_not_have_is_left_out() {
     assert_eq!(colors(&edges, 1), []);
     assert_eq!(up_to_date(&session, &group).await, [true, false]);
 }
+
+#[tokio::test]
+async fn what_edges_cannot_do_fails_as_a_task_and_leaves_what_they_follow() {
+    let (manager, edges) = start(Duration::ZERO).await;
+    let session = Session::new(&manager).await;
+    let group = create(&session, "VPN10").await;
+    deployed(&session, &group, &EDGES).await;
+    let mut policy = traffic_policy(&group.servers, "VPN10", "mpls");
+    policy["data"]["sequences"][0]["actions"] = json!([{ "cflowd": global(true) }]);
+    let path = format!("{PROFILES}/{}/traffic-policy/{}", group.profile, group.policy);
+    session.ok("PUT", &path, &policy).await;
+    let task = deployed(&session, &group, &EDGES).await;
+    assert_eq!(task["validation"]["statusId"], "validation_failure");
+    let reason = task["validation"]["activity"].to_string();
+    let place = "policy group branches: profile priorities: traffic-policy tp: SeqID 1: field cflowd";
+    let problem = format!("{place} is not emulated by the edges; WAN edges of sites: 1, 2");
+    assert!(reason.contains(&problem), "{reason}");
+    assert_eq!(edges.applied(), 2);
+    assert_eq!(colors(&edges, 1), [sets(10, "biz-internet")]);
+    assert_eq!(up_to_date(&session, &group).await, [false, false]);
+
+    set_color(&session, &group, "VPN10", "mpls").await;
+    deployed(&session, &group, &EDGES).await;
+    assert_eq!(colors(&edges, 2), [sets(10, "mpls")]);
+    assert_eq!(up_to_date(&session, &group).await, [true, true]);
+}

@@ -21,7 +21,7 @@ use super::objects::Objects;
 use super::sequence::GroupRef;
 use super::vsmart_policy::{Application, Assembly};
 use crate::policy::{AppRoutePolicy, ColorGroup, DataPolicy, EdgePolicy, PolicyDirection};
-pub(super) use error::{CompileError, unfit};
+pub(super) use error::{CompileError, Unfit};
 
 /// Where an edge is, as far as policy can tell edges apart.
 #[derive(Debug, Clone, Copy)]
@@ -34,17 +34,23 @@ pub(super) struct Place<'a> {
 
 /// What each edge does under these assemblies, which must not collide. A definition is compiled once for each service
 /// VPN, however many edges apply it there.
+///
+/// # Errors
+/// When edges cannot act on a sequence, wherever it applies.
 pub(super) fn compile(
     assembly: &[Assembly],
     objects: &Objects,
     places: &[Place<'_>],
-) -> Result<Vec<EdgePolicy>, CompileError> {
+) -> Result<Vec<EdgePolicy>, Unfit> {
+    let unfit = |(definition, problem)| Unfit::new(definition, problem, assembly, objects, places);
+    check_emulated(assembly, objects).map_err(unfit)?;
     let mut compiled = Compiled::new(objects);
-    places
-        .iter()
-        .map(|place| compiled.edge(assembly, *place))
-        .collect()
+    let edges = places.iter().map(|place| compiled.edge(assembly, *place));
+    edges.collect::<Result<_, _>>().map_err(unfit)
 }
+
+/// A definition and why edges cannot follow it.
+type Problem<'a> = (&'a Definition, CompileError);
 
 /// What has been compiled so far, by definition and service VPN.
 struct Compiled<'a> {
@@ -62,7 +68,7 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    fn edge(&mut self, assembly: &[Assembly], place: Place<'_>) -> Result<EdgePolicy, CompileError> {
+    fn edge(&mut self, assembly: &[Assembly], place: Place<'_>) -> Result<EdgePolicy, Problem<'a>> {
         let objects = self.objects;
         let mut edge = no_policy(place);
         for (assembly, application) in applications(assembly) {
@@ -75,7 +81,7 @@ impl<'a> Compiled<'a> {
             for &service_vpn in place.service_vpns {
                 if service_vpns(application, objects).any(|range| range.contains(&service_vpn)) {
                     self.add(&mut edge, definition, application.direction, service_vpn)
-                        .map_err(CompileError::of(definition))?;
+                        .map_err(|problem| (definition, problem))?;
                 }
             }
         }
@@ -218,7 +224,7 @@ pub(super) fn applied<'a>(
 }
 
 /// Checks that edges can act on every sequence, wherever it applies.
-pub(super) fn check_emulated(assembly: &[Assembly], objects: &Objects) -> Result<(), CompileError> {
+fn check_emulated<'a>(assembly: &[Assembly], objects: &'a Objects) -> Result<(), Problem<'a>> {
     let definitions = assembly
         .iter()
         .filter_map(|assembly| objects.definition_of(assembly.definition));
@@ -230,7 +236,7 @@ pub(super) fn check_emulated(assembly: &[Assembly], objects: &Objects) -> Result
             // Nothing in it depends on where it applies.
             DefinitionBody::AppRoute(app_route) => app_route_policy(app_route, 0, objects).map(drop),
         };
-        checked.map_err(CompileError::of(definition))?;
+        checked.map_err(|problem| (definition, problem))?;
     }
     Ok(())
 }

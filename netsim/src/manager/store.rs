@@ -315,12 +315,10 @@ impl Store {
         let policy = self.objects.policy_of(policy_id);
         // Lists may have changed since the policy was stored.
         self.objects.check_policy(policy)?;
-        let compiled = compile::check_emulated(&policy.assembly, &self.objects)
-            .and_then(|()| compile::compile(&policy.assembly, &self.objects, places));
-        let edges = match compiled {
+        let edges = match compile::compile(&policy.assembly, &self.objects, places) {
             Ok(edges) => edges,
-            Err(problem) => {
-                let reason = compile::unfit(policy, &problem, &self.objects, places);
+            Err(unfit) => {
+                let reason = format!("policy {}: {unfit}", policy.name);
                 return Ok(self.refuse(caller, work, &reason));
             }
         };

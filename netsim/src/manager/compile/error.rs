@@ -3,10 +3,9 @@
 use uuid::Uuid;
 
 use super::{Application, Assembly, Definition, Objects, Place, applications, service_vpns, sites};
-use crate::manager::vsmart_policy::VsmartPolicy;
 
 /// Why a policy cannot be compiled.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub(in crate::manager) enum CompileError {
     /// Two applications want the same site, service VPN and direction.
     #[error("definitions {first} and {second} both apply to site {site}, VPN {service_vpn} in one direction")]
@@ -38,40 +37,50 @@ pub(in crate::manager) enum CompileError {
     /// `fallbackToBestPath` with a class that does not say what the best path is.
     #[error("SeqID {sequence}: fallbackToBestPath: sla class {class} has no fallbackBestTunnel")]
     NoBestTunnel { sequence: u16, class: String },
-    /// A definition that edges cannot follow, and why.
-    #[error("definition {name}: {problem}")]
-    Definition {
-        id: Uuid,
-        name: String,
-        problem: Box<CompileError>,
-    },
 }
 
-impl CompileError {
-    /// The same error as one of a definition.
-    pub(super) fn of(definition: &Definition) -> impl Fn(Self) -> Self + '_ {
-        |problem| Self::Definition {
-            id: definition.id,
-            name: definition.name.clone(),
+/// What edges cannot follow, why, and which of them would have to.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{place}: {problem}; WAN edges of sites: {}", listed(sites))]
+pub(in crate::manager) struct Unfit {
+    /// The definition.
+    pub(in crate::manager) definition: Uuid,
+    /// Where clients find it.
+    pub(in crate::manager) place: String,
+    problem: Box<CompileError>,
+    sites: Vec<u32>,
+}
+
+impl Unfit {
+    /// The problem of a definition, which is one of `assembly`.
+    pub(in crate::manager) fn new(
+        definition: &Definition,
+        problem: CompileError,
+        assembly: &[Assembly],
+        objects: &Objects,
+        places: &[Place<'_>],
+    ) -> Self {
+        Self {
+            definition: definition.id,
+            place: format!("definition {}", definition.name),
             problem: Box::new(problem),
+            sites: sites_of(assembly, objects, places, definition.id),
+        }
+    }
+
+    /// Adds this to others, or only its sites to the same problem in the same place.
+    pub(in crate::manager) fn add_to(self, others: &mut Vec<Self>) {
+        let same = |other: &&mut Self| other.place == self.place && other.problem == self.problem;
+        match others.iter_mut().find(same) {
+            Some(other) => other.sites.extend(self.sites),
+            None => others.push(self),
         }
     }
 }
 
-/// Why edges cannot follow a policy, and at which sites they would have to.
-pub(in crate::manager) fn unfit(
-    policy: &VsmartPolicy,
-    problem: &CompileError,
-    objects: &Objects,
-    places: &[Place<'_>],
-) -> String {
-    let mut reason = format!("policy {}: {problem}", policy.name);
-    if let CompileError::Definition { id, .. } = problem {
-        let sites = sites_of(&policy.assembly, objects, places, *id);
-        let sites: Vec<String> = sites.iter().map(ToString::to_string).collect();
-        reason += &format!("; WAN edges of sites: {}", sites.join(", "));
-    }
-    reason
+fn listed(sites: &[u32]) -> String {
+    let sites: Vec<String> = sites.iter().map(ToString::to_string).collect();
+    sites.join(", ")
 }
 
 /// The sites whose edges would have to follow a definition.

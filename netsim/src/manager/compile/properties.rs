@@ -558,7 +558,6 @@ proptest! {
         let (objects, stored) = stored(&assembly);
         let policy = parse_policy("p", stored).unwrap();
         prop_assume!(check_collisions(&policy.assembly, &objects).is_ok());
-        check_emulated(&policy.assembly, &objects).unwrap();
         for packet in packets {
             let places = [Place { site_id: packet.site, service_vpns: &[10, 20] }];
             let [edge] = compile(&policy.assembly, &objects, &places).unwrap().try_into().unwrap();

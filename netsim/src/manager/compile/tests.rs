@@ -446,10 +446,10 @@ fn a_class_with_a_probe_of_its_own_is_not_measured() {
     let sites = put_list(&mut objects, "site", "s", json!([{"siteId": "9"}]));
     let vpns = put_list(&mut objects, "vpn", "v", json!([{"vpn": "10"}]));
     let policy = parse_policy("p", json!([app_route_assembly(definition, sites, vpns)])).unwrap();
-    let error = check_emulated(&policy.assembly, &objects).unwrap_err();
+    let error = compile(&policy.assembly, &objects, &PLACES).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "definition d: sla class voice: field appProbeClass is not emulated by the edges"
+        "definition d: sla class voice: field appProbeClass is not emulated by the edges; WAN edges of sites: "
     );
 }
 
@@ -541,7 +541,7 @@ fn an_action_that_edges_cannot_do_is_an_error() {
 }
 
 #[test]
-fn what_does_not_fit_names_policy_definition_sequence_and_sites() {
+fn what_does_not_fit_names_definition_sequence_and_sites() {
     let World {
         mut objects,
         first,
@@ -553,11 +553,11 @@ fn what_does_not_fit_names_policy_definition_sequence_and_sites() {
     let elsewhere = put_list(&mut objects, "vpn", "elsewhere", json!([{"vpn": "11-14"}]));
     let told = |sites, vpns| {
         let policy = parse_policy("p", json!([assembly(definition, "all", sites, vpns)])).unwrap();
-        let problem = check_emulated(&policy.assembly, &objects).unwrap_err();
-        unfit(&policy, &problem, &objects, &PLACES)
+        compile(&policy.assembly, &objects, &PLACES)
+            .unwrap_err()
+            .to_string()
     };
-    let problem =
-        "policy p: definition d: SeqID 7: action cflowd is not emulated by the edges; WAN edges of sites: ";
+    let problem = "definition d: SeqID 7: action cflowd is not emulated by the edges; WAN edges of sites: ";
     assert_eq!(told(first, vpns), format!("{problem}1"));
     assert_eq!(told(both, vpns), format!("{problem}1, 2"));
     assert_eq!(told(both, elsewhere), problem);

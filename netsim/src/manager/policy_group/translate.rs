@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{PolicyGroup, Values};
 use crate::manager::Device;
-use crate::manager::compile::{self, CompileError, Place};
+use crate::manager::compile::{self, CompileError, Place, Unfit};
 use crate::manager::definition::{Definition, DefinitionBody, DefinitionKind};
 use crate::manager::feature_profile::Parcel;
 use crate::manager::feature_profile::at::PlaceError;
@@ -28,6 +28,10 @@ use crate::policy::{EdgePolicy, PolicyDirection};
 pub(in crate::manager) struct Translated {
     objects: Objects,
     policy: VsmartPolicy,
+    /// Where the definitions come from: profile and parcel.
+    places: BTreeMap<Uuid, String>,
+    /// What classic definitions have no word for, of the first of them that lacks something.
+    not_emulated: Option<(Uuid, CompileError)>,
 }
 
 /// Which versions of its parts a policy was made of.
@@ -50,6 +54,9 @@ pub(in crate::manager) enum TranslateError {
     /// The policy that it makes.
     #[error("device {device}: {problem}")]
     Policy { device: String, problem: ObjectError },
+    /// Something that the edge of the device cannot do.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }
 
 /// The variables without a value for a device.
@@ -101,6 +108,8 @@ pub(in crate::manager) fn translate(
             assembly: Vec::new(),
             stamp: group.stamp.clone(),
         },
+        places: BTreeMap::new(),
+        not_emulated: None,
     };
     let site = ListContent::Sites(vec![device.site_id..=device.site_id]);
     let site = translated
@@ -118,7 +127,10 @@ pub(in crate::manager) fn translate(
             translated.objects.put_list(list).map_err(in_policy)?;
         }
         if let Some(policy) = policy {
-            translated.add(parcel, policy, site).map_err(in_policy)?;
+            let profile = catalog.profile_of(parcel.profile);
+            let profile = profile.map_or("", |profile| &profile.name);
+            let place = format!("profile {profile}: {} {}", parcel.kind.path, parcel.name);
+            translated.add(parcel, &place, policy, site).map_err(in_policy)?;
         }
     }
     Ok(translated)
@@ -127,24 +139,41 @@ pub(in crate::manager) fn translate(
 impl Translated {
     /// What the edge does.
     pub(in crate::manager) fn compile(&self, device: &Device) -> Result<EdgePolicy, TranslateError> {
-        let place = Place {
-            site_id: device.site_id,
-            service_vpns: &device.service_vpns,
-        };
-        let compiled = self.objects.check_policy(&self.policy).and_then(|()| {
-            compile::check_emulated(&self.policy.assembly, &self.objects)?;
-            let edges = compile::compile(&self.policy.assembly, &self.objects, &[place])?;
-            Ok(edges.into_iter().next().expect("one place has one edge"))
-        });
-        compiled.map_err(|problem| TranslateError::Policy {
+        let checked = self.objects.check_policy(&self.policy);
+        checked.map_err(|problem| TranslateError::Policy {
             device: device.uuid(),
             problem,
-        })
+        })?;
+        self.check_translated(device)?;
+        let edges = compile::compile(&self.policy.assembly, &self.objects, &[place(device)]);
+        let edges = edges.map_err(|unfit| self.in_parcel(unfit))?;
+        Ok(edges.into_iter().next().expect("one place has one edge"))
     }
 
     /// The text that the product shows.
-    pub(in crate::manager) fn preview(&self) -> String {
-        preview::preview(&self.policy, &self.objects)
+    pub(in crate::manager) fn preview(&self, device: &Device) -> Result<String, TranslateError> {
+        self.check_translated(device)?;
+        Ok(preview::preview(&self.policy, &self.objects))
+    }
+
+    /// Checks that everything is in the translation.
+    fn check_translated(&self, device: &Device) -> Result<(), Unfit> {
+        let Some((id, problem)) = &self.not_emulated else {
+            return Ok(());
+        };
+        let definition = self
+            .objects
+            .definition_of(*id)
+            .expect("it was added with its problem");
+        let (assembly, problem) = (&self.policy.assembly, problem.clone());
+        let unfit = Unfit::new(definition, problem, assembly, &self.objects, &[place(device)]);
+        Err(self.in_parcel(unfit))
+    }
+
+    /// The same, where clients find it.
+    fn in_parcel(&self, mut unfit: Unfit) -> Unfit {
+        unfit.place.clone_from(&self.places[&unfit.definition]);
+        unfit
     }
 
     /// The definition of a kind that applies in one service VPN, and the list that names that VPN.
@@ -157,10 +186,13 @@ impl Translated {
         compile::applied(&self.policy.assembly, &self.objects, kind, direction, place)
     }
 
-    fn add(&mut self, parcel: &Parcel, policy: TrafficPolicy, site: Uuid) -> Result<(), ObjectError> {
-        if let Some((sequence, field)) = policy.not_emulated {
-            return Err(CompileError::NotEmulated { sequence, field }.into());
-        }
+    fn add(
+        &mut self,
+        parcel: &Parcel,
+        place: &str,
+        policy: TrafficPolicy,
+        site: Uuid,
+    ) -> Result<(), ObjectError> {
         let mut vpn_lists = Vec::new();
         for service_vpn in policy.service_vpns {
             let content = ListContent::ServiceVpns(vec![service_vpn..=service_vpn]);
@@ -179,6 +211,11 @@ impl Translated {
                 body,
                 stamp: parcel.stamp.clone(),
             };
+            self.places.insert(definition.id, place.to_owned());
+            if let (None, Some((sequence, field))) = (&self.not_emulated, policy.not_emulated) {
+                let problem = CompileError::NotEmulated { sequence, field };
+                self.not_emulated = Some((definition.id, problem));
+            }
             let application = Application {
                 direction,
                 site_lists: vec![site],
@@ -236,6 +273,13 @@ impl Translated {
             stamp,
         })?;
         Ok(id)
+    }
+}
+
+fn place(device: &Device) -> Place<'_> {
+    Place {
+        site_id: device.site_id,
+        service_vpns: &device.service_vpns,
     }
 }
 

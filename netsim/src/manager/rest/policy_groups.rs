@@ -195,8 +195,9 @@ async fn preview(
         group: group.name.clone(),
     })?;
     let existing = store.in_force().group(found.site_id);
-    let existing = existing.map_or_else(String::new, |part| part.translated.preview());
-    let new = store.translated(group, found)?.preview();
+    let existing = existing.map(|part| part.translated.preview(found));
+    let existing = existing.transpose()?.unwrap_or_default();
+    let new = store.translated(group, found)?.preview(found)?;
     Ok(Json(json!({ "existingConfig": existing, "newConfig": new })))
 }
 

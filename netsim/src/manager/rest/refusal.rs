@@ -21,6 +21,7 @@ use crate::manager::history::query::QueryError;
 use crate::manager::list::ListError;
 use crate::manager::objects::ObjectError;
 use crate::manager::policy_group::GroupError;
+use crate::manager::policy_group::translate::TranslateError;
 use crate::manager::session::TokenError;
 use crate::manager::store::StoreError;
 use crate::manager::template::TemplateError;
@@ -157,6 +158,12 @@ impl From<CatalogError> for Refusal {
 impl From<GroupError> for Refusal {
     fn from(error: GroupError) -> Self {
         Self::Store(StoreError::Group(error))
+    }
+}
+
+impl From<TranslateError> for Refusal {
+    fn from(error: TranslateError) -> Self {
+        Self::Store(StoreError::Translate(error))
     }
 }
 

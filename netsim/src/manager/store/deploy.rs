@@ -10,7 +10,7 @@ use crate::manager::caller::Caller;
 use crate::manager::feature_profile::catalog::Catalog;
 use crate::manager::feature_profile::{Profile, ProfileKind};
 use crate::manager::policy_group::in_force::{GroupPart, InForce};
-use crate::manager::policy_group::translate::{self, Translated};
+use crate::manager::policy_group::translate::{self, TranslateError, Translated};
 use crate::manager::policy_group::{GroupError, PolicyGroup, PolicyGroups};
 use crate::manager::task::Work;
 use crate::policy::EdgePolicy;
@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Accepts a deployment of a group to devices: to those that are associated with it its policy, from those that are no
-    /// more and still follow it that policy is taken away.
+    /// more and still follow it that policy is taken away. What edges cannot follow fails as a task, as of an activation.
     pub(in crate::manager) fn deploy(
         &mut self,
         caller: &Caller,
@@ -124,8 +124,19 @@ impl Store {
         if let Some(reason) = self.missing_variables(&group, devices) {
             return Ok(self.refuse(caller, Work::DeployPolicyGroup, &reason));
         }
-        let plan = devices.iter().map(|device| self.plan(&group, device));
-        let plan = plan.collect::<Result<Vec<_>, _>>()?;
+        let (mut plan, mut unfit) = (Vec::new(), Vec::new());
+        for device in devices {
+            match self.plan(&group, device) {
+                Ok(planned) => plan.push(planned),
+                Err(StoreError::Translate(TranslateError::Unfit(problem))) => problem.add_to(&mut unfit),
+                Err(refused) => return Err(refused),
+            }
+        }
+        if !unfit.is_empty() {
+            let unfit: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+            let reason = format!("policy group {}: {}", group.name, unfit.join("; "));
+            return Ok(self.refuse(caller, Work::DeployPolicyGroup, &reason));
+        }
         let order = Order {
             work: Work::DeployPolicyGroup,
             change: Change::Deploy,
