@@ -155,9 +155,19 @@ impl Objects {
         self.lists.all()
     }
 
+    /// The lists of a kind, in the order of their names.
+    pub(super) fn lists_of(&self, kind: &ListKind) -> impl Iterator<Item = &List> {
+        self.lists.of(kind.path)
+    }
+
     /// All definitions.
     pub(super) fn definitions(&self) -> impl Iterator<Item = &Definition> {
         self.definitions.all()
+    }
+
+    /// The definitions of a kind, in the order of their names.
+    pub(super) fn definitions_of(&self, kind: DefinitionKind) -> impl Iterator<Item = &Definition> {
+        self.definitions.of(kind.type_name())
     }
 
     /// All vSmart policies.

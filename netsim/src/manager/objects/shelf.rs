@@ -50,6 +50,13 @@ impl<T: Shelved> Shelf<T> {
         self.objects.values()
     }
 
+    /// Those of a collection, in the order of their names.
+    pub(super) fn of(&self, collection: &str) -> impl Iterator<Item = &T> {
+        let names = self.names.get(collection);
+        let ids = names.into_iter().flat_map(BTreeMap::values);
+        ids.filter_map(|id| self.get(*id))
+    }
+
     /// The one with an id.
     pub(super) fn get(&self, id: Uuid) -> Option<&T> {
         self.objects.get(&id)

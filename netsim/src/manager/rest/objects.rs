@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::refusal::Refusal;
-use super::rows::{definition_row, list_row};
+use super::rows::{definition_head, definition_row, list_row};
 use super::stored::{Identity, Segments, Stored};
 use super::{Answer, Shared};
 use crate::manager::activity::ObjectKind;
@@ -93,18 +93,18 @@ impl Stored for Definition {
 
 /// `GET …/list`: the lists of every kind.
 pub(super) async fn all_lists(State(app): Shared) -> Json<Value> {
-    rows_of_lists(&app.store(), |_| true)
+    let store = app.store();
+    rows_of_lists(&store, store.objects().lists())
 }
 
 /// `GET …/list/{kind}`.
 pub(super) async fn lists(State(app): Shared, at: Segments) -> Answer {
     let store = app.store();
     let kind = list_kind(&at)?;
-    Ok(rows_of_lists(&store, |list| list.kind == kind))
+    Ok(rows_of_lists(&store, store.objects().lists_of(kind)))
 }
 
-fn rows_of_lists(store: &Store, are_asked: impl Fn(&List) -> bool) -> Json<Value> {
-    let lists = store.objects().lists().filter(|list| are_asked(list));
+fn rows_of_lists<'a>(store: &Store, lists: impl Iterator<Item = &'a List>) -> Json<Value> {
     let rows: Vec<Value> = lists.map(|list| list_row(list, store)).collect();
     Json(json!({ "data": rows }))
 }
@@ -116,15 +116,10 @@ pub(super) async fn definitions(State(app): Shared, at: Segments) -> Answer {
     }
     let store = app.store();
     let kind = definition_kind(&at)?;
-    let of_kind = (store.objects().definitions()).filter(|definition| definition.kind() == kind);
-    let rows = of_kind.map(|definition| {
-        let mut row = definition_row(definition, &store);
-        for key in ["sequences", "defaultAction"] {
-            row.as_object_mut().and_then(|row| row.remove(key));
-        }
-        row
-    });
-    let rows: Vec<Value> = rows.collect();
+    let rows = store.objects().definitions_of(kind);
+    let rows: Vec<Value> = rows
+        .map(|definition| definition_head(definition, &store))
+        .collect();
     Ok(Json(json!({ "data": rows })))
 }
 

@@ -1,7 +1,7 @@
 //! Objects as rows: what clients wrote, and what the product adds to it.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::manager::definition::Definition;
@@ -27,7 +27,19 @@ pub(super) fn list_row(list: &List, store: &Store) -> Value {
 
 /// A definition.
 pub(super) fn definition_row(definition: &Definition, store: &Store) -> Value {
-    let mut row = Value::Object(definition.as_written.clone());
+    row_of_definition(definition, definition.as_written.clone(), store)
+}
+
+/// A definition without what it consists of.
+pub(super) fn definition_head(definition: &Definition, store: &Store) -> Value {
+    let written = definition.as_written.iter();
+    let head = written.filter(|(key, _)| !["sequences", "defaultAction"].contains(&key.as_str()));
+    let head = head.map(|(key, value)| (key.clone(), value.clone()));
+    row_of_definition(definition, head.collect(), store)
+}
+
+fn row_of_definition(definition: &Definition, written: Map<String, Value>, store: &Store) -> Value {
+    let mut row = Value::Object(written);
     row["definitionId"] = json!(definition.id);
     row["mode"] = json!("created");
     row["optimized"] = json!("false");
