@@ -45,8 +45,8 @@ impl EdgePolicy {
 pub struct AppRoutePolicy {
     /// The service VPN.
     pub service_vpn: u16,
-    /// First match wins; ascending ids.
-    pub sequences: Vec<AppRouteSequence>,
+    /// First match wins; ascending ids. Edges that apply one definition share them.
+    pub sequences: Arc<[AppRouteSequence]>,
     /// The class that packets need which no sequence matches; `None`: normal routing.
     pub default_class: Option<SlaClass>,
 }
@@ -183,8 +183,8 @@ pub struct DataPolicy {
     pub direction: PolicyDirection,
     /// What happens to packets that no sequence matches.
     pub default_action: DefaultAction,
-    /// First match wins; ascending ids.
-    pub sequences: Vec<Sequence>,
+    /// First match wins; ascending ids. Edges that apply one definition share them.
+    pub sequences: Arc<[Sequence]>,
 }
 
 /// Which traffic a data policy sees, relative to the edge.

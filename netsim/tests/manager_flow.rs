@@ -161,7 +161,7 @@ fn assert_steered(edges: &MemoryEdges) {
         );
         assert_eq!(data.default_action, DefaultAction::Accept);
         assert_eq!(data.sequences.len(), 2);
-        for sequence in &data.sequences {
+        for sequence in data.sequences.iter() {
             let Action::Accept {
                 path: Some(DataPath::Local(tlocs)),
                 ..

@@ -209,7 +209,7 @@ async fn a_deployed_traffic_policy_is_what_it_says() {
         (10, PolicyDirection::FromService)
     );
     assert_eq!(data.default_action, DefaultAction::Accept);
-    let [sequence] = data.sequences.as_slice() else {
+    let [sequence] = &*data.sequences else {
         panic!("{data:?}")
     };
     assert_eq!(

@@ -318,7 +318,7 @@ fn data_policy(service_vpn: u16, sequences: Vec<Sequence>) -> DataPolicy {
         service_vpn,
         direction: PolicyDirection::FromService,
         default_action: DefaultAction::Accept,
-        sequences,
+        sequences: sequences.into(),
     }
 }
 

@@ -217,7 +217,7 @@ impl Compiler<'_> {
                 .collect()
         };
         let mut rules = Vec::new();
-        for sequence in &policy.sequences {
+        for sequence in policy.sequences.iter() {
             let action = chosen(self.choices, sequence.choice.clone());
             rules.extend(self.rules(&name, sequence.id, &sequence.matching, action));
         }
@@ -232,7 +232,7 @@ impl Compiler<'_> {
     fn data(&mut self, policy: &DataPolicy, vpn: usize) -> Result<String, SteeringError> {
         let name = data_chain(policy);
         let mut rules = Vec::new();
-        for sequence in &policy.sequences {
+        for sequence in policy.sequences.iter() {
             let mut action = vec![Expression::Count];
             match &sequence.action {
                 Action::Drop => action.push(Expression::Drop),

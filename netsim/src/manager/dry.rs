@@ -325,7 +325,7 @@ mod tests {
         let mut policy = EdgePolicy::none(200);
         policy.app_route.push(AppRoutePolicy {
             service_vpn: 10,
-            sequences: vec![sequence(1, &loose), sequence(2, &tight)],
+            sequences: [sequence(1, &loose), sequence(2, &tight)].into(),
             default_class: None,
         });
         edges.apply(&policy).await.unwrap();

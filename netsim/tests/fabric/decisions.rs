@@ -184,19 +184,20 @@ fn policy(by: By) -> EdgePolicy {
         By::Nothing => {}
         By::AppRoute(choice) => policy.app_route.push(AppRoutePolicy {
             service_vpn: VPN,
-            sequences: vec![AppRouteSequence {
+            sequences: [AppRouteSequence {
                 id: 1,
                 matching,
                 choice: Some(choice),
                 counter: None,
-            }],
+            }]
+            .into(),
             default_class: None,
         }),
         By::Data(path) => policy.data.push(DataPolicy {
             service_vpn: VPN,
             direction: PolicyDirection::FromService,
             default_action: DefaultAction::Accept,
-            sequences: vec![Sequence {
+            sequences: [Sequence {
                 id: 1,
                 matching,
                 action: Action::Accept {
@@ -205,7 +206,8 @@ fn policy(by: By) -> EdgePolicy {
                     dscp: None,
                 },
                 counter: None,
-            }],
+            }]
+            .into(),
         }),
     }
     policy

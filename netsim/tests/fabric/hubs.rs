@@ -1,6 +1,7 @@
 //! What goes through other sites, and what must not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netsim::policy::{
@@ -41,7 +42,7 @@ pub async fn a_hub_forwards_between_sites_apart() {
     // App-route and policies for what comes from the site do not see what the hub forwards.
     let at_hub = from_service(vec![(udp(), Action::Drop)]);
     let mut strict = app_route("none", Unmet::Drop);
-    strict.sequences[0].choice = Some(AppRoute {
+    Arc::make_mut(&mut strict.sequences)[0].choice = Some(AppRoute {
         class: Some(SlaClass {
             latency: Some(Duration::ZERO),
             ..class()
@@ -116,7 +117,7 @@ pub async fn the_longest_prefix_goes_before_any_choice() {
 /// Only straight ways over mpls; else routing.
 fn group_of_mpls() -> AppRoutePolicy {
     let mut policy = app_route("mpls", Unmet::Any);
-    policy.sequences[0].choice = Some(AppRoute {
+    Arc::make_mut(&mut policy.sequences)[0].choice = Some(AppRoute {
         class: None,
         preference: Preference::Group(ColorGroup {
             name: "straight".into(),

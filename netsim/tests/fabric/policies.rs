@@ -1,6 +1,7 @@
 //! What policies match, in which order, and what they count and copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use netsim::capture::{Capture, Frame, RingSize, Sink, Tap};
@@ -69,7 +70,7 @@ pub fn from_service(sequences: Vec<(Match, Action)>) -> DataPolicy {
 pub fn app_route(preferred: &str, unmet: Unmet) -> AppRoutePolicy {
     AppRoutePolicy {
         service_vpn: VPN,
-        sequences: vec![AppRouteSequence {
+        sequences: [AppRouteSequence {
             id: 1,
             matching: udp(),
             choice: Some(AppRoute {
@@ -78,7 +79,8 @@ pub fn app_route(preferred: &str, unmet: Unmet) -> AppRoutePolicy {
                 unmet,
             }),
             counter: None,
-        }],
+        }]
+        .into(),
         default_class: None,
     }
 }
@@ -152,7 +154,7 @@ pub async fn app_route_goes_before_the_data_policy() {
 pub async fn a_default_class_is_for_what_no_sequence_matches() {
     let world = World::build(plan()).await;
     let mut policy = app_route("lte", Unmet::Drop);
-    policy.sequences[0].matching.destination_ports = vec![9000..=9000];
+    Arc::make_mut(&mut policy.sequences)[0].matching.destination_ports = vec![9000..=9000];
     policy.default_class = Some(class());
     apply(&world, 0, vec![policy], vec![]).await;
     judge(&world, BAD, Some((1, Condition::GOOD))).await;

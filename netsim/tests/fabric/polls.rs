@@ -1,5 +1,6 @@
 //! What the end of a poll interval does to an edge's routes when it brings nothing new.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use netsim::bfd::State;
@@ -18,7 +19,8 @@ async fn world_over_lte() -> World {
     })
     .await;
     let mut policy = app_route("lte", Unmet::Any);
-    policy.sequences[0].choice.as_mut().unwrap().class = None;
+    let sequence = &mut Arc::make_mut(&mut policy.sequences)[0];
+    sequence.choice.as_mut().unwrap().class = None;
     apply(&world, 0, vec![policy], vec![]).await;
     assert_eq!(world.arrive(&Flow::new(0, 1, Ip::V4)).await, [0, 0, 3]);
     world

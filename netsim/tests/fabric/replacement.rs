@@ -108,7 +108,7 @@ fn policy(sequences: Vec<Sequence>) -> EdgePolicy {
             service_vpn: VPN,
             direction: PolicyDirection::FromService,
             default_action: DefaultAction::Accept,
-            sequences,
+            sequences: sequences.into(),
         }],
     }
 }

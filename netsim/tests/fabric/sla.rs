@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -132,7 +133,7 @@ fn of_30_ms() -> SlaClass {
 
 fn by(class: SlaClass, preference: Preference, unmet: Unmet) -> AppRoutePolicy {
     let mut policy = app_route("mpls", Unmet::Any);
-    policy.sequences[0].choice = Some(AppRoute {
+    Arc::make_mut(&mut policy.sequences)[0].choice = Some(AppRoute {
         class: Some(class),
         preference,
         unmet,

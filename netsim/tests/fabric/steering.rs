@@ -1,5 +1,7 @@
 //! Which tunnel packets take under which policy.
 
+use std::sync::Arc;
+
 use netsim::fabric::edge::Counted;
 use netsim::policy::{
     Action, DataPath, DataPolicy, DefaultAction, EdgePolicy, LocalTlocs, Match, PolicyDirection, Sequence,
@@ -16,7 +18,7 @@ pub fn policy(sequences: Vec<Sequence>, default_action: DefaultAction) -> EdgePo
             service_vpn: VPN,
             direction,
             default_action,
-            sequences,
+            sequences: sequences.into(),
         }],
     }
 }
@@ -197,7 +199,9 @@ pub async fn each_sequence_counts_what_it_matched() {
         ]
     );
     let mut other_port = asked.clone();
-    other_port.data[0].sequences[0].matching.destination_ports[0] = 9998..=9998;
+    Arc::make_mut(&mut other_port.data[0].sequences)[0]
+        .matching
+        .destination_ports[0] = 9998..=9998;
     lab.edges[0].apply(&other_port).await.unwrap();
     let (in_force, counts) = lab.edges[0].policy_in_force().await.unwrap();
     assert_eq!(in_force, other_port);

@@ -45,7 +45,7 @@ fn policy(paths: &[(u16, u16)], classes: &[(u16, u8)]) -> EdgePolicy {
             .iter()
             .map(|(service_vpn, number)| AppRoutePolicy {
                 service_vpn: *service_vpn,
-                sequences: Vec::new(),
+                sequences: [].into(),
                 default_class: Some(class(*number)),
             })
             .collect(),
@@ -55,7 +55,7 @@ fn policy(paths: &[(u16, u16)], classes: &[(u16, u8)]) -> EdgePolicy {
                 service_vpn: *service_vpn,
                 direction: PolicyDirection::FromService,
                 default_action: DefaultAction::Accept,
-                sequences: vec![sequence(*path)],
+                sequences: [sequence(*path)].into(),
             })
             .collect(),
     }

@@ -100,19 +100,20 @@ fn spec(default_colors: &[&str]) -> EdgeSpec {
 fn policy(app_route: Option<AppRoute>, data: Option<DataPath>) -> EdgePolicy {
     let app_route = app_route.map(|choice| AppRoutePolicy {
         service_vpn: VPN,
-        sequences: vec![AppRouteSequence {
+        sequences: [AppRouteSequence {
             id: 1,
             matching: Match::default(),
             choice: Some(choice),
             counter: None,
-        }],
+        }]
+        .into(),
         default_class: None,
     });
     let data = data.map(|path| DataPolicy {
         service_vpn: VPN,
         direction: PolicyDirection::FromService,
         default_action: DefaultAction::Accept,
-        sequences: vec![Sequence {
+        sequences: [Sequence {
             id: 1,
             matching: Match::default(),
             action: Action::Accept {
@@ -121,7 +122,8 @@ fn policy(app_route: Option<AppRoute>, data: Option<DataPath>) -> EdgePolicy {
                 dscp: None,
             },
             counter: None,
-        }],
+        }]
+        .into(),
     });
     EdgePolicy {
         site_id: 9,

@@ -77,7 +77,7 @@ fn a_list_is_shared_by_all_that_match_by_it() {
     let sequences: Vec<_> = edges
         .iter()
         .flat_map(|edge| &edge.data)
-        .flat_map(|policy| &policy.sequences)
+        .flat_map(|policy| policy.sequences.iter())
         .collect();
     assert_eq!(sequences.len(), 8);
     let prefixes = |sequence: &Sequence| sequence.matching.destination_prefixes.clone().unwrap();
@@ -117,7 +117,7 @@ fn a_whole_policy_says_everything_to_its_sites_and_nothing_to_others() {
         service_vpn: 10,
         direction: PolicyDirection::FromService,
         default_action: DefaultAction::Accept,
-        sequences: vec![steering],
+        sequences: [steering].into(),
     };
     assert_eq!(
         edges[0],

@@ -194,7 +194,7 @@ mod tests {
             service_vpn,
             direction,
             default_action: DefaultAction::Accept,
-            sequences: Vec::new(),
+            sequences: [].into(),
         });
         edge
     }
@@ -203,7 +203,7 @@ mod tests {
         let mut edge = EdgePolicy::none(1);
         edge.app_route.push(AppRoutePolicy {
             service_vpn,
-            sequences: Vec::new(),
+            sequences: [].into(),
             default_class: None,
         });
         edge

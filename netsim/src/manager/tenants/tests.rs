@@ -46,7 +46,7 @@ fn device(service_vpns: &[u16]) -> Device {
 fn app_route(service_vpn: u16) -> AppRoutePolicy {
     AppRoutePolicy {
         service_vpn,
-        sequences: Vec::new(),
+        sequences: Arc::default(),
         default_class: None,
     }
 }
@@ -55,7 +55,7 @@ fn data(service_vpn: u16) -> DataPolicy {
     DataPolicy {
         service_vpn,
         direction: PolicyDirection::FromService,
-        sequences: Vec::new(),
+        sequences: Arc::default(),
         default_action: DefaultAction::Accept,
     }
 }

@@ -111,14 +111,14 @@ fn report() -> PolicyReport {
     let policy = EdgePolicy {
         app_route: vec![AppRoutePolicy {
             service_vpn: 10,
-            sequences: vec![sequence],
+            sequences: [sequence].into(),
             default_class: Some(voice()),
         }],
         data: vec![DataPolicy {
             service_vpn: 10,
             direction: PolicyDirection::All,
             default_action: DefaultAction::Drop,
-            sequences: vec![inspected],
+            sequences: [inspected].into(),
         }],
         ..EdgePolicy::none(1)
     };
