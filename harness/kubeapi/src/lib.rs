@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod controllers;
 mod custom;
+mod decoding;
 mod discovery;
 mod events_api;
 mod json_path;
@@ -31,6 +32,7 @@ mod store;
 mod strategy;
 mod table;
 mod topology;
+mod types;
 
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};

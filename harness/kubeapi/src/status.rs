@@ -37,6 +37,8 @@ pub enum Reason {
     Invalid,
     /// 500: a bug of this server.
     InternalError,
+    /// 500: upstream gives no reason for it.
+    Unknown,
     /// 504: the resource version is newer than anything this server wrote.
     Timeout,
 }
@@ -56,7 +58,7 @@ impl Reason {
             Reason::RequestEntityTooLarge => 413,
             Reason::UnsupportedMediaType => 415,
             Reason::Invalid => 422,
-            Reason::InternalError => 500,
+            Reason::InternalError | Reason::Unknown => 500,
             Reason::Timeout => 504,
         }
     }
@@ -135,7 +137,12 @@ impl Status {
             .iter()
             .map(|cause| json!({"reason": cause.rule.reason(), "message": cause.message(), "field": cause.field}))
             .collect();
-        let details = json!({"name": name, "group": group, "kind": kind, "causes": causes});
+        let mut details = json!({"causes": causes});
+        for (field, text) in [("name", name), ("group", group), ("kind", kind)] {
+            if !text.is_empty() {
+                details[field] = json!(text);
+            }
+        }
         Status {
             reason: Reason::Invalid,
             message,
@@ -169,8 +176,11 @@ impl Status {
     pub fn to_json(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": format!("{:?}", self.reason), "code": self.code(),
+            "message": self.message, "code": self.code(),
         });
+        if self.reason != Reason::Unknown {
+            status["reason"] = json!(format!("{:?}", self.reason));
+        }
         if self
             .details
             .as_object()

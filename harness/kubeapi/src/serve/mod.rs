@@ -7,7 +7,6 @@ mod access_routes;
 mod authorization;
 mod certificates;
 mod discovery_routes;
-mod field_validation;
 mod impersonation;
 mod negotiation;
 mod parameters;
@@ -22,7 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -145,6 +144,17 @@ fn json_as(media_type: &'static str, code: StatusCode, body: &impl Serialize) ->
         Ok(bytes) => (code, [(header::CONTENT_TYPE, media_type)], bytes).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The answer with one `Warning` header per warning.
+fn warn(warnings: Vec<String>, mut response: Response) -> Response {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {

@@ -12,6 +12,8 @@ mod custom;
 mod kubectl;
 mod kubectl_access;
 mod kubectl_custom;
+mod kubectl_types;
 mod lab;
 mod protocol;
+mod types;
 mod watching;
