@@ -16,4 +16,5 @@ mod kubectl_types;
 mod lab;
 mod protocol;
 mod types;
+mod validation;
 mod watching;
