@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod controllers;
 mod custom;
+mod decoding;
 mod discovery;
 mod events_api;
 mod faults;
@@ -32,6 +33,7 @@ mod store;
 mod strategy;
 mod table;
 mod topology;
+mod types;
 
 pub use faults::{Answer, Fault, FaultError, FaultId, FaultInForce, Faults, Requests, Skew, Verb};
 pub use kubelet::{Kubelet, KubeletError, PodAddress};

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::{Api, DeleteOptions, Deleted, Effect, ListRequest, Target, WatchStart};
+use crate::decoding;
 use crate::object;
 use crate::patch::Patch;
 use crate::resources::{Resource, Scope};
@@ -174,12 +175,9 @@ impl Local {
     /// As `POST`: `AlreadyExists`, `Invalid`, `NotFound` for the namespace, `BadRequest` for an unknown kind.
     pub fn create(&self, manifest: &Value) -> Result<Arc<Value>, Status> {
         let target = self.target(&ObjectRef::of(manifest))?;
-        self.api.create(
-            &target.resource,
-            &target.key.namespace,
-            manifest.clone(),
-            Effect::Persist,
-        )
+        let object = decoding::from_object(&target.resource, manifest)?.object;
+        self.api
+            .create(&target.resource, &target.key.namespace, object, Effect::Persist)
     }
 
     /// Reads one object.

@@ -295,7 +295,9 @@ impl Resources {
                     SelectableField::at("spec.type"),
                 ])
                 .strategy(Strategy::Service),
-            Resource::new("", "ConfigMap", "configmaps", Namespaced).short(&["cm"]),
+            Resource::new("", "ConfigMap", "configmaps", Namespaced)
+                .short(&["cm"])
+                .strategy(Strategy::ConfigMap),
             Resource::new("", "Secret", "secrets", Namespaced)
                 .selectable([SelectableField::at("type")])
                 .strategy(Strategy::Secret),
@@ -311,7 +313,7 @@ impl Resources {
                 .stored_in("events", Form::EventsApi),
             Resource::new("discovery.k8s.io", "EndpointSlice", "endpointslices", Namespaced)
                 .strategy(Strategy::EndpointSlice),
-            Resource::new("coordination.k8s.io", "Lease", "leases", Namespaced),
+            Resource::new("coordination.k8s.io", "Lease", "leases", Namespaced).strategy(Strategy::Lease),
             Resource::new(
                 "apiextensions.k8s.io",
                 "CustomResourceDefinition",

@@ -39,6 +39,8 @@ pub enum Reason {
     TooManyRequests,
     /// 500: a bug of this server, or a fault.
     InternalError,
+    /// 500: upstream gives no reason for it.
+    Unknown,
     /// 503: nobody serves this now.
     ServiceUnavailable,
     /// 504: the resource version is newer than anything this server wrote, or the time of the request is up.
@@ -61,7 +63,7 @@ impl Reason {
             Reason::UnsupportedMediaType => 415,
             Reason::Invalid => 422,
             Reason::TooManyRequests => 429,
-            Reason::InternalError => 500,
+            Reason::InternalError | Reason::Unknown => 500,
             Reason::ServiceUnavailable => 503,
             Reason::Timeout => 504,
         }
@@ -148,7 +150,12 @@ impl Status {
             .iter()
             .map(|cause| json!({"reason": cause.rule.reason(), "message": cause.message(), "field": cause.field}))
             .collect();
-        let details = json!({"name": name, "group": group, "kind": kind, "causes": causes});
+        let mut details = json!({"causes": causes});
+        for (field, text) in [("name", name), ("group", group), ("kind", kind)] {
+            if !text.is_empty() {
+                details[field] = json!(text);
+            }
+        }
         Status {
             reason: Reason::Invalid,
             message,
@@ -195,8 +202,11 @@ impl Status {
     pub fn to_json(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": format!("{:?}", self.reason), "code": self.code(),
+            "message": self.message, "code": self.code(),
         });
+        if self.reason != Reason::Unknown {
+            status["reason"] = json!(format!("{:?}", self.reason));
+        }
         if self
             .details
             .as_object()

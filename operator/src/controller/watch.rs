@@ -154,7 +154,6 @@ fn slice_view(service: ServiceRef, slice: &EndpointSlice) -> SliceView {
     let ready = slice
         .endpoints
         .iter()
-        .flatten()
         .filter(|endpoint| {
             is_ready(
                 endpoint

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Api, Target, Write, decode_part};
 use crate::access::{Action, ResourceAction, authorize_requester};
+use crate::decoding;
 use crate::managed_fields::OnConflict;
 use crate::object;
-use crate::status::Status;
+use crate::status::{Reason, Status};
 use crate::strategy::Part;
 
 /// What an apply did to the object.
@@ -87,6 +88,16 @@ fn check(target: &Target, mut applied: Value) -> Result<Value, Status> {
         .is_some_and(|entries| !entries.is_null())
     {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    if let Some(why) = decoding::undeclared(resource, &applied) {
+        let object = &target.key;
+        let (group, version) = (&resource.group, &resource.version);
+        let message = format!(
+            "failed to create typed patch object ({}/{}; {group}/{version}, Kind={kind}): {why}",
+            object::namespace(&applied),
+            object.name
+        );
+        return Err(Status::new(Reason::Unknown, message));
     }
     target.adopt_name(&mut applied)?;
     decode_part(resource, &target.key.namespace, applied)

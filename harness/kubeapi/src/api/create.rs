@@ -61,6 +61,9 @@ impl Api {
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
+        if is_taken(state, resource, &object) {
+            return Err(Status::already_exists(&resource.subject(object::name(&object))));
+        }
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),
@@ -146,7 +149,12 @@ fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
     Ok(())
 }
 
-/// Settles the name: the given one if it is free, else one made from `generateName`.
+fn is_taken(state: &State, resource: &Resource, object: &Value) -> bool {
+    let key = Key::new(object::namespace(object), object::name(object));
+    state.get(&resource.storage, &key).is_some()
+}
+
+/// Settles the name: the given one, else a free one made from `generateName`.
 fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> Result<(), Status> {
     let namespace = object::namespace(object).to_owned();
     let taken = |name: &str| {
@@ -155,14 +163,11 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
     };
     let given = object::name(object).to_owned();
     if !given.is_empty() {
-        return match taken(&given) {
-            true => Err(Status::already_exists(&resource.subject(&given))),
-            false => Ok(()),
-        };
+        return Ok(());
     }
     let base = object::text(object, "/metadata/generateName").to_owned();
     if base.is_empty() {
-        let error = FieldError::required("metadata.name: name or generateName");
+        let error = FieldError::required_because("metadata.name", "name or generateName is required");
         return Err(Status::unprocessable(
             &resource.kind,
             &resource.group,

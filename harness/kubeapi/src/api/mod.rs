@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 pub(crate) use apply::AppliedTo;
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
+pub(crate) use modify::Strictness;
 pub(crate) use scale::ScaleChange;
 
 use crate::access::RuleIndex;

@@ -8,6 +8,7 @@ use super::create::{check, refuse};
 use super::{Api, Effect, Target, Write, decode, fetch};
 use crate::access::refuse_escalation;
 use crate::custom;
+use crate::decoding::{self, FieldValidation};
 use crate::managed_fields::{Applied, Claims};
 use crate::object;
 use crate::patch::Patch;
@@ -39,6 +40,14 @@ impl From<Applied> for Proposal {
     }
 }
 
+/// What becomes of fields in a patch that are unknown or come twice.
+#[derive(Debug, Default)]
+pub(crate) struct Strictness {
+    pub(crate) validation: FieldValidation,
+    /// Those of the patch itself.
+    pub(crate) of_patch: Vec<String>,
+}
+
 impl Api {
     /// `PUT`: replaces one part of the object by the client's.
     pub(crate) fn update<'w>(
@@ -64,15 +73,36 @@ impl Api {
         patch: &Patch,
         write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
+        let (object, _) = self.patch_strictly(target, part, patch, Strictness::default(), write)?;
+        Ok(object)
+    }
+
+    /// As [`Self::patch`], with the rule of the client on fields that the kind does not know; also returns the
+    /// warnings about them.
+    pub(crate) fn patch_strictly<'w>(
+        &self,
+        target: &Target,
+        part: Part,
+        patch: &Patch,
+        strictness: Strictness,
+        write: impl Into<Write<'w>>,
+    ) -> Result<(Arc<Value>, Vec<String>), Status> {
         let resource = &target.resource;
+        let mut warnings = Vec::new();
         if resource.custom().is_some() {
             patch.admit_custom()?;
         }
-        self.modify(target, part, write, |current| {
+        let object = self.modify(target, part, write, |current| {
             let mut proposed = (*resource.encode(current)).clone();
             patch.apply(&resource.kind, &mut proposed)?;
-            decode(resource, &target.key.namespace, proposed)
-        })
+            let refusal = |why: &str| patch.refusal(&proposed, why);
+            let decoded =
+                decoding::reread(resource, &proposed, patch.words()).map_err(|why| refusal(&why))?;
+            let strict = [strictness.of_patch, decoded.strict].concat();
+            warnings = strictness.validation.judge(strict, refusal)?;
+            decode(resource, &target.key.namespace, decoded.object)
+        })?;
+        Ok((object, warnings))
     }
 
     /// Reads, changes and stores the object in one transaction; `change` sees and returns the stored form.

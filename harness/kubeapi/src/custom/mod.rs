@@ -158,7 +158,7 @@ fn row(definition: &Value, spec: &Spec, storage_api_version: &str, version: Vers
         selectable: fields
             .map(|field| SelectableField::custom(field.json_path.trim_start_matches('.')))
             .collect(),
-        strategy: Strategy::Plain,
+        strategy: Strategy::Custom,
         form: Form::Custom(Arc::new(custom)),
         verbs: &VERBS,
         storage: object::name(definition).into(),

@@ -7,9 +7,11 @@ mod strategic;
 
 use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use serde_saphyr::options::DuplicateKeyPolicy;
 
-use crate::status::{Reason, Status};
+use crate::decoding::{self, Words};
+use crate::status::{FieldError, FieldRule, Reason, Status};
 
 /// A parsed patch.
 #[derive(Debug, Clone)]
@@ -47,7 +49,10 @@ impl Patch {
     pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<Patch, Status> {
         match media_type {
             "application/json-patch+json" => {
-                let operations: Vec<PatchOperation> = parse_json(body)?;
+                // By way of a value: of members that come twice, the last one counts.
+                let operations: Value = parse_json(body)?;
+                let operations: Vec<PatchOperation> =
+                    serde_json::from_value(operations).map_err(|error| undecodable(&error))?;
                 if operations.len() > MAX_OPERATIONS {
                     let message = format!(
                         "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -63,16 +68,54 @@ impl Patch {
         }
     }
 
-    /// Reads what a client applies, as JSON or YAML.
-    pub(crate) fn parse_applied(body: &[u8]) -> Result<Value, Status> {
+    /// The fields of a body that come twice, and those that a JSON patch does not have.
+    pub(crate) fn strict_errors(&self, body: &[u8]) -> Vec<String> {
+        let duplicates = decoding::duplicates(body);
+        match self {
+            Patch::Json(_) => {
+                let unknown = unknown_members(body);
+                let told = duplicates.into_iter().chain(unknown);
+                told.map(|told| format!("json patch {told}")).collect()
+            }
+            Patch::Merge(_) | Patch::Strategic(_) => duplicates,
+        }
+    }
+
+    /// How messages tell that the result is not of its kind.
+    pub(crate) fn words(&self) -> Words {
+        match self {
+            Patch::Json(_) | Patch::Merge(_) => Words::Json,
+            Patch::Strategic(_) => Words::Maps,
+        }
+    }
+
+    /// A `422` for a patch whose result, `proposed`, is not of its kind.
+    pub(crate) fn refusal(&self, proposed: &Value, why: &str) -> Status {
+        let shown = match self {
+            Patch::Json(_) | Patch::Merge(_) => proposed.to_string(),
+            Patch::Strategic(patch) => go_text(patch),
+        };
+        let rule = FieldRule::Limit {
+            value: Value::String(shown),
+            expected: why.to_owned(),
+        };
+        Status::unprocessable("", "", "", &[FieldError::new("patch", rule)])
+    }
+
+    /// Reads what a client applies, as JSON or YAML, and what is told of keys that come twice: the last one counts.
+    pub(crate) fn parse_applied(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
         let undecodable =
             |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding YAML: {error}"));
-        let applied: Value = match serde_json::from_slice(body) {
-            Ok(applied) => applied,
-            Err(_) => serde_saphyr::from_slice(body).map_err(|error| undecodable(&error))?,
+        let (applied, twice): (Value, _) = match serde_json::from_slice(body) {
+            Ok(applied) => (applied, twice_in_json(body)),
+            Err(_) => {
+                let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
+                let applied = serde_saphyr::from_slice_with_options(body, options);
+                (applied.map_err(|error| undecodable(&error))?, twice_in_yaml(body))
+            }
         };
         if applied.is_object() {
-            Ok(applied)
+            Ok((applied, twice))
         } else {
             Err(undecodable(&"expected a map"))
         }
@@ -104,6 +147,67 @@ impl Patch {
     }
 }
 
+/// JSON is YAML of one line.
+fn twice_in_json(body: &[u8]) -> Vec<String> {
+    let duplicates = decoding::duplicates(body).into_iter();
+    duplicates
+        .map(|told| {
+            let key = told.trim_end_matches('"').rsplit(['.', '"']).next();
+            format!("line 1: key \"{}\" already set in map", key.unwrap_or_default())
+        })
+        .collect()
+}
+
+/// The first key that comes twice.
+fn twice_in_yaml(body: &[u8]) -> Vec<String> {
+    let parsed: Result<Value, _> = serde_saphyr::from_slice(body);
+    match parsed.as_ref().map_err(serde_saphyr::Error::without_snippet) {
+        Err(serde_saphyr::Error::DuplicateMappingKey { key, location }) => {
+            let key = key.as_deref().unwrap_or_default();
+            vec![format!(
+                "line {}: key \"{key}\" already set in map",
+                location.line()
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the operations of a JSON patch have.
+const OPERATION_FIELDS: [&str; 4] = ["op", "path", "from", "value"];
+
+fn unknown_members(body: &[u8]) -> Vec<String> {
+    let operations: Vec<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let members = operations.iter().enumerate().flat_map(|(at, operation)| {
+        let members = operation.as_object().into_iter().flat_map(Map::keys);
+        members.map(move |name| (at, name))
+    });
+    members
+        .filter(|(_, name)| !OPERATION_FIELDS.contains(&name.as_str()))
+        .map(|(at, name)| format!("unknown field \"[{at}].{name}\""))
+        .collect()
+}
+
+/// A value as Go prints it, which is how upstream shows a strategic merge patch.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(elements) => {
+            let elements: Vec<String> = elements.iter().map(go_text).collect();
+            format!("[{}]", elements.join(" "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{name}:{}", go_text(value)))
+                .collect();
+            format!("map[{}]", fields.join(" "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
 /// kube-apiserver lets a `test` for null pass on a path that does not exist, and kube-rs's finalizer relies on it.
 fn apply_operation(object: &mut Value, operation: &PatchOperation) -> Result<(), Status> {
     if let PatchOperation::Test(test) = operation
@@ -125,8 +229,11 @@ fn is_absent(object: &Value, path: &Pointer) -> bool {
 }
 
 fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
-    serde_json::from_slice(body)
-        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+    serde_json::from_slice(body).map_err(|error| undecodable(&error))
+}
+
+fn undecodable(error: &serde_json::Error) -> Status {
+    Status::bad_request(format!("error decoding patch: {error}"))
 }
 
 fn unsupported(media_type: &str) -> Status {

@@ -56,12 +56,50 @@ fn unknown_types_are_unsupported_and_told_what_is_not() {
 
 #[test]
 fn what_is_applied_is_json_or_yaml_and_a_map() {
-    let applied = Patch::parse_applied(b"metadata:\n  name: c # the name\n").expect("yaml");
+    let (applied, _) = Patch::parse_applied(b"metadata:\n  name: c # the name\n").expect("yaml");
     assert_eq!(applied, json!({"metadata": {"name": "c"}}));
     for body in ["[]", "metadata: {", "text"] {
         let refused = Patch::parse_applied(body.as_bytes()).expect_err(body);
         assert!(refused.message.starts_with("error decoding YAML: "), "{refused}");
     }
+}
+
+#[test]
+fn the_last_of_two_keys_is_applied_and_both_are_told() {
+    for (body, line) in [
+        ("spec:\n  a: 1\n  a: 2\n", 3),
+        (r#"{"spec": {"a": 1, "a": 2}}"#, 1),
+    ] {
+        let (applied, twice) = Patch::parse_applied(body.as_bytes()).expect(body);
+        assert_eq!(applied, json!({"spec": {"a": 2}}));
+        assert_eq!(twice, [format!("line {line}: key \"a\" already set in map")]);
+    }
+}
+
+#[test]
+fn a_patch_tells_of_members_that_come_twice_or_are_not_its_own() {
+    let body = br#"[{"op": "add", "op": "add", "fish": 1, "path": "/a", "value": 1}]"#;
+    let patch = Patch::parse("application/json-patch+json", body).expect("a patch");
+    assert_eq!(
+        patch.strict_errors(body),
+        [
+            "json patch duplicate field \"[0].op\"",
+            "json patch unknown field \"[0].fish\""
+        ]
+    );
+    let body = br#"{"spec": {"a": 1, "a": 2}}"#;
+    let patch = Patch::parse("application/merge-patch+json", body).expect("a patch");
+    assert_eq!(patch.strict_errors(body), ["duplicate field \"spec.a\""]);
+}
+
+#[test]
+fn a_refused_strategic_patch_is_shown_as_go_prints_it() {
+    let patch = Patch::Strategic(json!({"spec": {"b": {}, "a": [1, "x", true, null, 2.5]}}));
+    let refused = patch.refusal(&json!({}), "it is odd");
+    assert_eq!(
+        refused.message,
+        " \"\" is invalid: patch: Invalid value: \"map[spec:map[a:[1 x true <nil> 2.5] b:map[]]]\": it is odd"
+    );
 }
 
 #[test]

@@ -72,10 +72,18 @@ fn root(
     };
     let mut hasher = DefaultHasher::new();
     body.to_string().hash(&mut hasher);
-    let etag = format!("\"{:016X}\"", hasher.finish());
+    let hash = format!("{:016X}", hasher.finish());
+    Ok(revalidated(headers, &hash, || {
+        json_as(media_type, StatusCode::OK, &body)
+    }))
+}
+
+/// A document of this hash, for clients that do not have it yet.
+fn revalidated(headers: &HeaderMap, hash: &str, document: impl FnOnce() -> Response) -> Response {
+    let etag = format!("\"{hash}\"");
     let mut response = match text(headers, header::IF_NONE_MATCH) {
         Some(known) if known == etag => StatusCode::NOT_MODIFIED.into_response(),
-        _ => json_as(media_type, StatusCode::OK, &body),
+        _ => document(),
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -83,7 +91,7 @@ fn root(
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, etag);
     }
-    Ok(response)
+    response
 }
 
 async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Status> {
@@ -127,19 +135,31 @@ async fn openapi_index(State(shared): State<Arc<Shared>>) -> Response {
 async fn legacy_openapi(
     State(shared): State<Arc<Shared>>,
     Path(version): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &openapi::document(&shared.api.resources.current(), "", &version)?,
-    ))
+    openapi_document(&shared, &headers, "", &version)
 }
 
 async fn group_openapi(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &openapi::document(&shared.api.resources.current(), &group, &version)?,
-    ))
+    openapi_document(&shared, &headers, &group, &version)
+}
+
+fn openapi_document(
+    shared: &Shared,
+    headers: &HeaderMap,
+    group: &str,
+    version: &str,
+) -> Result<Response, Status> {
+    let resources = shared.api.resources.current();
+    if resources.in_version(group, version).next().is_none() {
+        return Err(Status::no_such_path());
+    }
+    let hash = openapi::hash(&resources, group, version);
+    Ok(revalidated(headers, &hash, || {
+        json(StatusCode::OK, &openapi::document(&resources, group, version))
+    }))
 }

@@ -10,7 +10,6 @@ mod connection;
 mod discovery_routes;
 pub(crate) mod event_lines;
 mod faulting;
-mod field_validation;
 mod impersonation;
 mod negotiation;
 mod parameters;
@@ -23,7 +22,7 @@ mod watch_body;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -90,6 +89,17 @@ fn json_as(media_type: &'static str, code: StatusCode, body: &impl Serialize) ->
         Ok(bytes) => (code, [(header::CONTENT_TYPE, media_type)], bytes).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The answer with one `Warning` header per warning.
+fn warn(warnings: Vec<String>, mut response: Response) -> Response {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::Query;
 use axum::http::Uri;
 
-use super::field_validation::FieldValidation;
 use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
+use crate::decoding::FieldValidation;
 use crate::managed_fields::OnConflict;
 use crate::resources::Resource;
 use crate::selector::{FieldSelector, LabelSelector, Selector};

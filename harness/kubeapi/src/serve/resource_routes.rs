@@ -6,16 +6,16 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde_json::{Value, json};
 
-use super::field_validation::Warnings;
 use super::negotiation::representation;
 use super::parameters::Parameters;
 use super::presentation::Presentation;
-use super::{Shared, method_not_allowed, protobuf, text, watch_body};
-use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Target, Write};
+use super::{Shared, method_not_allowed, protobuf, text, warn, watch_body};
+use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Strictness, Target, Write};
+use crate::decoding::{self, FieldValidation};
 use crate::object;
 use crate::patch::{APPLY, Patch};
 use crate::resources::{Resource, Resources, Scope, Subresource};
@@ -234,20 +234,19 @@ impl Call {
         let namespace = namespace.unwrap_or_default();
         let manager = self.parameters.manager("CreateOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
-        let object = self.object()?;
-        let warnings = self.parameters.field_validation()?.check(resource, &object)?;
-        let created = self.shared.api.create(resource, namespace, object, write)?;
-        Ok(warnings.on(self.presentation.one(StatusCode::CREATED, &created)))
+        let (object, warnings) = self.decoded(resource)?;
+        let created = self.shared.api.create(resource, namespace, object, write);
+        let created = created.map(|created| self.presentation.one(StatusCode::CREATED, &created));
+        Ok(warn(warnings, created.into_response()))
     }
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.manager("UpdateOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
-        let object = self.object()?;
-        let validation = self.parameters.field_validation()?;
-        let warnings = validation.check(&target.resource, &object)?;
-        let updated = self.shared.api.update(target, part, object, write)?;
-        Ok(warnings.on(self.presentation.one(StatusCode::OK, &updated)))
+        let (object, warnings) = self.decoded(&target.resource)?;
+        let updated = self.shared.api.update(target, part, object, write);
+        let updated = updated.map(|updated| self.presentation.one(StatusCode::OK, &updated));
+        Ok(warn(warnings, updated.into_response()))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
@@ -255,27 +254,15 @@ impl Call {
         self.parameters.refuse_force()?;
         let manager = self.parameters.manager("PatchOptions", &self.user_agent)?;
         let write = self.write(&manager)?;
-        let warnings = self.check_patch(target, &patch)?;
-        let patched = self.shared.api.patch(target, part, &patch, write)?;
-        Ok(warnings.on(self.presentation.one(StatusCode::OK, &patched)))
-    }
-
-    /// Which fields a patch brings that the schema does not know. Where the patch cannot be applied there is
-    /// nothing to say: the patch itself is answered with the reason.
-    fn check_patch(&self, target: &Target, patch: &Patch) -> Result<Warnings, Status> {
         let validation = self.parameters.field_validation()?;
-        let resource = &target.resource;
-        if resource.custom().is_none() {
-            return Ok(Warnings::default());
-        }
-        let Ok(current) = self.shared.api.get(target) else {
-            return Ok(Warnings::default());
+        let of_patch = match validation {
+            FieldValidation::Ignore => Vec::new(),
+            FieldValidation::Warn | FieldValidation::Strict => patch.strict_errors(&self.body),
         };
-        let mut object = (*current).clone();
-        if patch.apply(&resource.kind, &mut object).is_err() {
-            return Ok(Warnings::default());
-        }
-        validation.check_patched(resource, &self.body, &object)
+        let strictness = Strictness { validation, of_patch };
+        let api = &self.shared.api;
+        let (patched, warnings) = api.patch_strictly(target, part, &patch, strictness, write)?;
+        Ok(warn(warnings, self.presentation.one(StatusCode::OK, &patched)))
     }
 
     fn rescale(&self, target: &Target, change: ScaleChange) -> Result<Response, Status> {
@@ -286,13 +273,21 @@ impl Call {
 
     fn apply(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.applier()?;
-        let applied = Patch::parse_applied(&self.body)?;
+        let (applied, twice) = Patch::parse_applied(&self.body)?;
+        let validation = self.parameters.field_validation()?;
+        if let (FieldValidation::Strict, Some(first)) = (validation, twice.first()) {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {first}"
+            )));
+        }
+        let warnings = validation.judge(twice, |why| Status::bad_request(why))?;
         let (write, on_conflict) = (self.write(&manager)?, self.parameters.on_conflict());
         let outcome = self.shared.api.apply(target, part, applied, on_conflict, write)?;
-        Ok(match outcome {
+        let response = match outcome {
             AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, &object),
             AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, &object),
-        })
+        };
+        Ok(warn(warnings, response))
     }
 
     fn write<'a>(&self, manager: &'a str) -> Result<Write<'a>, Status> {
@@ -341,6 +336,19 @@ impl Call {
             Effect::DryRun => Effect::DryRun,
         };
         Ok((options, effect))
+    }
+
+    /// The object in the body, with what its client is warned of.
+    fn decoded(&self, resource: &Resource) -> Result<(Value, Vec<String>), Status> {
+        let validation = self.parameters.field_validation()?;
+        let decoded = if self.media_type == protobuf::MEDIA_TYPE {
+            decoding::from_object(resource, &self.object()?)?
+        } else {
+            self.require_json()?;
+            decoding::from_body(resource, &self.body)?
+        };
+        let warnings = validation.judge(decoded.strict, |why| decoding::unlike(resource, why))?;
+        Ok((decoded.object, warnings))
     }
 
     fn object(&self) -> Result<Value, Status> {

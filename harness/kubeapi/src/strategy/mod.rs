@@ -2,6 +2,8 @@
 //!
 //! Owns nothing but the rules; storing is the business of `api`. Every rule sees the stored form of an object.
 
+mod keyed_data;
+mod names;
 mod namespace;
 mod node;
 mod pod;
@@ -9,18 +11,24 @@ mod rbac;
 mod service;
 mod validation;
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use crate::custom;
 use crate::object::{self, default_to};
-use crate::status::{FieldError, Status};
+use crate::status::{FieldError, FieldRule, Status};
+pub(crate) use names::{is_dns_label, is_subdomain};
 pub(crate) use service::ClusterIps;
-pub(crate) use validation::{is_dns_label, is_subdomain};
 
 /// Which rules a resource follows beyond those of every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strategy {
     Plain,
+    /// A custom resource: its definition says more.
+    Custom,
+    ConfigMap,
+    Lease,
     Namespace,
     Node,
     Pod,
@@ -48,13 +56,13 @@ impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
         match self {
-            Strategy::Plain | Strategy::Role => {}
+            Strategy::Plain | Strategy::Custom | Strategy::ConfigMap | Strategy::Lease | Strategy::Role => {}
             Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
             Strategy::Pod => pod::default_new(object)?,
             Strategy::Service => service::default_new(object)?,
-            Strategy::Secret => default_secret(object)?,
+            Strategy::Secret => keyed_data::default_secret(object)?,
             Strategy::Event => default_event(object)?,
             Strategy::EndpointSlice => default_endpoint_slice(object)?,
             Strategy::Definition => custom::default_new(object)?,
@@ -68,21 +76,33 @@ impl Strategy {
             Strategy::Namespace => namespace::default_replacement(current, object),
             Strategy::Pod => pod::default_replacement(current, object),
             Strategy::Service => service::default_replacement(current, object),
-            Strategy::Secret => default_secret(object),
+            Strategy::Secret => keyed_data::default_secret(object),
             Strategy::EndpointSlice => default_endpoint_slice(object),
             Strategy::Definition => custom::default_replacement(object),
             Strategy::RoleBinding => {
                 rbac::default_binding(object);
                 Ok(())
             }
-            Strategy::Plain | Strategy::Node | Strategy::Event | Strategy::Role => Ok(()),
+            Strategy::Plain
+            | Strategy::Custom
+            | Strategy::ConfigMap
+            | Strategy::Lease
+            | Strategy::Node
+            | Strategy::Event
+            | Strategy::Role => Ok(()),
         }
     }
 
     /// The rules the object breaks.
     pub(crate) fn validate(self, object: &Value) -> Vec<FieldError> {
         let mut errors = validation::metadata(object, self.name_rule());
+        if self != Strategy::Custom {
+            errors.extend(validation::finalizers(object));
+        }
         errors.extend(match self {
+            Strategy::ConfigMap => keyed_data::validate_config_map(object),
+            Strategy::Secret => keyed_data::validate_secret(object),
+            Strategy::Lease => validate_lease(object),
             Strategy::Pod => pod::validate(object),
             Strategy::Service => service::validate(object),
             Strategy::EndpointSlice => validate_endpoint_slice(object),
@@ -97,6 +117,12 @@ impl Strategy {
     /// The rules the step from one state to the next breaks.
     pub(crate) fn validate_change(self, current: &Value, object: &Value) -> Vec<FieldError> {
         match self {
+            Strategy::ConfigMap => keyed_data::validate_change(current, object),
+            Strategy::Secret => {
+                let mut errors = validation::immutable(current, object, "type");
+                errors.extend(keyed_data::validate_change(current, object));
+                errors
+            }
             Strategy::Pod => pod::validate_change(current, object),
             Strategy::Service => service::validate_change(current, object),
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
@@ -118,28 +144,10 @@ impl Strategy {
         match self {
             Strategy::Namespace => validation::NameRule::Label,
             Strategy::Service => validation::NameRule::ServiceLabel,
-            Strategy::Role | Strategy::RoleBinding => validation::NameRule::PathSegment,
+            Strategy::Role | Strategy::RoleBinding | Strategy::Event => validation::NameRule::PathSegment,
             _ => validation::NameRule::Subdomain,
         }
     }
-}
-
-/// `stringData` is write-only: it becomes `data`.
-fn default_secret(secret: &mut Value) -> Result<(), Status> {
-    use base64::Engine;
-    let Some(fields) = secret.as_object_mut() else {
-        return Ok(());
-    };
-    default_to(fields, "type", "Opaque");
-    let Some(Value::Object(plain)) = fields.remove("stringData") else {
-        return Ok(());
-    };
-    let data = object::map_mut(secret, "data")?;
-    for (key, value) in plain {
-        let text = value.as_str().unwrap_or_default();
-        data.insert(key, json!(base64::engine::general_purpose::STANDARD.encode(text)));
-    }
-    Ok(())
 }
 
 /// An Event of the old kind counts its repeats and their times, which `kubectl` sorts by.
@@ -172,15 +180,55 @@ fn default_endpoint_slice(slice: &mut Value) -> Result<(), Status> {
 }
 
 fn validate_endpoint_slice(slice: &Value) -> Vec<FieldError> {
-    match object::text(slice, "/addressType") {
+    let address_type = object::text(slice, "/addressType");
+    let mut errors = match address_type {
         "IPv4" | "IPv6" | "FQDN" => Vec::new(),
         "" => vec![FieldError::required("addressType")],
-        other => vec![FieldError::invalid(
+        other => vec![validation::unsupported(
             "addressType",
             other,
-            "supported values: \"FQDN\", \"IPv4\", \"IPv6\"",
+            &["FQDN", "IPv4", "IPv6"],
         )],
+    };
+    for (at, endpoint) in object::items(slice, "/endpoints").iter().enumerate() {
+        let field = format!("endpoints[{at}].addresses");
+        let addresses = object::items(endpoint, "/addresses");
+        if addresses.is_empty() {
+            errors.push(FieldError::required_because(
+                field.clone(),
+                "must contain at least 1 address",
+            ));
+        }
+        for (at, address) in addresses.iter().enumerate() {
+            let address = address.as_str().unwrap_or_default();
+            let expected = match (address_type, address.parse::<IpAddr>()) {
+                ("IPv4" | "IPv6", Err(_)) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+                ("IPv4", Ok(IpAddr::V6(_))) => "must be an IPv4 address",
+                ("IPv6", Ok(IpAddr::V4(_))) => "must be an IPv6 address",
+                _ => continue,
+            };
+            errors.push(FieldError::invalid(format!("{field}[{at}]"), address, expected));
+        }
     }
+    errors
+}
+
+fn validate_lease(lease: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (field, least, expected) in [
+        ("leaseDurationSeconds", 1, "must be greater than 0"),
+        ("leaseTransitions", 0, "must be greater than or equal to 0"),
+    ] {
+        if lease["spec"][field].as_i64().is_some_and(|value| value < least) {
+            let value = lease["spec"][field].clone();
+            let expected = expected.to_owned();
+            errors.push(FieldError::new(
+                format!("spec.{field}"),
+                FieldRule::Limit { value, expected },
+            ));
+        }
+    }
+    errors
 }
 
 /// Defaults the ports of a container or a Service.

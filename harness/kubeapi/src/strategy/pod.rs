@@ -60,7 +60,8 @@ pub(super) fn validate(pod: &Value) -> Vec<FieldError> {
         if name.is_empty() {
             errors.push(FieldError::required(field));
         } else if names.contains(&name) {
-            errors.push(FieldError::invalid(field, name, "must be unique within the pod"));
+            let value = json!(name);
+            errors.push(FieldError::new(field, FieldRule::Duplicate { value }));
         } else {
             errors.extend(validation::dns_label(&field, name));
         }

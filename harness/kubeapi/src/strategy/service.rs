@@ -68,8 +68,8 @@ pub(super) fn validate(service: &Value) -> Vec<FieldError> {
             return errors;
         }
         other => {
-            let expected = "supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\"";
-            errors.push(FieldError::invalid("spec.type", other, expected));
+            let supported = ["ClusterIP", "ExternalName", "LoadBalancer"];
+            errors.push(validation::unsupported("spec.type", other, &supported));
         }
     }
     let ports = object::items(spec, "/ports");
@@ -89,11 +89,11 @@ fn validate_port(all: &[Value], at: usize, port: &Value) -> Vec<FieldError> {
         errors.extend(validation::port(&field("targetPort"), &port["targetPort"]));
     }
     if !matches!(object::text(port, "/protocol"), "TCP" | "UDP" | "SCTP") {
-        let expected = "supported values: \"SCTP\", \"TCP\", \"UDP\"";
-        errors.push(FieldError::invalid(
+        let found = object::text(port, "/protocol");
+        errors.push(validation::unsupported(
             field("protocol"),
-            &port["protocol"],
-            expected,
+            found,
+            &["SCTP", "TCP", "UDP"],
         ));
     }
     let name = object::text(port, "/name");
@@ -102,11 +102,8 @@ fn validate_port(all: &[Value], at: usize, port: &Value) -> Vec<FieldError> {
     }
     for earlier in &all[..at] {
         if !name.is_empty() && object::text(earlier, "/name") == name {
-            errors.push(FieldError::invalid(
-                field("name"),
-                name,
-                "must be unique within the service",
-            ));
+            let value = json!(name);
+            errors.push(FieldError::new(field("name"), FieldRule::Duplicate { value }));
         }
         if earlier["port"] == port["port"] && earlier["protocol"] == port["protocol"] {
             errors.push(FieldError::invalid(

@@ -1,7 +1,8 @@
-//! Rules that several kinds share: names, labels, ports.
+//! Rules that several kinds share: metadata, names, labels, ports.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::names;
 use crate::object;
 use crate::status::{FieldError, FieldRule};
 
@@ -18,59 +19,158 @@ pub(super) enum NameRule {
     PathSegment,
 }
 
+/// As upstream, of the keys and values of all annotations together.
+const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
+
 pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let base = object::text(object, "/metadata/generateName");
+    if !base.is_empty() {
+        let started = rule.complaints(&with_suffix(base));
+        errors.extend(invalid("metadata.generateName", base, started));
+    }
     let name = object::name(object);
-    let mut errors = match rule {
-        NameRule::Subdomain => subdomain("metadata.name", name),
-        NameRule::Label => dns_label("metadata.name", name),
-        NameRule::ServiceLabel if name.starts_with(|c: char| c.is_ascii_digit()) => {
-            vec![FieldError::invalid(
-                "metadata.name",
-                name,
-                "a DNS-1035 label must start with a letter",
-            )]
-        }
-        NameRule::ServiceLabel => dns_label("metadata.name", name),
-        NameRule::PathSegment => path_segment("metadata.name", name),
-    };
-    for (key, value) in object::entries(object, "/metadata/labels") {
-        let valid = value.as_str().is_some_and(is_label_value);
-        if !valid || !is_qualified_name(key) {
-            let pair = format!("{key}={value}");
-            let expected =
-                "a label is a qualified name and a value of up to 63 alphanumerics, '-', '_' or '.'";
-            errors.push(FieldError::invalid("metadata.labels", pair, expected));
+    errors.extend(invalid("metadata.name", name, rule.complaints(name)));
+    errors.extend(labels("metadata.labels", &object["metadata"]["labels"]));
+    errors.extend(annotations(&object["metadata"]["annotations"]));
+    errors.extend(owners(object));
+    for finalizer in object::items(object, "/metadata/finalizers") {
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        errors.extend(invalid(
+            "metadata.finalizers",
+            finalizer,
+            names::qualified_name(finalizer),
+        ));
+    }
+    errors
+}
+
+impl NameRule {
+    fn complaints(self, name: &str) -> Vec<String> {
+        match self {
+            NameRule::Subdomain => names::subdomain(name),
+            NameRule::Label => names::label(name),
+            NameRule::ServiceLabel => names::service_label(name),
+            NameRule::PathSegment => names::path_segment(name),
         }
     }
-    for (key, value) in object::entries(object, "/metadata/annotations") {
-        if !value.is_string() || !is_qualified_name(key) {
-            let expected = "an annotation is a qualified name and a string";
-            errors.push(FieldError::invalid(
-                "metadata.annotations",
-                format!("{key}={value}"),
-                expected,
-            ));
+}
+
+/// A dash at the end of a base is fine, since something follows it.
+fn with_suffix(base: &str) -> String {
+    match base.strip_suffix('-') {
+        Some(stem) if !stem.is_empty() => format!("{stem}a"),
+        _ => base.to_owned(),
+    }
+}
+
+pub(super) fn labels(field: &str, labels: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in object::entries(labels, "") {
+        errors.extend(invalid(field, key, names::qualified_name(key)));
+        let value = value.as_str().unwrap_or_default();
+        errors.extend(invalid(field, value, names::label_value(value)));
+    }
+    errors
+}
+
+/// The case of their keys does not matter.
+fn annotations(annotations: &Value) -> Vec<FieldError> {
+    let field = "metadata.annotations";
+    let (mut errors, mut bytes) = (Vec::new(), 0);
+    for (key, value) in object::entries(annotations, "") {
+        errors.extend(invalid(field, key, names::qualified_name(&key.to_lowercase())));
+        bytes += key.len() + value.as_str().unwrap_or_default().len();
+    }
+    if bytes > ANNOTATIONS_BYTES_MAX {
+        let bytes_max = ANNOTATIONS_BYTES_MAX;
+        errors.push(FieldError::new(field, FieldRule::TooLong { bytes_max }));
+    }
+    errors
+}
+
+fn owners(object: &Value) -> Vec<FieldError> {
+    let field = "metadata.ownerReferences";
+    let (mut errors, mut controller) = (Vec::new(), None);
+    let owners = object::items(object, "/metadata/ownerReferences");
+    for owner in owners {
+        for (part, expected) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if owner[part].as_str().unwrap_or_default().is_empty() {
+                errors.push(FieldError::invalid(format!("{field}.{part}"), "", expected));
+            }
+        }
+        let (kind, name) = (object::text(owner, "/kind"), object::text(owner, "/name"));
+        if owner["apiVersion"] == "v1" && kind == "Event" {
+            let expected = "/v1, Kind=Event is disallowed from being an owner".to_owned();
+            let value = owner.clone();
+            errors.push(FieldError::new(field, FieldRule::Limit { value, expected }));
+        }
+        if owner["controller"] != true {
+            continue;
+        }
+        match controller.replace((kind, name)) {
+            None => {}
+            Some((first_kind, first_name)) => {
+                let expected = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for \
+                     {first_kind}/{first_name} and {kind}/{name}"
+                );
+                let value = json!(owners);
+                errors.push(FieldError::new(field, FieldRule::Limit { value, expected }));
+            }
         }
     }
     errors
 }
 
+/// Of built-in kinds: a finalizer says whose it is, unless it is upstream's own.
+pub(super) fn finalizers(object: &Value) -> Vec<FieldError> {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let finalizers = object::items(object, "/metadata/finalizers").iter().enumerate();
+    finalizers
+        .filter_map(|(at, finalizer)| Some((at, finalizer.as_str()?)))
+        .filter(|(_, finalizer)| !finalizer.contains('/') && !STANDARD.contains(finalizer))
+        .map(|(at, finalizer)| {
+            let expected = "name is neither a standard finalizer name nor is it fully qualified";
+            FieldError::invalid(format!("metadata.finalizers[{at}]"), finalizer, expected)
+        })
+        .collect()
+}
+
+/// One error per complaint about the value.
+pub(super) fn invalid(field: &str, value: &str, complaints: Vec<String>) -> Vec<FieldError> {
+    let complaints = complaints.into_iter();
+    complaints
+        .map(|complaint| FieldError::invalid(field, value, complaint))
+        .collect()
+}
+
 pub(super) fn dns_label(field: &str, name: &str) -> Vec<FieldError> {
-    if is_dns_label(name) {
-        return Vec::new();
-    }
-    let expected = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
-                    and must start and end with an alphanumeric character (63 characters at most)";
-    vec![FieldError::invalid(field, name, expected)]
+    invalid(field, name, names::label(name))
+}
+
+pub(super) fn path_segment(field: &str, name: &str) -> Vec<FieldError> {
+    invalid(field, name, names::path_segment(name))
+}
+
+pub(super) fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
+    invalid(field, name, names::subdomain(name))
 }
 
 pub(super) fn port(field: &str, port: &Value) -> Vec<FieldError> {
     match port.as_i64() {
         Some(1..=65535) => Vec::new(),
-        _ => vec![FieldError::invalid(
+        _ => vec![FieldError::new(
             field,
-            port,
-            "must be between 1 and 65535, inclusive",
+            FieldRule::Limit {
+                value: json!(port.as_i64().unwrap_or_default()),
+                expected: "must be between 1 and 65535, inclusive".to_owned(),
+            },
         )],
     }
 }
@@ -81,64 +181,69 @@ pub(super) fn immutable(current: &Value, object: &Value, field: &str) -> Vec<Fie
     }
     vec![FieldError::new(
         field,
-        FieldRule::Immutable {
-            value: object[field].to_string(),
+        FieldRule::Limit {
+            value: object[field].clone(),
+            expected: "field is immutable".to_owned(),
         },
     )]
 }
 
-pub(super) fn path_segment(field: &str, name: &str) -> Vec<FieldError> {
-    if !matches!(name, "." | "..") && !name.contains(['/', '%']) {
-        return Vec::new();
+/// A value that is none of the supported ones.
+pub(super) fn unsupported(field: impl Into<String>, found: &str, supported: &[&str]) -> FieldError {
+    let supported = supported.iter().map(|&value| value.to_owned()).collect();
+    let value = json!(found);
+    FieldError::new(field, FieldRule::Unsupported { value, supported })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(metadata: Value) -> Vec<String> {
+        let object = json!({"metadata": metadata});
+        let errors = [self::metadata(&object, NameRule::Subdomain), finalizers(&object)].concat();
+        errors.iter().map(ToString::to_string).collect()
     }
-    vec![FieldError::invalid(
-        field,
-        name,
-        "may not be '.' or '..', and may not contain '/' or '%'",
-    )]
-}
 
-pub(super) fn subdomain(field: &str, name: &str) -> Vec<FieldError> {
-    if is_subdomain(name) {
-        return Vec::new();
+    #[test]
+    fn metadata_that_keeps_the_rules_is_fine() {
+        let found = told(json!({
+            "name": "a", "generateName": "a-", "labels": {"example.com/a": "", "b": "C_1"},
+            "annotations": {"Example.COM/a": "any text, of any length"}, "finalizers": ["example.com/a", "orphan"],
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "1", "controller": true},
+                {"apiVersion": "v1", "kind": "Pod", "name": "b", "uid": "2"},
+            ],
+        }));
+        assert_eq!(found, [""; 0]);
     }
-    let expected = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-                    and must start and end with an alphanumeric character";
-    vec![FieldError::invalid(field, name, expected)]
-}
 
-pub(crate) fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_dns_label_of_any_length)
-}
-
-pub(crate) fn is_dns_label(name: &str) -> bool {
-    name.len() <= 63 && is_dns_label_of_any_length(name)
-}
-
-fn is_dns_label_of_any_length(name: &str) -> bool {
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.bytes().all(|byte| alphanumeric(&byte) || byte == b'-')
-        && name.as_bytes().first().is_some_and(alphanumeric)
-        && name.as_bytes().last().is_some_and(alphanumeric)
-}
-
-fn is_label_value(value: &str) -> bool {
-    value.is_empty() || is_name_part(value)
-}
-
-fn is_qualified_name(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => is_subdomain(prefix) && is_name_part(name),
-        None => is_name_part(key),
+    #[test]
+    fn every_broken_part_is_told() {
+        let owner = json!({"apiVersion": "v1", "kind": "Event", "name": "e", "uid": "1", "controller": true});
+        let found = told(json!({
+            "name": "A", "generateName": "B-", "labels": {"a b": "-"}, "finalizers": ["mine"],
+            "annotations": {"a/b/c": "", "large": "x".repeat(ANNOTATIONS_BYTES_MAX)},
+            "ownerReferences": [owner, {"controller": true}],
+        }));
+        let starts = [
+            "metadata.generateName: Invalid value: \"B-\": a lowercase RFC 1123 subdomain",
+            "metadata.name: Invalid value: \"A\": a lowercase RFC 1123 subdomain",
+            "metadata.labels: Invalid value: \"a b\": name part must consist of",
+            "metadata.labels: Invalid value: \"-\": a valid label must be",
+            "metadata.annotations: Invalid value: \"a/b/c\": a qualified name must",
+            "metadata.annotations: Too long: may not be more than 262144 bytes",
+            "metadata.ownerReferences: Invalid value: {",
+            "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty",
+            "metadata.ownerReferences.kind: Invalid value: \"\": must not be empty",
+            "metadata.ownerReferences.name: Invalid value: \"\": must not be empty",
+            "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
+            "metadata.ownerReferences: Invalid value: [",
+            "metadata.finalizers[0]: Invalid value: \"mine\": name is neither",
+        ];
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (found, start) in found.iter().zip(starts) {
+            assert!(found.starts_with(start), "{found}");
+        }
     }
-}
-
-fn is_name_part(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }

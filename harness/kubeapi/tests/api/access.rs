@@ -370,7 +370,7 @@ async fn a_token_review_tells_whose_a_token_is() {
         ("x".to_owned(), None),
     ] {
         let spec = TokenReviewSpec {
-            token,
+            token: Some(token),
             audiences: None,
         };
         let review = TokenReview {

@@ -624,7 +624,7 @@ async fn a_custom_kind_of_a_built_in_name_follows_its_own_rules() {
 }
 
 #[tokio::test]
-async fn a_status_of_any_form_does_not_unsettle_a_definition() {
+async fn a_status_without_its_conditions_does_not_unsettle_a_definition() {
     let custom = Custom::start().await;
     let local = custom.lab.server.local();
     let definition = ObjectRef::cluster(
@@ -632,14 +632,14 @@ async fn a_status_of_any_form_does_not_unsettle_a_definition() {
         "CustomResourceDefinition",
         "widgets.example.com",
     );
-    for status in [
-        json!("gone"),
-        json!({"conditions": null, "acceptedNames": 1}),
-        Value::Null,
+    for (status, code) in [
+        (json!("gone"), Some(422)),
+        (json!({"acceptedNames": 1}), Some(422)),
+        (json!({"conditions": null, "acceptedNames": null}), None),
+        (Value::Null, None),
     ] {
-        local
-            .merge_patch_status(&definition, json!({"status": status}))
-            .unwrap();
+        let written = local.merge_patch_status(&definition, json!({"status": status}));
+        assert_eq!(written.err().map(|refused| refused.code()), code, "{status}");
         let kept = custom.definitions.get("widgets.example.com").await.unwrap();
         assert!(conditions::is_crd_established().matches_object(Some(&kept)));
     }
