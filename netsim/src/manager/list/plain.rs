@@ -105,9 +105,9 @@ impl Plain {
                 return Err(EntryError::Missing { index, key: name });
             }
         }
-        let choices = self.names(" and ", |need| need == Need::Alone);
-        if !choices.is_empty() && alone != 1 {
-            return Err(EntryError::NotOneOf { index, keys: choices });
+        if alone != 1 && self.keys.iter().any(|key| key.need == Need::Alone) {
+            let keys = self.names(" and ", |need| need == Need::Alone);
+            return Err(EntryError::NotOneOf { index, keys });
         }
         if found.is_empty() {
             let keys = self.names(" and ", |_| true);
