@@ -67,6 +67,12 @@ pub(crate) fn has_finalizers(object: &Value) -> bool {
     !items(object, "/metadata/finalizers").is_empty() || !items(object, "/spec/finalizers").is_empty()
 }
 
+/// The owner that manages the object.
+pub(crate) fn controller(object: &Value) -> Option<&Value> {
+    let owners = items(object, "/metadata/ownerReferences");
+    owners.iter().find(|owner| owner["controller"] == true)
+}
+
 /// Whether the condition `kind` of the object's status is `True`.
 pub(crate) fn condition_is_true(object: &Value, kind: &str) -> bool {
     items(object, "/status/conditions")
@@ -110,6 +116,18 @@ pub(crate) fn default_to(fields: &mut Map<String, Value>, key: &str, value: impl
     let entry = fields.entry(key).or_insert(Value::Null);
     if entry.is_null() || entry == "" {
         *entry = value.into();
+    }
+}
+
+/// Removes every null field, however deep.
+pub(crate) fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 

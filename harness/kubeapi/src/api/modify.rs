@@ -14,7 +14,7 @@ use crate::patch::Patch;
 use crate::resources::{Resource, Subresource};
 use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
-use crate::strategy::{Part, Strategy};
+use crate::strategy::{Part, Strategy, Workload};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -186,8 +186,18 @@ fn require_version(resource: &Resource, proposed: &Value) -> Result<(), Status> 
 fn is_new_generation(resource: &Resource, part: Part, current: &Value, next: &Value) -> bool {
     match resource.custom() {
         Some(_) => part == Part::Main && custom::differs_beyond_metadata(current, next),
-        None => current.get("spec") != next.get("spec"),
+        None => {
+            let asks_by_annotations = part == Part::Main && is_deployment(resource);
+            current.get("spec") != next.get("spec")
+                || (asks_by_annotations
+                    && current["metadata"].get("annotations") != next["metadata"].get("annotations"))
+        }
     }
+}
+
+/// Upstream counts a change of a Deployment's annotations as one of its spec, and lets a write of its status bring them.
+fn is_deployment(resource: &Resource) -> bool {
+    resource.strategy == Strategy::Workload(Workload::Deployment)
 }
 
 /// The metadata a client can send but not change.
@@ -249,6 +259,9 @@ fn assemble(resource: &Resource, part: Part, current: &Value, proposed: Value) -
         Part::Status => {
             next = current.clone();
             take(&mut next, &proposed, "status");
+            if is_deployment(resource) {
+                take(&mut next["metadata"], &proposed["metadata"], "annotations");
+            }
         }
         Part::Binding => {
             next = current.clone();

@@ -8,6 +8,7 @@ mod pod;
 mod rbac;
 mod service;
 mod validation;
+mod workload;
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,7 @@ use crate::object::{self, default_to};
 use crate::status::{FieldError, Status};
 pub(crate) use service::ClusterIps;
 pub(crate) use validation::{is_dns_label, is_subdomain};
+pub(crate) use workload::Workload;
 
 /// Which rules a resource follows beyond those of every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(crate) enum Strategy {
     Definition,
     Role,
     RoleBinding,
+    Workload(Workload),
+    ControllerRevision,
 }
 
 /// The part of an object a write is about; the rest is taken from the stored object.
@@ -48,7 +52,8 @@ impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
         match self {
-            Strategy::Plain | Strategy::Role => {}
+            Strategy::Plain | Strategy::Role | Strategy::ControllerRevision => {}
+            Strategy::Workload(workload) => workload::default_new(workload, object)?,
             Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
@@ -75,7 +80,12 @@ impl Strategy {
                 rbac::default_binding(object);
                 Ok(())
             }
-            Strategy::Plain | Strategy::Node | Strategy::Event | Strategy::Role => Ok(()),
+            Strategy::Workload(workload) => workload::default_replacement(workload, object),
+            Strategy::Plain
+            | Strategy::Node
+            | Strategy::Event
+            | Strategy::Role
+            | Strategy::ControllerRevision => Ok(()),
         }
     }
 
@@ -89,6 +99,8 @@ impl Strategy {
             Strategy::Definition => custom::validate(object),
             Strategy::Role => rbac::validate_role(object),
             Strategy::RoleBinding => rbac::validate_binding(object),
+            Strategy::Workload(workload) => workload::validate(workload, object),
+            Strategy::ControllerRevision => workload::validate_revision(object),
             _ => Vec::new(),
         });
         errors
@@ -102,6 +114,8 @@ impl Strategy {
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
             Strategy::Definition => custom::validate_change(current, object),
             Strategy::RoleBinding => rbac::validate_binding_change(current, object),
+            Strategy::Workload(workload) => workload::validate_change(workload, current, object),
+            Strategy::ControllerRevision => workload::validate_revision_change(current, object),
             _ => Vec::new(),
         }
     }
@@ -116,7 +130,7 @@ impl Strategy {
 
     fn name_rule(self) -> validation::NameRule {
         match self {
-            Strategy::Namespace => validation::NameRule::Label,
+            Strategy::Namespace | Strategy::Workload(Workload::StatefulSet) => validation::NameRule::Label,
             Strategy::Service => validation::NameRule::ServiceLabel,
             Strategy::Role | Strategy::RoleBinding => validation::NameRule::PathSegment,
             _ => validation::NameRule::Subdomain,

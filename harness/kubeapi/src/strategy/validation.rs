@@ -33,15 +33,7 @@ pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
         NameRule::ServiceLabel => dns_label("metadata.name", name),
         NameRule::PathSegment => path_segment("metadata.name", name),
     };
-    for (key, value) in object::entries(object, "/metadata/labels") {
-        let valid = value.as_str().is_some_and(is_label_value);
-        if !valid || !is_qualified_name(key) {
-            let pair = format!("{key}={value}");
-            let expected =
-                "a label is a qualified name and a value of up to 63 alphanumerics, '-', '_' or '.'";
-            errors.push(FieldError::invalid("metadata.labels", pair, expected));
-        }
-    }
+    errors.extend(labels("metadata.labels", &object["metadata"]["labels"]));
     for (key, value) in object::entries(object, "/metadata/annotations") {
         if !value.is_string() || !is_qualified_name(key) {
             let expected = "an annotation is a qualified name and a string";
@@ -50,6 +42,49 @@ pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
                 format!("{key}={value}"),
                 expected,
             ));
+        }
+    }
+    errors
+}
+
+pub(super) fn labels(field: &str, labels: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in object::entries(labels, "") {
+        let valid = value.as_str().is_some_and(is_label_value);
+        if !valid || !is_qualified_name(key) {
+            let pair = format!("{key}={value}");
+            let expected =
+                "a label is a qualified name and a value of up to 63 alphanumerics, '-', '_' or '.'";
+            errors.push(FieldError::invalid(field, pair, expected));
+        }
+    }
+    errors
+}
+
+/// `metav1.LabelSelector`.
+pub(super) fn label_selector(field: &str, selector: &Value) -> Vec<FieldError> {
+    let mut errors = labels(&format!("{field}.matchLabels"), &selector["matchLabels"]);
+    for (at, expression) in object::items(selector, "/matchExpressions").iter().enumerate() {
+        let field = format!("{field}.matchExpressions[{at}]");
+        let has_values = !object::items(expression, "/values").is_empty();
+        match object::text(expression, "/operator") {
+            "In" | "NotIn" if !has_values => errors.push(FieldError::required_because(
+                format!("{field}.values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if has_values => {
+                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                errors.push(FieldError::new(
+                    format!("{field}.values"),
+                    FieldRule::Forbidden { why },
+                ));
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(FieldError::invalid(
+                format!("{field}.operator"),
+                other,
+                "not a valid selector operator",
+            )),
         }
     }
     errors

@@ -15,3 +15,4 @@ mod kubectl_custom;
 mod lab;
 mod protocol;
 mod watching;
+mod workload_rules;

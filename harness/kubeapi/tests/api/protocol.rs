@@ -87,6 +87,11 @@ async fn both_discoveries_name_the_same_resources() {
     assert_eq!(names(&legacy), names(&aggregated));
     let expected = [
         "apiextensions.k8s.io/v1/customresourcedefinitions",
+        "apps/v1/controllerrevisions",
+        "apps/v1/daemonsets",
+        "apps/v1/deployments",
+        "apps/v1/replicasets",
+        "apps/v1/statefulsets",
         "authentication.k8s.io/v1/selfsubjectreviews",
         "authentication.k8s.io/v1/tokenreviews",
         "authorization.k8s.io/v1/localsubjectaccessreviews",
@@ -119,7 +124,7 @@ async fn refusals_are_statuses_with_their_code() {
     let table = "application/json;as=Table;v=v9;g=meta.k8s.io";
     for (path, accept, expected, reason) in [
         ("/api/v1/namespaces/default/services/none", "*/*", 404, "NotFound"),
-        ("/apis/apps/v1/deployments", "*/*", 404, "NotFound"),
+        ("/apis/example.com/v1/deployments", "*/*", 404, "NotFound"),
         ("/nowhere", "*/*", 404, "NotFound"),
         ("/api/v1/services", table, 406, "NotAcceptable"),
         (
