@@ -36,15 +36,22 @@ pub(crate) struct Preconditions {
 }
 
 impl DeleteOptions {
-    /// At once, and only the object that was looked at.
-    pub(crate) fn now(uid: &str) -> Self {
+    /// Only the object that was looked at.
+    pub(crate) fn only(uid: &str) -> Self {
         DeleteOptions {
-            grace_period_seconds: Some(0),
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
                 resource_version: None,
             }),
-            dry_run: Vec::new(),
+            ..DeleteOptions::default()
+        }
+    }
+
+    /// As [`Self::only`], at once.
+    pub(crate) fn now(uid: &str) -> Self {
+        DeleteOptions {
+            grace_period_seconds: Some(0),
+            ..DeleteOptions::only(uid)
         }
     }
 

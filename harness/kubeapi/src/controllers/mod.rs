@@ -1,7 +1,7 @@
 //! The controllers that stand in for a cluster's control plane and kubelets.
 //!
 //! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, namespaces get their
-//! ServiceAccount, aggregated roles their rules, deleted namespaces and definitions are emptied. They write through
+//! ServiceAccount, aggregated roles their rules, workloads their pods, deleted namespaces and definitions are emptied. They write through
 //! `api` like any client, and hear of every change, in order and without loss.
 
 mod definitions;
@@ -13,6 +13,7 @@ mod recorder;
 mod role_aggregation;
 mod scheduling;
 mod service_accounts;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -31,5 +32,6 @@ pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Ku
     tasks.spawn(endpoint_slices::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(service_accounts::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(role_aggregation::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(workloads::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(pods::run(Arc::clone(api), kubelet, api.store.subscribe()));
 }

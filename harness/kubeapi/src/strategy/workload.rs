@@ -10,12 +10,40 @@ use crate::selector::LabelSelector;
 use crate::status::{FieldError, FieldRule, Status};
 
 /// The kinds that own pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Workload {
-    Deployment,
     ReplicaSet,
+    Deployment,
     StatefulSet,
     DaemonSet,
+}
+
+impl Workload {
+    pub(crate) const ALL: [Workload; 4] = [
+        Workload::ReplicaSet,
+        Workload::Deployment,
+        Workload::StatefulSet,
+        Workload::DaemonSet,
+    ];
+
+    /// The name of the collection in the store.
+    pub(crate) fn storage(self) -> &'static str {
+        match self {
+            Workload::ReplicaSet => "replicasets.apps",
+            Workload::Deployment => "deployments.apps",
+            Workload::StatefulSet => "statefulsets.apps",
+            Workload::DaemonSet => "daemonsets.apps",
+        }
+    }
+
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Workload::ReplicaSet => "ReplicaSet",
+            Workload::Deployment => "Deployment",
+            Workload::StatefulSet => "StatefulSet",
+            Workload::DaemonSet => "DaemonSet",
+        }
+    }
 }
 
 const UPDATABLE: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \

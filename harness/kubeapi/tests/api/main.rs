@@ -14,5 +14,7 @@ mod kubectl_access;
 mod kubectl_custom;
 mod lab;
 mod protocol;
+mod rollouts;
+mod sets;
 mod watching;
 mod workload_rules;

@@ -186,7 +186,7 @@ fn create(
 ) -> Result<(), Status> {
     let (namespace, name) = (object::namespace(service), object::name(service));
     let candidates = (0u32..).map(|n| {
-        let seed = fnv1a(&format!("{namespace}/{name}/{}/{n}", family.address_type()));
+        let seed = object::fnv1a(&format!("{namespace}/{name}/{}/{n}", family.address_type()));
         format!("{name}-{}", object::suffix(seed))
     });
     for candidate in candidates {
@@ -214,10 +214,4 @@ fn tolerate<T>(reason: Reason, result: Result<T, Status>) -> Result<(), Status> 
         Err(error) if error.reason != reason => Err(error),
         _ => Ok(()),
     }
-}
-
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }
