@@ -9,6 +9,7 @@ mod definitions;
 mod delete;
 mod list;
 mod modify;
+mod propagation;
 mod scale;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 pub(crate) use apply::AppliedTo;
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
+pub(crate) use propagation::{FOREGROUND, ORPHAN, Propagation};
 pub(crate) use scale::ScaleChange;
 
 use crate::access::RuleIndex;

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::pods::{modify, remove};
+use super::objects::modify;
+use super::pods::remove;
 use super::recorder::{Component, Severity, record};
 use crate::api::Api;
 use crate::kubelet::{Kubelet, KubeletError, PodAddress};

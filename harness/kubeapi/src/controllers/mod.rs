@@ -1,13 +1,15 @@
 //! The controllers that stand in for a cluster's control plane and kubelets.
 //!
 //! Each owns one kind of consequence: pods get nodes and run, Services get EndpointSlices, namespaces get their
-//! ServiceAccount, aggregated roles their rules, workloads their pods, deleted namespaces and definitions are emptied. They write through
+//! ServiceAccount, aggregated roles their rules, workloads their pods, objects go with their owners, deleted namespaces and definitions are emptied. They write through
 //! `api` like any client, and hear of every change, in order and without loss.
 
 mod definitions;
 mod endpoint_slices;
+mod garbage;
 mod lifecycle;
 mod namespaces;
+mod objects;
 mod pods;
 mod recorder;
 mod role_aggregation;
@@ -32,6 +34,7 @@ pub(crate) fn spawn(tasks: &mut JoinSet<()>, api: &Arc<Api>, kubelet: Arc<dyn Ku
     tasks.spawn(endpoint_slices::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(service_accounts::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(role_aggregation::run(Arc::clone(api), api.store.subscribe()));
+    tasks.spawn(garbage::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(workloads::run(Arc::clone(api), api.store.subscribe()));
     tasks.spawn(pods::run(Arc::clone(api), kubelet, api.store.subscribe()));
 }

@@ -11,9 +11,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::objects::{modify, target};
 use super::recorder::{Component, Severity, record};
 use super::{lifecycle, scheduling};
-use crate::api::{Api, DeleteOptions, Effect, Target};
+use crate::api::{Api, DeleteOptions, Effect};
 use crate::kubelet::Kubelet;
 use crate::object;
 use crate::status::Status;
@@ -136,34 +137,11 @@ fn needs_node(pod: &Value) -> bool {
     object::text(pod, "/spec/nodeName").is_empty() && !object::is_terminating(pod)
 }
 
-fn target(api: &Api, pod: &Value) -> Result<Target, Status> {
-    let resource = api.resources.at_path("", "v1", "pods")?;
-    Ok(Target::new(&resource, object::namespace(pod), object::name(pod)))
-}
-
 /// Takes the pod out of the API for good; one that is gone already is as wanted.
 pub(super) fn remove(api: &Api, pod: &Value) {
     if let Ok(target) = target(api, pod) {
         let _gone = api.delete(&target, &DeleteOptions::now(object::uid(pod)), Effect::Persist);
     }
-}
-
-/// Changes the pod, unless its name belongs to a successor by now.
-pub(super) fn modify(
-    api: &Api,
-    pod: &Value,
-    part: Part,
-    change: impl FnOnce(&mut Value) -> Result<(), Status>,
-) -> Result<Arc<Value>, Status> {
-    let target = target(api, pod)?;
-    api.modify(&target, part, Effect::Persist, |current| {
-        if object::uid(current) != object::uid(pod) {
-            return Err(Status::not_found(&target.resource.subject(object::name(pod))));
-        }
-        let mut next = (**current).clone();
-        change(&mut next)?;
-        Ok(next)
-    })
 }
 
 fn set_node(api: &Api, pod: &Value, node: &str) -> Result<Arc<Value>, Status> {

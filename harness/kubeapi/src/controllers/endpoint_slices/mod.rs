@@ -89,7 +89,9 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
             .map(|selector| selected(state, key, &selector));
         (service, own_slices(state, key), pods)
     });
-    let (Some(service), Some(pods)) = (service, pods) else {
+    // The slices of a Service that is gone go by their owner.
+    let Some(service) = service else { return Ok(()) };
+    let Some(pods) = pods else {
         return existing
             .iter()
             .try_for_each(|slice| delete(api, &resource, slice));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{modify, selector};
+use super::selector;
 use crate::api::Api;
+use crate::controllers::objects::modify;
 use crate::object;
 use crate::status::{Reason, Status};
 use crate::strategy::Part;

@@ -20,12 +20,12 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use crate::api::{Api, Effect, Target};
+use crate::api::Api;
 use crate::object;
 use crate::selector::LabelSelector;
-use crate::status::{Reason, Status};
+use crate::status::Reason;
 use crate::store::{Change, Key, State};
-use crate::strategy::{Part, Workload};
+use crate::strategy::Workload;
 
 /// How long to wait after a look that failed.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
@@ -141,35 +141,6 @@ fn owners(state: &State, object: &Value, dirty: &mut BTreeSet<Item>) {
 
 fn selector(workload: &Value) -> LabelSelector {
     LabelSelector::from_json(&workload["spec"]["selector"])
-}
-
-/// The address of the object, whose kind is served.
-fn target(api: &Api, object: &Value) -> Result<Target, Status> {
-    let (api_version, kind) = (object::text(object, "/apiVersion"), object::text(object, "/kind"));
-    let resource = api.resources.of_kind(api_version, kind)?;
-    Ok(Target::new(
-        &resource,
-        object::namespace(object),
-        object::name(object),
-    ))
-}
-
-/// Changes the object, unless its name belongs to a successor by now.
-fn modify(
-    api: &Api,
-    object: &Value,
-    part: Part,
-    change: impl FnOnce(&mut Value) -> Result<(), Status>,
-) -> Result<Arc<Value>, Status> {
-    let target = target(api, object)?;
-    api.modify(&target, part, Effect::Persist, |current| {
-        if object::uid(current) != object::uid(object) {
-            return Err(Status::not_found(&target.resource.subject(object::name(object))));
-        }
-        let mut next = (**current).clone();
-        change(&mut next)?;
-        Ok(next)
-    })
 }
 
 /// The text of a hash, in letters that a name may have.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::target;
-use crate::api::{Api, DeleteOptions, Effect};
+use crate::api::{Api, Effect};
+use crate::controllers::objects::delete;
 use crate::controllers::recorder::{Component, Severity, record};
 use crate::object::{self, text};
-use crate::status::{Reason, Status};
+use crate::status::Status;
 
 /// Whether the pod has come to its end, well or not.
 pub(super) fn has_ended(pod: &Value) -> bool {
@@ -106,16 +106,6 @@ pub(super) fn create_and_tell(
             );
             Err(error)
         }
-    }
-}
-
-/// Asks for the removal of the pod. Whether it was there.
-pub(super) fn delete(api: &Api, pod: &Value) -> Result<bool, Status> {
-    let options = DeleteOptions::only(object::uid(pod));
-    match api.delete(&target(api, pod)?, &options, Effect::Persist) {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.reason, Reason::NotFound | Reason::Conflict) => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

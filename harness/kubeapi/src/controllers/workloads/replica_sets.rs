@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::claims;
 use super::pods::{self, min_ready};
-use super::{claims, modify};
 use crate::api::Api;
+use crate::controllers::objects::modify;
 use crate::controllers::recorder::Component;
 use crate::object::{self, number};
 use crate::selector::LabelSelector;

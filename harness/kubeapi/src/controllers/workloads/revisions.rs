@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{claims, encoded, modify, target};
-use crate::api::{Api, DeleteOptions, Effect};
+use super::{claims, encoded};
+use crate::api::{Api, Effect};
+use crate::controllers::objects::{delete, modify};
 use crate::object::{self, number};
 use crate::status::{Reason, Status};
 use crate::strategy::Part;
@@ -65,8 +66,7 @@ impl Revisions {
         };
         let dead: Vec<&Arc<Value>> = history.iter().filter(|revision| !is_live(revision)).collect();
         for revision in &dead[..dead.len().saturating_sub(limit)] {
-            let options = DeleteOptions::only(object::uid(revision));
-            api.delete(&target(api, revision)?, &options, Effect::Persist)?;
+            delete(api, revision)?;
         }
         Ok(())
     }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::claims;
 use super::deployments::sizes::{Round, amount};
 use super::pods::{self, min_ready};
 use super::revisions::{self, HASH, Revisions};
-use super::{claims, modify};
 use crate::api::Api;
+use crate::controllers::objects::modify;
 use crate::controllers::recorder::{Component, Severity, record};
 use crate::controllers::scheduling;
 use crate::object::{self, text};

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{claims, modify, pods};
+use super::{claims, pods};
 use crate::api::Api;
+use crate::controllers::objects::modify;
 use crate::object::{self, number};
 use crate::status::Status;
 use crate::strategy::{Part, Workload};

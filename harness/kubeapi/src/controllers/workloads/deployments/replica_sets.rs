@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::{encoded, modify, target};
+use super::super::encoded;
 use super::sizes::Bounds;
 use super::{is_recreated, size};
-use crate::api::{Api, DeleteOptions, Effect};
+use crate::api::{Api, Effect};
+use crate::controllers::objects::{delete, modify};
 use crate::controllers::recorder::{Component, Severity, record};
 use crate::object::{self, number};
 use crate::status::{Reason, Status};
@@ -224,8 +225,7 @@ pub(super) fn delete_surplus(api: &Api, deployment: &Value, old: &[Arc<Value>]) 
     let mut empty: Vec<&Arc<Value>> = old.iter().filter(is_empty).collect();
     empty.sort_by_key(|set| revision(set));
     for set in &empty[..empty.len().saturating_sub(limit)] {
-        let options = DeleteOptions::only(object::uid(set));
-        api.delete(&target(api, set)?, &options, Effect::Persist)?;
+        delete(api, set)?;
     }
     Ok(())
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::claims;
 use super::pods::{self, min_ready};
 use super::revisions::{self, HASH, Revisions};
-use super::{claims, modify};
 use crate::api::{Api, Effect};
+use crate::controllers::objects::{self, modify};
 use crate::controllers::recorder::{Component, Severity, record};
 use crate::object::{self, number, text};
 use crate::status::{Reason, Status};
@@ -174,7 +175,7 @@ fn create_claims(api: &Api, set: &Value, at: i64) -> Result<(), Status> {
 }
 
 fn delete(api: &Api, set: &Value, pod: &Value) -> Result<(), Status> {
-    if pods::delete(api, pod)? {
+    if objects::delete(api, pod)? {
         tell(api, set, "delete", object::name(pod));
     }
     Ok(())
