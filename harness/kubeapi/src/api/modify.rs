@@ -14,7 +14,7 @@ use crate::patch::Patch;
 use crate::resources::{Resource, Subresource};
 use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
-use crate::strategy::{Part, Strategy, Workload};
+use crate::strategy::{Held, Part, Strategy, Workload, held};
 
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -131,19 +131,42 @@ impl Api {
         if next == **current {
             return Ok(Arc::clone(current));
         }
+        if resource.strategy == Strategy::Service && part == Part::Main {
+            self.change_grants(resource, current, &mut next, write.effect)?;
+        }
         if write.effect == Effect::DryRun {
             return Ok(Arc::new(next));
-        }
-        if resource.strategy == Strategy::Service && current["spec"]["clusterIP"] != next["spec"]["clusterIP"]
-        {
-            self.cluster_ips().release(current);
-            self.assign_cluster_ip(resource, &mut next)?;
         }
         if is_released(&next) {
             let last = state.put(&resource.storage, next);
             return Ok(self.remove(state, target).unwrap_or(last));
         }
         Ok(self.put(state, resource, next))
+    }
+
+    /// Gives a Service what it lacks, and takes back what it no longer holds; a dry run leaves all as it was.
+    fn change_grants(
+        &self,
+        resource: &Resource,
+        current: &Value,
+        next: &mut Value,
+        effect: Effect,
+    ) -> Result<(), Status> {
+        if next["spec"]["type"] == "ExternalName" {
+            // A mere name has no addresses.
+            let spec = object::map_mut(next, "spec")?;
+            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                spec.remove(field);
+            }
+        }
+        self.assign_grants(resource, Some(current), next)?;
+        let (before, after) = (held(current), held(next));
+        let given_back: Vec<Held> = match effect {
+            Effect::Persist => before.difference(&after).copied().collect(),
+            Effect::DryRun => after.difference(&before).copied().collect(),
+        };
+        self.grants().release(given_back);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, Status};
-pub(crate) use service::ClusterIps;
+pub(crate) use service::{Grants, Held, ServiceRanges, held};
 pub(crate) use validation::{is_dns_label, is_subdomain};
 pub(crate) use workload::Workload;
 

@@ -33,6 +33,7 @@ impl Lab {
             cluster: "east".to_owned(),
             listeners: vec![listener],
             service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidr_v6: Some("fd00:96::/112".parse().unwrap()),
         };
         let server = Server::start(config, Arc::clone(&kubelet) as Arc<dyn Kubelet>)
             .await

@@ -16,6 +16,7 @@ mod kubectl_custom;
 mod lab;
 mod protocol;
 mod rollouts;
+mod services;
 mod sets;
 mod watching;
 mod workload_rules;

@@ -227,6 +227,7 @@ async fn every_listener_serves_both_address_families_and_the_names_of_the_host()
         cluster: "east".to_owned(),
         listeners,
         service_cidr: "10.96.0.0/24".parse().unwrap(),
+        service_cidr_v6: None,
     };
     let server = Server::start(config, Arc::new(MemoryKubelet::default()))
         .await
@@ -254,6 +255,7 @@ async fn a_server_without_a_listener_or_an_address_for_its_service_does_not_star
         cluster: "east".to_owned(),
         listeners,
         service_cidr: cidr.parse().unwrap(),
+        service_cidr_v6: None,
     };
     let none = Server::start(config(Vec::new(), "10.96.0.0/24"), Arc::clone(&kubelet) as _)
         .await
@@ -274,6 +276,7 @@ async fn a_server_starts_in_less_than_a_tenth_of_a_second() {
             cluster: "east".to_owned(),
             listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap()],
             service_cidr: "10.96.0.0/24".parse().unwrap(),
+            service_cidr_v6: None,
         };
         let start = Instant::now();
         let server = Server::start(config, Arc::new(MemoryKubelet::default()))
