@@ -21,6 +21,7 @@ mod managed_fields;
 mod object;
 mod openapi;
 mod patch;
+mod readiness;
 mod resources;
 mod schema;
 mod selector;
@@ -34,6 +35,7 @@ mod topology;
 
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};
+pub use readiness::Readiness;
 pub use server::{Config, IdentityError, Server, StartError};
 pub use status::{Reason, Status};
 pub use store::ChangeKind;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::objects::{modify, target};
 use super::recorder::{Component, Severity, record};
@@ -17,6 +18,7 @@ use super::{lifecycle, scheduling};
 use crate::api::{Api, DeleteOptions, Effect};
 use crate::kubelet::Kubelet;
 use crate::object;
+use crate::readiness;
 use crate::status::Status;
 use crate::store::{Change, ChangeKind, Key};
 use crate::strategy::Part;
@@ -75,6 +77,7 @@ impl Pods {
     fn observe_pod(&mut self, change: &Change) {
         let pod = &change.object;
         let uid = object::uid(pod);
+        self.follow_gates(change);
         if change.kind == ChangeKind::Deleted {
             self.unscheduled.remove(&change.key);
             if let Some(stop) = self.stop_signals.remove(uid) {
@@ -95,6 +98,19 @@ impl Pods {
             let (api, kubelet) = (Arc::clone(&self.api), Arc::clone(&self.kubelet));
             self.lifecycles
                 .spawn(lifecycle::run(api, kubelet, Arc::clone(pod), stop));
+        }
+    }
+
+    /// Has a running pod's readiness follow a gate that somebody opened or closed.
+    fn follow_gates(&self, change: &Change) {
+        let (pod, previous) = (&change.object, change.previous.as_deref());
+        let is_other = |previous: &Value| readiness::open_gates(previous) != readiness::open_gates(pod);
+        let is_running = object::text(pod, "/status/phase") == "Running";
+        if change.kind == ChangeKind::Modified && is_running && previous.is_some_and(is_other) {
+            let settled = modify(&self.api, pod, Part::Status, readiness::settle);
+            if let Err(error) = settled {
+                debug!(name = object::name(pod), %error, "readiness of a pod that is gone");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What Services are given, and how their endpoints follow the readiness of pods.
 
-use kubeapi::{Local, ObjectRef};
+use kubeapi::{Local, ObjectRef, Readiness};
 use serde_json::{Value, json};
 
 use crate::kubectl::{Kubectl, row};
@@ -100,4 +100,53 @@ async fn kubectl_exposes_a_service_on_node_ports() {
     other["spec"]["type"] = json!("NodePort");
     other["spec"]["ports"][0]["nodePort"] = json!(30000);
     kubectl.lab.server.local().create(&other).unwrap();
+}
+
+#[tokio::test]
+async fn endpoints_follow_what_probes_and_gates_say() {
+    let lab = Lab::start().await;
+    let local = lab.server.local();
+    local.create(&service("web", "web")).unwrap();
+    let mut gated = pod("p", "web", 8080);
+    gated["spec"]["readinessGates"] = json!([{"conditionType": "example.com/lb"}]);
+    local.create(&gated).unwrap();
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", false)]).await;
+
+    // A client opens the gate through the status.
+    let conditions = |status: &str| {
+        let pod = local.get(&reference("Pod", "p")).unwrap();
+        let mut conditions = pod["status"]["conditions"].as_array().unwrap().clone();
+        conditions.retain(|condition| condition["type"] != "example.com/lb");
+        conditions.push(json!({"type": "example.com/lb", "status": status}));
+        let patch = json!({"status": {"conditions": conditions}});
+        local.merge_patch_status(&reference("Pod", "p"), patch).unwrap();
+    };
+    conditions("True");
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", true)]).await;
+    local
+        .report_readiness("default", "p", Readiness::NotReady)
+        .unwrap();
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", false)]).await;
+    conditions("False");
+    local.report_readiness("default", "p", Readiness::Ready).unwrap();
+    let closed = local.get(&reference("Pod", "p")).unwrap();
+    let of = |kind: &str| {
+        let conditions = closed["status"]["conditions"].as_array().unwrap().iter();
+        let mut found = conditions.filter(|condition| condition["type"] == kind);
+        found.next().unwrap()["status"].clone()
+    };
+    assert_eq!(
+        (of("ContainersReady"), of("Ready")),
+        (json!("True"), json!("False"))
+    );
+    conditions("True");
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", true)]).await;
+
+    // What a client says of the pod itself counts as well.
+    let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+    local.merge_patch_status(&reference("Pod", "p"), unready).unwrap();
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", false)]).await;
+    let publish = json!({"spec": {"publishNotReadyAddresses": true}});
+    local.merge_patch(&reference("Service", "web"), publish).unwrap();
+    until_endpoints(&local, &[("IPv4", "10.0.0.1", true)]).await;
 }
