@@ -18,6 +18,7 @@ mod json_path;
 mod kubelet;
 mod local;
 mod managed_fields;
+mod mesh;
 mod object;
 mod openapi;
 mod patch;
@@ -35,6 +36,7 @@ mod topology;
 
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};
+pub use mesh::Mesh;
 pub use readiness::Readiness;
 pub use server::{Config, IdentityError, Server, StartError};
 pub use status::{Reason, Status};

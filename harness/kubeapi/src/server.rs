@@ -229,6 +229,10 @@ impl Server {
         Local::new(Arc::clone(&self.shared.api))
     }
 
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.shared.api)
+    }
+
     /// Ends every watch, lets open requests finish (2 s at most) and stops the controllers. Pods are not stopped.
     pub async fn shutdown(mut self) {
         self.controllers.abort_all();

@@ -5,7 +5,7 @@
 //! `api` like any client, and hear of every change, in order and without loss.
 
 mod definitions;
-mod endpoint_slices;
+pub(crate) mod endpoint_slices;
 mod garbage;
 mod lifecycle;
 mod namespaces;
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::kubelet::Kubelet;
+pub(crate) use objects::delete as remove_object;
 pub(crate) use role_aggregation::settle;
 pub(crate) use service_accounts::ensure_default;
 

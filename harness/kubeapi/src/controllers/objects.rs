@@ -43,7 +43,7 @@ pub(super) fn modify(
 }
 
 /// Asks for the removal of the object. Whether it was there.
-pub(super) fn delete(api: &Api, object: &Value) -> Result<bool, Status> {
+pub(crate) fn delete(api: &Api, object: &Value) -> Result<bool, Status> {
     let options = DeleteOptions::only(object::uid(object));
     match api.delete(&target(api, object)?, &options, Effect::Persist) {
         Ok(_) => Ok(true),

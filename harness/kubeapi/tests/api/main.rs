@@ -14,6 +14,7 @@ mod kubectl;
 mod kubectl_access;
 mod kubectl_custom;
 mod lab;
+mod mesh;
 mod protocol;
 mod rollouts;
 mod services;
