@@ -1,50 +1,14 @@
-//! Rules of the workloads of `apps/v1`: what is assumed of them, and which of their fields may change.
+//! Which workloads are refused, and which of their fields may change.
 //!
 //! The words are those of kube-apiserver. Of a pod template as much is checked as of a pod.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{pod, validation};
-use crate::object::{self, default_to, drop_nulls, map_mut};
+use super::Workload;
+use crate::object;
 use crate::selector::LabelSelector;
-use crate::status::{FieldError, FieldRule, Status};
-
-/// The kinds that own pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Workload {
-    ReplicaSet,
-    Deployment,
-    StatefulSet,
-    DaemonSet,
-}
-
-impl Workload {
-    pub(crate) const ALL: [Workload; 4] = [
-        Workload::ReplicaSet,
-        Workload::Deployment,
-        Workload::StatefulSet,
-        Workload::DaemonSet,
-    ];
-
-    /// The name of the collection in the store.
-    pub(crate) fn storage(self) -> &'static str {
-        match self {
-            Workload::ReplicaSet => "replicasets.apps",
-            Workload::Deployment => "deployments.apps",
-            Workload::StatefulSet => "statefulsets.apps",
-            Workload::DaemonSet => "daemonsets.apps",
-        }
-    }
-
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Workload::ReplicaSet => "ReplicaSet",
-            Workload::Deployment => "Deployment",
-            Workload::StatefulSet => "StatefulSet",
-            Workload::DaemonSet => "DaemonSet",
-        }
-    }
-}
+use crate::status::{FieldError, FieldRule};
+use crate::strategy::{pod, validation};
 
 const UPDATABLE: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
     'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -58,83 +22,7 @@ const UPDATABLE_FIELDS: [&str; 7] = [
     "minReadySeconds",
 ];
 
-pub(super) fn default_new(workload: Workload, object: &mut Value) -> Result<(), Status> {
-    default_replacement(workload, object)?;
-    let status = match workload {
-        Workload::Deployment => json!({}),
-        Workload::ReplicaSet => json!({"replicas": 0}),
-        Workload::StatefulSet => json!({"replicas": 0, "availableReplicas": 0}),
-        Workload::DaemonSet => json!({
-            "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
-        }),
-    };
-    if let Some(fields) = object.as_object_mut() {
-        fields.insert("status".to_owned(), status);
-    }
-    Ok(())
-}
-
-pub(super) fn default_replacement(workload: Workload, object: &mut Value) -> Result<(), Status> {
-    map_mut(object, "spec")?;
-    // A client that knows the type sends `creationTimestamp: null` in a template.
-    drop_nulls(&mut object["spec"]);
-    let spec = map_mut(object, "spec")?;
-    if workload != Workload::DaemonSet {
-        default_to(spec, "replicas", 1);
-    }
-    if workload != Workload::ReplicaSet {
-        default_to(spec, "revisionHistoryLimit", 10);
-    }
-    match workload {
-        Workload::ReplicaSet => {}
-        Workload::Deployment => {
-            default_to(spec, "progressDeadlineSeconds", 600);
-            default_rolling_update(
-                spec,
-                "strategy",
-                &json!({"maxUnavailable": "25%", "maxSurge": "25%"}),
-            )?;
-        }
-        Workload::DaemonSet => {
-            default_rolling_update(
-                spec,
-                "updateStrategy",
-                &json!({"maxUnavailable": 1, "maxSurge": 0}),
-            )?;
-        }
-        Workload::StatefulSet => {
-            default_to(spec, "podManagementPolicy", "OrderedReady");
-            default_to(spec, "serviceName", "");
-            let retain = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
-            default_to(spec, "persistentVolumeClaimRetentionPolicy", retain);
-            default_rolling_update(spec, "updateStrategy", &json!({"partition": 0}))?;
-        }
-    }
-    let template = spec.entry("template").or_insert_with(|| json!({}));
-    map_mut(template, "metadata")?;
-    pod::default_template_spec(map_mut(template, "spec")?);
-    Ok(())
-}
-
-fn default_rolling_update(
-    spec: &mut Map<String, Value>,
-    field: &str,
-    defaults: &Value,
-) -> Result<(), Status> {
-    let strategy = spec.entry(field).or_insert_with(|| json!({}));
-    if let Some(fields) = strategy.as_object_mut() {
-        default_to(fields, "type", "RollingUpdate");
-    }
-    if strategy["type"] == "RollingUpdate" {
-        let rolling = map_mut(strategy, "rollingUpdate")?;
-        for (key, value) in defaults.as_object().into_iter().flatten() {
-            default_to(rolling, key, value.clone());
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn validate(workload: Workload, object: &Value) -> Vec<FieldError> {
+pub(in crate::strategy) fn validate(workload: Workload, object: &Value) -> Vec<FieldError> {
     let spec = &object["spec"];
     let mut errors = Vec::new();
     for field in [
@@ -315,7 +203,11 @@ fn validate_daemon_set(spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-pub(super) fn validate_change(workload: Workload, current: &Value, object: &Value) -> Vec<FieldError> {
+pub(in crate::strategy) fn validate_change(
+    workload: Workload,
+    current: &Value,
+    object: &Value,
+) -> Vec<FieldError> {
     let (before, after) = (&current["spec"], &object["spec"]);
     if workload == Workload::StatefulSet {
         let fixed = |spec: &Value| {
@@ -337,7 +229,7 @@ pub(super) fn validate_change(workload: Workload, current: &Value, object: &Valu
 }
 
 /// A ControllerRevision holds an object, and keeps it.
-pub(super) fn validate_revision(revision: &Value) -> Vec<FieldError> {
+pub(in crate::strategy) fn validate_revision(revision: &Value) -> Vec<FieldError> {
     let mut errors = not_negative("revision", &revision["revision"]);
     errors.extend(match &revision["data"] {
         Value::Null => Some(FieldError::required_because("data", "data is mandatory")),
@@ -350,7 +242,7 @@ pub(super) fn validate_revision(revision: &Value) -> Vec<FieldError> {
     errors
 }
 
-pub(super) fn validate_revision_change(current: &Value, revision: &Value) -> Vec<FieldError> {
+pub(in crate::strategy) fn validate_revision_change(current: &Value, revision: &Value) -> Vec<FieldError> {
     (current["data"] != revision["data"])
         .then(|| invalid("data", &revision["data"], "field is immutable"))
         .into_iter()
