@@ -20,19 +20,23 @@ pub(super) fn claim(
     is_candidate: impl Fn(&Value) -> bool,
 ) -> Result<Vec<Arc<Value>>, Status> {
     let selector = selector(owner);
-    let all: Vec<Arc<Value>> = api.store.read(|state| {
+    let matches = |object: &Value| selector.matches(object) && is_candidate(object);
+    let concerned: Vec<Arc<Value>> = api.store.read(|state| {
         let objects = state.scan(storage, Some(object::namespace(owner)));
-        objects.map(|(_, object)| Arc::clone(object)).collect()
+        let objects = objects.map(|(_, object)| object);
+        let concerned = objects.filter(|object| match object::controller(object) {
+            Some(controller) => controller["uid"] == owner["metadata"]["uid"],
+            None => matches(object),
+        });
+        concerned.map(Arc::clone).collect()
     });
     let is_free = !object::is_terminating(owner);
     let mut claimed = Vec::new();
-    for object in all {
-        let matches = selector.matches(&object) && is_candidate(&object);
+    for object in concerned {
         match object::controller(&object) {
-            Some(controller) if controller["uid"] != owner["metadata"]["uid"] => {}
-            Some(_) if matches => claimed.push(object),
+            Some(_) if matches(&object) => claimed.push(object),
             Some(_) if is_free => release(api, owner, &object)?,
-            None if matches && is_free && !object::is_terminating(&object) => {
+            None if is_free && !object::is_terminating(&object) => {
                 claimed.extend(adopt(api, owner, &object)?);
             }
             _ => {}

@@ -16,12 +16,13 @@ use crate::status::Status;
 use crate::strategy::Part;
 
 pub(super) fn sync(api: &Api, set: &Value, now: Timestamp) -> Result<Option<Timestamp>, Status> {
+    let mut pods = active_pods(api, set)?;
     let mut managed = Ok(());
-    if !object::is_terminating(set) {
-        let pods = active_pods(api, set)?;
-        managed = manage(api, set, pods);
+    let wanted = usize::try_from(number(set, "/spec/replicas")).unwrap_or(0);
+    if !object::is_terminating(set) && pods.len() != wanted {
+        managed = manage(api, set, pods, wanted);
+        pods = active_pods(api, set)?;
     }
-    let pods = active_pods(api, set)?;
     report(api, set, &pods, managed.as_ref().err(), now)?;
     managed?;
     Ok(pods::next_available(pods.iter(), min_ready(set), now))
@@ -33,8 +34,7 @@ fn active_pods(api: &Api, set: &Value) -> Result<Vec<Arc<Value>>, Status> {
     Ok(pods)
 }
 
-fn manage(api: &Api, set: &Value, mut pods: Vec<Arc<Value>>) -> Result<(), Status> {
-    let wanted = usize::try_from(number(set, "/spec/replicas")).unwrap_or(0);
+fn manage(api: &Api, set: &Value, mut pods: Vec<Arc<Value>>, wanted: usize) -> Result<(), Status> {
     for _ in pods.len()..wanted {
         let mut pod = pods::from_template(set, &set["spec"]["template"]);
         pod["metadata"]["generateName"] = json!(format!("{}-", object::name(set)));
