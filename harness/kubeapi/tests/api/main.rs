@@ -16,6 +16,7 @@ mod kubectl_custom;
 mod lab;
 mod mesh;
 mod protocol;
+mod races;
 mod rollouts;
 mod services;
 mod sets;
