@@ -15,6 +15,7 @@ use crate::api::{Api, DeleteOptions, Deleted, Effect, ListRequest, Target, Watch
 use crate::decoding;
 use crate::object;
 use crate::patch::Patch;
+use crate::readiness::{self, Readiness};
 use crate::resources::{Resource, Scope};
 use crate::selector::{FieldSelector, LabelSelector, Selector};
 use crate::status::{Reason, Status};
@@ -226,6 +227,25 @@ impl Local {
             &Patch::Merge(patch),
             Effect::Persist,
         )
+    }
+
+    /// Reports of a running pod what a readiness probe of its containers would. The pod is ready again, and the
+    /// endpoints with it, only if its readiness gates agree.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such pod.
+    pub fn report_readiness(
+        &self,
+        namespace: &str,
+        name: &str,
+        readiness: Readiness,
+    ) -> Result<Arc<Value>, Status> {
+        let pod = self.target(&ObjectRef::namespaced("v1", "Pod", namespace, name))?;
+        self.api.modify(&pod, Part::Status, Effect::Persist, |current| {
+            let mut next = (**current).clone();
+            readiness::report(&mut next, readiness)?;
+            Ok(next)
+        })
     }
 
     /// Asks for the removal of an object and returns its last state so far. A pod, a namespace or an object with

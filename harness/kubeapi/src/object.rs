@@ -39,6 +39,16 @@ pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
         .unwrap_or_default()
 }
 
+/// The whole number at a JSON pointer, or zero.
+pub(crate) fn number(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// The time at a JSON pointer.
+pub(crate) fn time(object: &Value, pointer: &str) -> Option<Timestamp> {
+    text(object, pointer).parse().ok()
+}
+
 /// The elements of the array at a JSON pointer, or none.
 pub(crate) fn items<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object
@@ -72,11 +82,33 @@ pub(crate) fn has_finalizers(object: &Value) -> bool {
     !items(object, "/metadata/finalizers").is_empty() || !items(object, "/spec/finalizers").is_empty()
 }
 
-/// Whether the condition `kind` of the object's status is `True`.
+/// The owner that manages the object.
+pub(crate) fn controller(object: &Value) -> Option<&Value> {
+    let owners = items(object, "/metadata/ownerReferences");
+    owners.iter().find(|owner| owner["controller"] == true)
+}
+
+/// Whether `owner` manages the object.
+pub(crate) fn is_controlled_by(object: &Value, owner: &Value) -> bool {
+    controller(object).is_some_and(|controller| controller["uid"] == owner["metadata"]["uid"])
+}
+
+/// The reference that makes `owner` the manager of an object.
+pub(crate) fn controller_reference(owner: &Value) -> Value {
+    json!({
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
+    })
+}
+
+/// The condition `kind` of the object's status.
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = items(object, "/status/conditions");
+    conditions.iter().find(|condition| condition["type"] == kind)
+}
+
 pub(crate) fn condition_is_true(object: &Value, kind: &str) -> bool {
-    items(object, "/status/conditions")
-        .iter()
-        .any(|condition| condition["type"] == kind && condition["status"] == "True")
+    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
 
 /// The addresses of a pod, first the primary one.
@@ -118,6 +150,18 @@ pub(crate) fn default_to(fields: &mut Map<String, Value>, key: &str, value: impl
     }
 }
 
+/// Removes every null field, however deep.
+pub(crate) fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 /// Sets the condition `kind`, keeping its transition time while the status stays the same.
 pub(crate) fn set_condition(status: &mut Map<String, Value>, condition: Value) {
     let conditions = status.entry("conditions").or_insert_with(|| json!([]));
@@ -139,6 +183,16 @@ pub(crate) fn set_condition(status: &mut Map<String, Value>, condition: Value) {
     }
 }
 
+/// Takes the condition `kind` away, and the list with its last one.
+pub(crate) fn remove_condition(status: &mut Map<String, Value>, kind: &str) {
+    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+        conditions.retain(|condition| condition["type"] != kind);
+        if conditions.is_empty() {
+            status.remove("conditions");
+        }
+    }
+}
+
 /// The current time as `metav1.Time`: RFC 3339 with whole seconds.
 pub(crate) fn now() -> String {
     whole_seconds(Timestamp::now())
@@ -150,6 +204,19 @@ pub(crate) fn whole_seconds(time: Timestamp) -> String {
 
 /// The characters Kubernetes draws generated suffixes from: no vowels, nothing that looks like another.
 const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// The 64-bit FNV-1a hash: the same in every run.
+pub(crate) fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The text in the suffix alphabet, one character for each.
+pub(crate) fn safe_text(text: &str) -> String {
+    let safe = |byte: u8| char::from(SUFFIX_ALPHABET[usize::from(byte) % SUFFIX_ALPHABET.len()]);
+    text.bytes().map(safe).collect()
+}
 
 /// Five characters from the suffix alphabet, chosen by the digits of `seed`.
 pub(crate) fn suffix(seed: u64) -> String {

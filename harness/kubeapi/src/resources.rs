@@ -14,7 +14,7 @@ use crate::custom::{Custom, Life, rank};
 use crate::events_api;
 use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, Workload};
 use crate::topology::Topology;
 
 /// One served resource of one group and version.
@@ -48,7 +48,7 @@ pub(crate) enum Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subresource {
     Status,
-    /// `autoscaling/v1 Scale`, by the paths of a custom resource.
+    /// `autoscaling/v1 Scale`.
     Scale,
 }
 
@@ -118,6 +118,11 @@ impl Resource {
 
     fn with_status(mut self) -> Self {
         self.subresources.push(Subresource::Status);
+        self
+    }
+
+    fn with_scale(mut self) -> Self {
+        self.subresources.push(Subresource::Scale);
         self
     }
 
@@ -325,7 +330,7 @@ impl Resources {
             .with_status()
             .strategy(Strategy::Definition),
         ];
-        let rows = rows.into_iter().chain(access_rows());
+        let rows = rows.into_iter().chain(access_rows()).chain(apps_rows());
         Resources(rows.map(Arc::new).collect())
     }
 
@@ -411,6 +416,30 @@ fn access_rows() -> [Resource; 10] {
         access("SelfSubjectAccessReview", "selfsubjectaccessreviews", Cluster),
         access("SelfSubjectRulesReview", "selfsubjectrulesreviews", Cluster),
         access("SubjectAccessReview", "subjectaccessreviews", Cluster),
+    ]
+}
+
+/// What keeps pods running.
+fn apps_rows() -> [Resource; 5] {
+    let row = |kind, plural| Resource::new("apps", kind, plural, Scope::Namespaced);
+    let workload = |kind, plural, short, workload| {
+        row(kind, plural)
+            .short(&[short])
+            .in_category("all")
+            .with_status()
+            .strategy(Strategy::Workload(workload))
+    };
+    [
+        row("ControllerRevision", "controllerrevisions").strategy(Strategy::ControllerRevision),
+        workload("DaemonSet", "daemonsets", "ds", Workload::DaemonSet),
+        workload("Deployment", "deployments", "deploy", Workload::Deployment).with_scale(),
+        workload("ReplicaSet", "replicasets", "rs", Workload::ReplicaSet)
+            .with_scale()
+            .selectable([SelectableField {
+                absent: "0",
+                ..SelectableField::at("status.replicas")
+            }]),
+        workload("StatefulSet", "statefulsets", "sts", Workload::StatefulSet).with_scale(),
     ]
 }
 

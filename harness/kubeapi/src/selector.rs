@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -69,10 +70,54 @@ impl LabelSelector {
         LabelSelector(pairs.map(equals).collect())
     }
 
+    /// `metav1.LabelSelector`.
+    pub(crate) fn from_json(selector: &Value) -> Self {
+        let mut requirements = LabelSelector::from_pairs(object::entries(selector, "/matchLabels")).0;
+        for expression in object::items(selector, "/matchExpressions") {
+            let values = object::items(expression, "/values").iter();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let test = match object::text(expression, "/operator") {
+                "In" => LabelTest::In(values),
+                "NotIn" => LabelTest::NotIn(values),
+                "Exists" => LabelTest::Exists,
+                "DoesNotExist" => LabelTest::Absent,
+                // What is not understood selects nothing.
+                _ => LabelTest::In(BTreeSet::new()),
+            };
+            requirements.push(Requirement {
+                key: object::text(expression, "/key").to_owned(),
+                test,
+            });
+        }
+        LabelSelector(requirements)
+    }
+
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.0
             .iter()
             .all(|requirement| requirement.test.holds(object::label(object, &requirement.key)))
+    }
+}
+
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut terms: Vec<String> = self.0.iter().map(Requirement::to_string).collect();
+        terms.sort_unstable();
+        f.write_str(&terms.join(","))
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        let list = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>().join(",");
+        match &self.test {
+            LabelTest::In(values) if values.len() == 1 => write!(f, "{key}={}", list(values)),
+            LabelTest::In(values) => write!(f, "{key} in ({})", list(values)),
+            LabelTest::NotIn(values) => write!(f, "{key} notin ({})", list(values)),
+            LabelTest::Exists => f.write_str(key),
+            LabelTest::Absent => write!(f, "!{key}"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -24,6 +24,7 @@ use crate::serve::event_lines::EventLines;
 use crate::serve::tls::{Authority, Identity, TlsError};
 use crate::serve::{self, Shared};
 use crate::status::Status;
+use crate::strategy::ServiceRanges;
 
 /// How many changes a watch may fall behind before it has to list again.
 const HISTORY: usize = 16_384;
@@ -38,8 +39,10 @@ pub struct Config {
     pub cluster: String,
     /// Where to serve. The port of the first one goes into the kubeconfig.
     pub listeners: Vec<std::net::TcpListener>,
-    /// The range Services get their addresses from.
+    /// The range Services get their IPv4 addresses from.
     pub service_cidr: Ipv4Net,
+    /// The range they get their IPv6 addresses from, where the cluster is dual-stack.
+    pub service_cidr_v6: Option<Ipv6Net>,
 }
 
 /// Why a server did not start.
@@ -108,6 +111,7 @@ impl Server {
             cluster,
             listeners,
             service_cidr,
+            service_cidr_v6,
         } = config;
         let on_listener = |source| StartError::Listener {
             cluster: cluster.clone(),
@@ -123,7 +127,11 @@ impl Server {
             source: error.into(),
         })?;
 
-        let api = Arc::new(Api::new(service_cidr, HISTORY));
+        let ranges = ServiceRanges {
+            v4: service_cidr,
+            v6: service_cidr_v6,
+        };
+        let api = Arc::new(Api::new(ranges, HISTORY));
         let mut controller_tasks = JoinSet::new();
         controllers::spawn(&mut controller_tasks, &api, kubelet);
         create_first_objects(&api, address.port()).map_err(|source| StartError::FirstObjects {
@@ -226,6 +234,10 @@ impl Server {
     /// What goes wrong on purpose with the API as its clients on the network see it.
     pub fn faults(&self) -> Faults {
         self.shared.api.faults.clone()
+    }
+
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.shared.api)
     }
 
     /// Ends every watch, lets open requests finish (2 s at most) and stops the controllers. Pods are not stopped.

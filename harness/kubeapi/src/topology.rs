@@ -125,6 +125,10 @@ impl<'a> Topology<'a> {
     pub(crate) fn blank(self) -> &'static Value {
         match self {
             Topology::Builtin { kind: "Pod", .. } => &BLANK_POD,
+            Topology::Builtin {
+                kind: "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet",
+                ..
+            } => &BLANK_WORKLOAD,
             Topology::Builtin { .. } => &BLANK_BUILTIN,
             Topology::CustomObject(_) | Topology::Custom(_) => &BLANK_CUSTOM,
         }
@@ -133,6 +137,20 @@ impl<'a> Topology<'a> {
 
 static BLANK_POD: LazyLock<Value> =
     LazyLock::new(|| json!({"metadata": {}, "spec": {"containers": null}, "status": {}}));
+/// Of the four kinds together: what one does not have, none of its objects have.
+static BLANK_WORKLOAD: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "metadata": {},
+        "spec": {
+            "selector": null, "strategy": {}, "updateStrategy": {}, "serviceName": "",
+            "template": {"metadata": {}, "spec": {"containers": null}},
+        },
+        "status": {
+            "replicas": 0, "availableReplicas": 0, "currentNumberScheduled": 0, "desiredNumberScheduled": 0,
+            "numberMisscheduled": 0, "numberReady": 0,
+        },
+    })
+});
 static BLANK_BUILTIN: LazyLock<Value> = LazyLock::new(|| json!({"metadata": {}, "spec": {}, "status": {}}));
 static BLANK_CUSTOM: LazyLock<Value> = LazyLock::new(|| json!({"metadata": {}}));
 

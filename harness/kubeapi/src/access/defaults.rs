@@ -82,7 +82,7 @@ fn admin_rules() -> [Rule; 2] {
     ]
 }
 
-fn edit_rules() -> [Rule; 6] {
+fn edit_rules() -> [Rule; 7] {
     [
         on("", &["secrets"], READ),
         on("", &["serviceaccounts"], &["impersonate"]),
@@ -94,10 +94,24 @@ fn edit_rules() -> [Rule; 6] {
         ),
         on("", &["serviceaccounts/token"], CREATE),
         on("coordination.k8s.io", &["leases"], ALL),
+        on(
+            "apps",
+            &[
+                "daemonsets",
+                "deployments",
+                "deployments/rollback",
+                "deployments/scale",
+                "replicasets",
+                "replicasets/scale",
+                "statefulsets",
+                "statefulsets/scale",
+            ],
+            WRITE,
+        ),
     ]
 }
 
-fn view_rules() -> [Rule; 4] {
+fn view_rules() -> [Rule; 5] {
     [
         on(
             "",
@@ -113,6 +127,24 @@ fn view_rules() -> [Rule; 4] {
         on("", &["events", "namespaces/status", "pods/status"], READ),
         on("", &["namespaces"], READ),
         on("discovery.k8s.io", &["endpointslices"], READ),
+        on(
+            "apps",
+            &[
+                "controllerrevisions",
+                "daemonsets",
+                "daemonsets/status",
+                "deployments",
+                "deployments/scale",
+                "deployments/status",
+                "replicasets",
+                "replicasets/scale",
+                "replicasets/status",
+                "statefulsets",
+                "statefulsets/scale",
+                "statefulsets/status",
+            ],
+            READ,
+        ),
     ]
 }
 

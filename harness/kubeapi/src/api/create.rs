@@ -12,7 +12,7 @@ use crate::object;
 use crate::resources::{Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
-use crate::strategy::{Part, Strategy};
+use crate::strategy::{Part, Strategy, held};
 
 /// As kube-apiserver: the base of a generated name is cut so that the name fits a DNS label.
 const GENERATED_BASE_MAX: usize = 58;
@@ -69,22 +69,25 @@ impl Api {
             None => write.of(resource, Part::Main).create(&mut object),
         }
         if resource.strategy == Strategy::Service {
-            self.assign_cluster_ip(resource, &mut object)?;
+            self.assign_grants(resource, None, &mut object)?;
         }
         if write.effect == Effect::DryRun {
             if resource.strategy == Strategy::Service {
-                self.cluster_ips().release(&object);
+                self.grants().release(held(&object));
             }
             return Ok(Arc::new(object));
         }
         Ok(self.put(state, resource, object))
     }
 
-    pub(super) fn assign_cluster_ip(&self, resource: &Resource, service: &mut Value) -> Result<(), Status> {
-        let name = object::name(service).to_owned();
-        self.cluster_ips()
-            .assign(service)
-            .map_err(|error| Status::unprocessable(&resource.kind, &resource.group, &name, &[error]))
+    pub(super) fn assign_grants(
+        &self,
+        resource: &Resource,
+        current: Option<&Value>,
+        service: &mut Value,
+    ) -> Result<(), Status> {
+        let assigned = self.grants().assign(current, service);
+        assigned.or_else(|errors| refuse(resource, service, &errors))
     }
 }
 

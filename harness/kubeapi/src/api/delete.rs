@@ -1,7 +1,7 @@
 //! `DELETE`: the request to remove an object, and what holds it back.
 //!
 //! An object goes at once unless it has finalizers or a grace period; until then it is terminating, and the
-//! request can only be repeated or shortened. Dependents are not collected.
+//! request can only be repeated or shortened. What it owns is for the garbage collector.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::propagation::{self, Propagation};
 use super::{Api, Effect, Target, fetch};
 use crate::custom;
 use crate::object;
@@ -24,6 +25,8 @@ use crate::strategy::Strategy;
 pub(crate) struct DeleteOptions {
     pub(crate) grace_period_seconds: Option<i64>,
     pub(crate) preconditions: Option<Preconditions>,
+    pub(crate) propagation_policy: Option<String>,
+    pub(crate) orphan_dependents: Option<bool>,
     dry_run: Vec<String>,
 }
 
@@ -36,15 +39,34 @@ pub(crate) struct Preconditions {
 }
 
 impl DeleteOptions {
-    /// At once, and only the object that was looked at.
-    pub(crate) fn now(uid: &str) -> Self {
+    /// Only the object that was looked at.
+    pub(crate) fn only(uid: &str) -> Self {
         DeleteOptions {
-            grace_period_seconds: Some(0),
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),
                 resource_version: None,
             }),
-            dry_run: Vec::new(),
+            ..DeleteOptions::default()
+        }
+    }
+
+    /// As [`Self::only`], at once.
+    pub(crate) fn now(uid: &str) -> Self {
+        DeleteOptions {
+            grace_period_seconds: Some(0),
+            ..DeleteOptions::only(uid)
+        }
+    }
+
+    /// As [`Self::only`], in the state it was looked at in.
+    pub(crate) fn of_state(object: &Value, propagation: Option<Propagation>) -> Self {
+        DeleteOptions {
+            preconditions: Some(Preconditions {
+                uid: Some(object::uid(object).to_owned()),
+                resource_version: Some(object::resource_version(object).to_owned()),
+            }),
+            propagation_policy: propagation.map(|propagation| format!("{propagation:?}")),
+            ..DeleteOptions::default()
         }
     }
 
@@ -140,17 +162,25 @@ impl Api {
             .pointer("/metadata/deletionGracePeriodSeconds")
             .and_then(Value::as_i64);
         let grace = running.map_or(wanted, |running| running.min(wanted));
-        let is_free = !object::has_finalizers(&current) && strategy != Strategy::Definition;
+        let mut next = (*current).clone();
+        // Nothing owns or is owned by an Event, and a definition has a finalizer of its own.
+        if strategy != Strategy::Event {
+            let propagation =
+                propagation::parse(options.propagation_policy.as_deref(), options.orphan_dependents)?;
+            set_finalizers(&mut next, propagation::finalizers(&current, propagation))?;
+        }
+        let is_free = !object::has_finalizers(&next) && strategy != Strategy::Definition;
         if grace == 0 && is_free {
             return Ok(Deleted::Gone(match effect {
                 Effect::Persist => self.remove(state, target).unwrap_or(current),
                 Effect::DryRun => current,
             }));
         }
-        if running == Some(grace) {
+        if running != Some(grace) {
+            begin_deletion(strategy, &mut next, grace);
+        } else if next == *current {
             return Ok(Deleted::Terminating(current));
         }
-        let next = terminating(strategy, &current, grace);
         Ok(Deleted::Terminating(match effect {
             Effect::Persist => self.put(state, &target.resource, next),
             Effect::DryRun => Arc::new(next),
@@ -183,18 +213,26 @@ fn check_preconditions(target: &Target, current: &Value, options: &DeleteOptions
     Ok(())
 }
 
-fn terminating(strategy: Strategy, current: &Value, grace: i64) -> Value {
-    let mut next = current.clone();
+fn set_finalizers(object: &mut Value, finalizers: Vec<Value>) -> Result<(), Status> {
+    let metadata = object::metadata_mut(object)?;
+    if finalizers.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".to_owned(), json!(finalizers));
+    }
+    Ok(())
+}
+
+fn begin_deletion(strategy: Strategy, next: &mut Value, grace: i64) {
     let at = Timestamp::now() + SignedDuration::from_secs(grace);
     next["metadata"]["deletionTimestamp"] = json!(object::whole_seconds(at));
     next["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-    if let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64) {
+    if let Some(generation) = next.pointer("/metadata/generation").and_then(Value::as_i64) {
         next["metadata"]["generation"] = json!(generation + 1);
     }
     match strategy {
         Strategy::Namespace => next["status"]["phase"] = json!("Terminating"),
-        Strategy::Definition => custom::begin_deletion(&mut next),
+        Strategy::Definition => custom::begin_deletion(next),
         _ => {}
     }
-    next
 }

@@ -9,17 +9,18 @@ mod definitions;
 mod delete;
 mod list;
 mod modify;
+mod propagation;
 mod scale;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 pub(crate) use apply::AppliedTo;
 pub(crate) use delete::{DeleteOptions, Deleted};
 pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
 pub(crate) use modify::Strictness;
+pub(crate) use propagation::{FOREGROUND, ORPHAN, Propagation};
 pub(crate) use scale::ScaleChange;
 
 use crate::access::RuleIndex;
@@ -29,7 +30,7 @@ use crate::object;
 use crate::resources::{Registry, Resource, Scope};
 use crate::status::Status;
 use crate::store::{Key, State, Store};
-use crate::strategy::{ClusterIps, Part, Strategy};
+use crate::strategy::{Grants, Part, ServiceRanges, Strategy, held};
 
 /// Whether a write is stored or only checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,11 +122,11 @@ pub(crate) struct Api {
     pub(crate) resources: Registry,
     pub(crate) rules: Arc<RuleIndex>,
     pub(crate) faults: Faults,
-    cluster_ips: Mutex<ClusterIps>,
+    grants: Mutex<Grants>,
 }
 
 impl Api {
-    pub(crate) fn new(service_cidr: Ipv4Net, history: usize) -> Self {
+    pub(crate) fn new(services: impl Into<ServiceRanges>, history: usize) -> Self {
         let store = Arc::new(Store::new(history));
         let rules = Arc::new(RuleIndex::default());
         store.observe(Arc::clone(&rules) as _);
@@ -134,7 +135,7 @@ impl Api {
             store,
             resources: Registry::new(),
             rules,
-            cluster_ips: Mutex::new(ClusterIps::new(service_cidr)),
+            grants: Mutex::new(Grants::new(services.into())),
         }
     }
 
@@ -164,7 +165,7 @@ impl Api {
     fn remove(&self, state: &mut State, target: &Target) -> Option<Arc<Value>> {
         let last = state.remove(&target.resource.storage, &target.key)?;
         match target.resource.strategy {
-            Strategy::Service => self.cluster_ips().release(&last),
+            Strategy::Service => self.grants().release(held(&last)),
             Strategy::Definition => self.settle_definitions(state),
             _ => {}
         }
@@ -172,8 +173,8 @@ impl Api {
     }
 
     /// The lock is only ever taken inside a store transaction, and an assignment that panics has assigned nothing.
-    fn cluster_ips(&self) -> MutexGuard<'_, ClusterIps> {
-        self.cluster_ips.lock().unwrap_or_else(PoisonError::into_inner)
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::patch::Patch;
 use crate::resources::{Resource, Subresource};
 use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
-use crate::strategy::{Part, Strategy};
+use crate::strategy::{Held, Part, Strategy, Workload, held};
 
 /// A new state of an object.
 #[derive(Debug)]
@@ -159,19 +159,42 @@ impl Api {
         if next == **current {
             return Ok(Arc::clone(current));
         }
+        if resource.strategy == Strategy::Service && part == Part::Main {
+            self.change_grants(resource, current, &mut next, write.effect)?;
+        }
         if write.effect == Effect::DryRun {
             return Ok(Arc::new(next));
-        }
-        if resource.strategy == Strategy::Service && current["spec"]["clusterIP"] != next["spec"]["clusterIP"]
-        {
-            self.cluster_ips().release(current);
-            self.assign_cluster_ip(resource, &mut next)?;
         }
         if is_released(&next) {
             let last = state.put(&resource.storage, next);
             return Ok(self.remove(state, target).unwrap_or(last));
         }
         Ok(self.put(state, resource, next))
+    }
+
+    /// Gives a Service what it lacks, and takes back what it no longer holds; a dry run leaves all as it was.
+    fn change_grants(
+        &self,
+        resource: &Resource,
+        current: &Value,
+        next: &mut Value,
+        effect: Effect,
+    ) -> Result<(), Status> {
+        if next["spec"]["type"] == "ExternalName" {
+            // A mere name has no addresses.
+            let spec = object::map_mut(next, "spec")?;
+            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                spec.remove(field);
+            }
+        }
+        self.assign_grants(resource, Some(current), next)?;
+        let (before, after) = (held(current), held(next));
+        let given_back: Vec<Held> = match effect {
+            Effect::Persist => before.difference(&after).copied().collect(),
+            Effect::DryRun => after.difference(&before).copied().collect(),
+        };
+        self.grants().release(given_back);
+        Ok(())
     }
 }
 
@@ -214,8 +237,18 @@ fn require_version(resource: &Resource, proposed: &Value) -> Result<(), Status> 
 fn is_new_generation(resource: &Resource, part: Part, current: &Value, next: &Value) -> bool {
     match resource.custom() {
         Some(_) => part == Part::Main && custom::differs_beyond_metadata(current, next),
-        None => current.get("spec") != next.get("spec"),
+        None => {
+            let asks_by_annotations = part == Part::Main && is_deployment(resource);
+            current.get("spec") != next.get("spec")
+                || (asks_by_annotations
+                    && current["metadata"].get("annotations") != next["metadata"].get("annotations"))
+        }
     }
+}
+
+/// Upstream counts a change of a Deployment's annotations as one of its spec, and lets a write of its status bring them.
+fn is_deployment(resource: &Resource) -> bool {
+    resource.strategy == Strategy::Workload(Workload::Deployment)
 }
 
 /// The metadata a client can send but not change.
@@ -277,6 +310,9 @@ fn assemble(resource: &Resource, part: Part, current: &Value, proposed: Value) -
         Part::Status => {
             next = current.clone();
             take(&mut next, &proposed, "status");
+            if is_deployment(resource) {
+                take(&mut next["metadata"], &proposed["metadata"], "annotations");
+            }
         }
         Part::Binding => {
             next = current.clone();

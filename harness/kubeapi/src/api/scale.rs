@@ -1,4 +1,7 @@
-//! The `scale` subresource of custom resources: `autoscaling/v1 Scale` over the fields the definition names.
+//! The `scale` subresource: `autoscaling/v1 Scale` over the fields that a definition names, or over those of a
+//! built-in workload.
+
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -6,7 +9,8 @@ use super::{Api, Effect, Target};
 use crate::custom::ScalePaths;
 use crate::object;
 use crate::patch::Patch;
-use crate::resources::Resource;
+use crate::resources::{Resource, Subresource};
+use crate::selector::LabelSelector;
 use crate::status::{FieldError, FieldRule, Reason, Status};
 use crate::strategy::Part;
 
@@ -61,8 +65,17 @@ impl Api {
     }
 }
 
+static WORKLOAD: LazyLock<ScalePaths> = LazyLock::new(|| ScalePaths {
+    spec_replicas_path: ".spec.replicas".to_owned(),
+    status_replicas_path: ".status.replicas".to_owned(),
+    label_selector_path: Some(".spec.selector".to_owned()),
+});
+
 fn paths(resource: &Resource) -> Result<&ScalePaths, Status> {
-    let scale = resource.custom().and_then(|custom| custom.scale.as_ref());
+    let scale = match resource.custom() {
+        Some(custom) => custom.scale.as_ref(),
+        None => resource.has(Subresource::Scale).then(|| &*WORKLOAD),
+    };
     scale.ok_or_else(Status::no_such_path)
 }
 
@@ -80,8 +93,13 @@ fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         scale["spec"]["replicas"] = json!(replicas);
     }
     let selector = paths.label_selector_path.as_deref();
-    if let Some(selector) = selector.and_then(|path| at(object, path)?.as_str()) {
-        scale["status"]["selector"] = json!(selector);
+    match selector.and_then(|path| at(object, path)) {
+        Some(Value::String(selector)) => scale["status"]["selector"] = json!(selector),
+        // That of a workload is a selector; of a custom resource only a string counts.
+        Some(selector) if std::ptr::eq(paths, &*WORKLOAD) => {
+            scale["status"]["selector"] = json!(LabelSelector::from_json(selector).to_string());
+        }
+        _ => {}
     }
     scale
 }

@@ -7,7 +7,7 @@ use crate::status::Reason;
 use crate::strategy::Part;
 
 fn api() -> Api {
-    let api = Api::new("10.96.0.0/24".parse().expect("a network"), 64);
+    let api = Api::new("10.96.0.0/24".parse::<ipnet::Ipv4Net>().expect("a network"), 64);
     let namespaces = &api.resources.of_kind("v1", "Namespace").expect("served");
     api.create(
         namespaces,

@@ -11,11 +11,13 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::pods::{modify, remove};
+use super::objects::modify;
+use super::pods::remove;
 use super::recorder::{Component, Severity, record};
 use crate::api::Api;
 use crate::kubelet::{Kubelet, KubeletError, PodAddress};
 use crate::object;
+use crate::readiness::{self, Readiness};
 use crate::status::Status;
 use crate::store::Key;
 use crate::strategy::Part;
@@ -95,7 +97,13 @@ fn report(api: &Api, pod: &Value, outcome: &Result<PodAddress, KubeletError>) ->
             Ok(address) => running(status, &containers, address, node.as_deref()),
             Err(error) => waiting(status, &containers, &chain(error)),
         }
-        Ok(())
+        readiness::report(
+            pod,
+            match outcome {
+                Ok(_) => Readiness::Ready,
+                Err(_) => Readiness::NotReady,
+            },
+        )
     })
 }
 
@@ -124,9 +132,7 @@ fn running(
         set(status, "hostIP", json!(host_ip));
         set(status, "hostIPs", json!([{"ip": host_ip}]));
     }
-    for condition in ["Initialized", "ContainersReady", "Ready"] {
-        object::set_condition(status, json!({"type": condition, "status": "True"}));
-    }
+    object::set_condition(status, json!({"type": "Initialized", "status": "True"}));
     set(
         status,
         "containerStatuses",
@@ -135,17 +141,6 @@ fn running(
 }
 
 fn waiting(status: &mut Map<String, Value>, containers: &[Value], message: &str) {
-    let names: Vec<&str> = containers
-        .iter()
-        .map(|container| object::text(container, "/name"))
-        .collect();
-    let unready = format!("containers with unready status: [{}]", names.join(" "));
-    for condition in ["ContainersReady", "Ready"] {
-        let condition = json!({
-            "type": condition, "status": "False", "reason": "ContainersNotReady", "message": unready,
-        });
-        object::set_condition(status, condition);
-    }
     let state = json!({"waiting": {"reason": "ContainerCreating", "message": message}});
     status.insert(
         "containerStatuses".to_owned(),

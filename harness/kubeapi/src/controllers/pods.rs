@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
+use super::objects::{modify, target};
 use super::recorder::{Component, Severity, record};
 use super::{lifecycle, scheduling};
-use crate::api::{Api, DeleteOptions, Effect, Target};
+use crate::api::{Api, DeleteOptions, Effect};
 use crate::kubelet::Kubelet;
 use crate::object;
+use crate::readiness;
 use crate::status::Status;
 use crate::store::{Change, ChangeKind, Key};
 use crate::strategy::Part;
@@ -74,6 +77,7 @@ impl Pods {
     fn observe_pod(&mut self, change: &Change) {
         let pod = &change.object();
         let uid = object::uid(pod);
+        self.follow_gates(change);
         if change.kind == ChangeKind::Deleted {
             self.unscheduled.remove(&change.key);
             if let Some(stop) = self.stop_signals.remove(uid) {
@@ -95,6 +99,22 @@ impl Pods {
             let (api, kubelet) = (Arc::clone(&self.api), Arc::clone(&self.kubelet));
             self.lifecycles
                 .spawn(lifecycle::run(api, kubelet, Arc::clone(pod), stop));
+        }
+    }
+
+    /// Has a running pod's readiness follow a gate that somebody opened or closed.
+    fn follow_gates(&self, change: &Change) {
+        let (pod, previous) = (&change.object(), change.previous());
+        let is_other = |previous: &Value| readiness::open_gates(previous) != readiness::open_gates(pod);
+        let is_running = object::text(pod, "/status/phase") == "Running";
+        if change.kind == ChangeKind::Modified
+            && is_running
+            && previous.is_some_and(|previous| is_other(&previous))
+        {
+            let settled = modify(&self.api, pod, Part::Status, readiness::settle);
+            if let Err(error) = settled {
+                debug!(name = object::name(pod), %error, "readiness of a pod that is gone");
+            }
         }
     }
 
@@ -141,34 +161,11 @@ fn needs_node(pod: &Value) -> bool {
         && !object::is_terminating(pod)
 }
 
-fn target(api: &Api, pod: &Value) -> Result<Target, Status> {
-    let resource = api.resources.at_path("", "v1", "pods")?;
-    Ok(Target::new(&resource, object::namespace(pod), object::name(pod)))
-}
-
 /// Takes the pod out of the API for good; one that is gone already is as wanted.
 pub(super) fn remove(api: &Api, pod: &Value) {
     if let Ok(target) = target(api, pod) {
         let _gone = api.delete(&target, &DeleteOptions::now(object::uid(pod)), Effect::Persist);
     }
-}
-
-/// Changes the pod, unless its name belongs to a successor by now.
-pub(super) fn modify(
-    api: &Api,
-    pod: &Value,
-    part: Part,
-    change: impl FnOnce(&mut Value) -> Result<(), Status>,
-) -> Result<Arc<Value>, Status> {
-    let target = target(api, pod)?;
-    api.modify(&target, part, Effect::Persist, |current| {
-        if object::uid(current) != object::uid(pod) {
-            return Err(Status::not_found(&target.resource.subject(object::name(pod))));
-        }
-        let mut next = (**current).clone();
-        change(&mut next)?;
-        Ok(next)
-    })
 }
 
 fn set_node(api: &Api, pod: &Value, node: &str) -> Result<Arc<Value>, Status> {

@@ -1,4 +1,4 @@
-//! Writes core Events about pods, so that `kubectl describe` tells what happened.
+//! Writes core Events about what controllers do, so that `kubectl describe` tells what happened.
 
 use serde_json::{Value, json};
 use tracing::debug;
@@ -11,6 +11,23 @@ use crate::object;
 pub(super) enum Component {
     Scheduler,
     Kubelet,
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+}
+
+impl Component {
+    fn name(self) -> &'static str {
+        match self {
+            Component::Scheduler => "default-scheduler",
+            Component::Kubelet => "kubelet",
+            Component::Deployment => "deployment-controller",
+            Component::ReplicaSet => "replicaset-controller",
+            Component::StatefulSet => "statefulset-controller",
+            Component::DaemonSet => "daemonset-controller",
+        }
+    }
 }
 
 /// Whether all is well.
@@ -20,10 +37,10 @@ pub(super) enum Severity {
     Warning,
 }
 
-/// Records an event about the pod. An event that cannot be written (its namespace is going) is dropped.
+/// Records an event about the object. An event that cannot be written (its namespace is going) is dropped.
 pub(super) fn record(
     api: &Api,
-    pod: &Value,
+    about: &Value,
     component: Component,
     (severity, reason): (Severity, &str),
     message: &str,
@@ -31,25 +48,25 @@ pub(super) fn record(
     let Ok(resource) = api.resources.at_path("", "v1", "events") else {
         return;
     };
-    let namespace = object::namespace(pod);
+    let namespace = object::namespace(about);
     let now = object::now();
-    let component = match component {
-        Component::Scheduler => "default-scheduler",
-        Component::Kubelet => "kubelet",
-    };
+    let mut source = json!({"component": component.name()});
+    if component == Component::Kubelet {
+        source["host"] = about["spec"]["nodeName"].clone();
+    }
     let event = json!({
         "apiVersion": "v1", "kind": "Event",
-        "metadata": {"generateName": format!("{}.", object::name(pod)), "namespace": namespace},
+        "metadata": {"generateName": format!("{}.", object::name(about)), "namespace": namespace},
         "involvedObject": {
-            "apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": object::name(pod),
-            "uid": object::uid(pod), "resourceVersion": object::resource_version(pod),
+            "apiVersion": about["apiVersion"], "kind": about["kind"], "namespace": namespace,
+            "name": object::name(about), "uid": object::uid(about),
+            "resourceVersion": object::resource_version(about),
         },
         "type": format!("{severity:?}"), "reason": reason, "message": message, "count": 1,
-        "firstTimestamp": now, "lastTimestamp": now,
-        "source": {"component": component, "host": pod["spec"]["nodeName"]},
-        "reportingComponent": component, "reportingInstance": "",
+        "firstTimestamp": now, "lastTimestamp": now, "source": source,
+        "reportingComponent": component.name(), "reportingInstance": "",
     });
     if let Err(error) = api.create(&resource, namespace, event, Effect::Persist) {
-        debug!(namespace, pod = object::name(pod), reason, %error, "event dropped");
+        debug!(namespace, object = object::name(about), reason, %error, "event dropped");
     }
 }

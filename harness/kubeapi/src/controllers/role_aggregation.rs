@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::access::{RBAC_GROUP, Rule, rules_of};
 use crate::api::{Api, Effect, Target};
 use crate::object::{self, items};
-use crate::selector::{LabelSelector, LabelTest, Requirement};
+use crate::selector::LabelSelector;
 use crate::store::{Change, State};
 use crate::strategy::Part;
 
@@ -51,7 +51,7 @@ pub(crate) fn settle(api: &Api) {
 fn aggregated(role: &Value, roles: &[Arc<Value>]) -> Option<Vec<Rule>> {
     let selectors: Vec<LabelSelector> = items(role, "/aggregationRule/clusterRoleSelectors")
         .iter()
-        .map(label_selector)
+        .map(LabelSelector::from_json)
         .collect();
     if selectors.is_empty() {
         return None;
@@ -82,26 +82,4 @@ fn rewrite(api: &Api, role: &Value, rules: &[Rule]) {
     if let Err(error) = written {
         debug!(role = object::name(role), %error, "role not aggregated");
     }
-}
-
-/// `metav1.LabelSelector`.
-fn label_selector(selector: &Value) -> LabelSelector {
-    let mut requirements = LabelSelector::from_pairs(object::entries(selector, "/matchLabels")).0;
-    for expression in items(selector, "/matchExpressions") {
-        let values = items(expression, "/values").iter();
-        let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
-        let test = match object::text(expression, "/operator") {
-            "In" => LabelTest::In(values),
-            "NotIn" => LabelTest::NotIn(values),
-            "Exists" => LabelTest::Exists,
-            "DoesNotExist" => LabelTest::Absent,
-            // What is not understood selects nothing.
-            _ => LabelTest::In(Default::default()),
-        };
-        requirements.push(Requirement {
-            key: object::text(expression, "/key").to_owned(),
-            test,
-        });
-    }
-    LabelSelector(requirements)
 }

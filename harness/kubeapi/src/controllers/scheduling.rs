@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::object;
 use crate::selector::{LabelSelector, LabelTest};
@@ -54,14 +54,24 @@ pub(super) fn choose(
     })
 }
 
+/// Whether the pod may run on the node.
+pub(super) fn fits(pod: &Value, node: &Value) -> bool {
+    refusal(pod, node).is_none()
+}
+
 fn refusal(pod: &Value, node: &Value) -> Option<Refusal> {
-    if !object::condition_is_true(node, "Ready") {
+    let tolerations = object::items(pod, "/spec/tolerations");
+    // Nobody here taints such nodes, so the pod is asked as if somebody had.
+    let tolerates_state = |state: &str| {
+        let taint = json!({"key": format!("node.kubernetes.io/{state}"), "effect": "NoSchedule"});
+        tolerations.iter().any(|toleration| tolerates(toleration, &taint))
+    };
+    if !object::condition_is_true(node, "Ready") && !tolerates_state("not-ready") {
         return Some(Refusal::NotReady);
     }
-    if node["spec"]["unschedulable"] == true {
+    if node["spec"]["unschedulable"] == true && !tolerates_state("unschedulable") {
         return Some(Refusal::Unschedulable);
     }
-    let tolerations = object::items(pod, "/spec/tolerations");
     let repels = |taint: &&Value| matches!(object::text(taint, "/effect"), "NoSchedule" | "NoExecute");
     let mut taints = object::items(node, "/spec/taints").iter().filter(repels);
     if taints.any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
@@ -152,8 +162,6 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn node(name: &str, spec: Value) -> Arc<Value> {

@@ -143,6 +143,14 @@ impl Parameters {
         self.number("gracePeriodSeconds")
     }
 
+    pub(super) fn propagation_policy(&self) -> Option<String> {
+        self.text("propagationPolicy").map(str::to_owned)
+    }
+
+    pub(super) fn orphan_dependents(&self) -> Option<bool> {
+        self.flag("orphanDependents")
+    }
+
     pub(super) fn selector(&self, resource: &Resource) -> Result<Selector, Status> {
         let labels = LabelSelector::parse(self.text("labelSelector").unwrap_or_default())?;
         let fields = self.text("fieldSelector").unwrap_or_default();

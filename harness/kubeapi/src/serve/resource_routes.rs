@@ -331,6 +331,10 @@ impl Call {
         if options.grace_period_seconds.is_none() {
             options.grace_period_seconds = self.parameters.grace_period_seconds()?;
         }
+        if options.propagation_policy.is_none() && options.orphan_dependents.is_none() {
+            options.propagation_policy = self.parameters.propagation_policy();
+            options.orphan_dependents = self.parameters.orphan_dependents();
+        }
         let effect = match self.parameters.effect()? {
             Effect::Persist => options.effect(),
             Effect::DryRun => Effect::DryRun,

@@ -10,6 +10,7 @@ mod pod;
 mod rbac;
 mod service;
 mod validation;
+mod workload;
 
 use std::net::IpAddr;
 
@@ -19,7 +20,8 @@ use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, FieldRule, Status};
 pub(crate) use names::{is_dns_label, is_subdomain};
-pub(crate) use service::ClusterIps;
+pub(crate) use service::{Grants, Held, ServiceRanges, held};
+pub(crate) use workload::Workload;
 
 /// Which rules a resource follows beyond those of every object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) enum Strategy {
     Definition,
     Role,
     RoleBinding,
+    Workload(Workload),
+    ControllerRevision,
 }
 
 /// The part of an object a write is about; the rest is taken from the stored object.
@@ -56,7 +60,13 @@ impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
         match self {
-            Strategy::Plain | Strategy::Custom | Strategy::ConfigMap | Strategy::Lease | Strategy::Role => {}
+            Strategy::Plain
+            | Strategy::Custom
+            | Strategy::ConfigMap
+            | Strategy::Lease
+            | Strategy::Role
+            | Strategy::ControllerRevision => {}
+            Strategy::Workload(workload) => workload::default_new(workload, object)?,
             Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
@@ -83,13 +93,15 @@ impl Strategy {
                 rbac::default_binding(object);
                 Ok(())
             }
+            Strategy::Workload(workload) => workload::default_replacement(workload, object),
             Strategy::Plain
             | Strategy::Custom
             | Strategy::ConfigMap
             | Strategy::Lease
             | Strategy::Node
             | Strategy::Event
-            | Strategy::Role => Ok(()),
+            | Strategy::Role
+            | Strategy::ControllerRevision => Ok(()),
         }
     }
 
@@ -109,6 +121,8 @@ impl Strategy {
             Strategy::Definition => custom::validate(object),
             Strategy::Role => rbac::validate_role(object),
             Strategy::RoleBinding => rbac::validate_binding(object),
+            Strategy::Workload(workload) => workload::validate(workload, object),
+            Strategy::ControllerRevision => workload::validate_revision(object),
             _ => Vec::new(),
         });
         errors
@@ -128,6 +142,8 @@ impl Strategy {
             Strategy::EndpointSlice => validation::immutable(current, object, "addressType"),
             Strategy::Definition => custom::validate_change(current, object),
             Strategy::RoleBinding => rbac::validate_binding_change(current, object),
+            Strategy::Workload(workload) => workload::validate_change(workload, current, object),
+            Strategy::ControllerRevision => workload::validate_revision_change(current, object),
             _ => Vec::new(),
         }
     }
@@ -142,7 +158,7 @@ impl Strategy {
 
     fn name_rule(self) -> validation::NameRule {
         match self {
-            Strategy::Namespace => validation::NameRule::Label,
+            Strategy::Namespace | Strategy::Workload(Workload::StatefulSet) => validation::NameRule::Label,
             Strategy::Service => validation::NameRule::ServiceLabel,
             Strategy::Role | Strategy::RoleBinding | Strategy::Event => validation::NameRule::PathSegment,
             _ => validation::NameRule::Subdomain,

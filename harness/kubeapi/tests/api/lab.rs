@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kubeapi::{Config, Kubelet, KubeletError, PodAddress, Server};
+use kubeapi::{Config, Kubelet, KubeletError, Local, PodAddress, Server};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ impl Lab {
             cluster: "east".to_owned(),
             listeners: vec![listener],
             service_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidr_v6: Some("fd00:96::/112".parse().unwrap()),
         };
         let server = Server::start(config, Arc::clone(&kubelet) as Arc<dyn Kubelet>)
             .await
@@ -85,6 +87,14 @@ pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, work).await {
         Ok(result) => result,
         Err(_) => panic!("{what}: not before the deadline"),
+    }
+}
+
+/// Waits until the condition holds, which is looked at after every write.
+pub async fn until(what: &str, local: &Local, condition: impl Fn() -> bool) {
+    let mut writes = std::pin::pin!(local.events());
+    while !condition() {
+        soon(what, writes.next()).await.unwrap();
     }
 }
 

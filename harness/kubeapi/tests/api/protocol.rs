@@ -87,6 +87,11 @@ async fn both_discoveries_name_the_same_resources() {
     assert_eq!(names(&legacy), names(&aggregated));
     let expected = [
         "apiextensions.k8s.io/v1/customresourcedefinitions",
+        "apps/v1/controllerrevisions",
+        "apps/v1/daemonsets",
+        "apps/v1/deployments",
+        "apps/v1/replicasets",
+        "apps/v1/statefulsets",
         "authentication.k8s.io/v1/selfsubjectreviews",
         "authentication.k8s.io/v1/tokenreviews",
         "authorization.k8s.io/v1/localsubjectaccessreviews",
@@ -119,7 +124,7 @@ async fn refusals_are_statuses_with_their_code() {
     let table = "application/json;as=Table;v=v9;g=meta.k8s.io";
     for (path, accept, expected, reason) in [
         ("/api/v1/namespaces/default/services/none", "*/*", 404, "NotFound"),
-        ("/apis/apps/v1/deployments", "*/*", 404, "NotFound"),
+        ("/apis/example.com/v1/deployments", "*/*", 404, "NotFound"),
         ("/nowhere", "*/*", 404, "NotFound"),
         ("/api/v1/services", table, 406, "NotAcceptable"),
         (
@@ -222,6 +227,7 @@ async fn every_listener_serves_both_address_families_and_the_names_of_the_host()
         cluster: "east".to_owned(),
         listeners,
         service_cidr: "10.96.0.0/24".parse().unwrap(),
+        service_cidr_v6: None,
     };
     let server = Server::start(config, Arc::new(MemoryKubelet::default()))
         .await
@@ -249,6 +255,7 @@ async fn a_server_without_a_listener_or_an_address_for_its_service_does_not_star
         cluster: "east".to_owned(),
         listeners,
         service_cidr: cidr.parse().unwrap(),
+        service_cidr_v6: None,
     };
     let none = Server::start(config(Vec::new(), "10.96.0.0/24"), Arc::clone(&kubelet) as _)
         .await
@@ -269,6 +276,7 @@ async fn a_server_starts_in_less_than_a_tenth_of_a_second() {
             cluster: "east".to_owned(),
             listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap()],
             service_cidr: "10.96.0.0/24".parse().unwrap(),
+            service_cidr_v6: None,
         };
         let start = Instant::now();
         let server = Server::start(config, Arc::new(MemoryKubelet::default()))

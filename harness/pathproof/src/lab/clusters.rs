@@ -77,6 +77,7 @@ pub async fn start(
             cluster: spec.name.clone(),
             listeners: vec![host, inside],
             service_cidr: of_v4(spec.service_cidr),
+            service_cidr_v6: spec.service_cidr.v6,
         };
         let kubelet = Arc::clone(&pods) as Arc<dyn kubeapi::Kubelet>;
         let server = kubeapi::Server::start(config, kubelet)

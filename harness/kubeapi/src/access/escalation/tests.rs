@@ -12,7 +12,7 @@ const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// A cluster in which `jane` may write roles and bindings of the namespace `ns`, and read its pods; with more rules.
 fn api(more: &[Value]) -> Api {
-    let api = Api::new("10.96.0.0/24".parse().expect("a network"), 64);
+    let api = Api::new("10.96.0.0/24".parse::<ipnet::Ipv4Net>().expect("a network"), 64);
     let create = |kind: &str, namespace: &str, body: Value| {
         let api_version = if kind == "Namespace" { "v1" } else { RBAC };
         let resource = api.resources.of_kind(api_version, kind).expect("served");

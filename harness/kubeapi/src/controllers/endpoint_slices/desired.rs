@@ -10,15 +10,15 @@ use crate::object;
 
 /// An address family of slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(super) const ALL: [Family; 2] = [Family::V4, Family::V6];
+    pub(crate) const ALL: [Family; 2] = [Family::V4, Family::V6];
 
-    pub(super) fn address_type(self) -> &'static str {
+    pub(crate) fn address_type(self) -> &'static str {
         match self {
             Family::V4 => "IPv4",
             Family::V6 => "IPv6",
@@ -26,10 +26,14 @@ impl Family {
     }
 
     /// Whether the Service has endpoints of this family.
-    pub(super) fn is_of(self, service: &Value) -> bool {
+    pub(crate) fn is_of(self, service: &Value) -> bool {
         object::items(service, "/spec/ipFamilies")
             .iter()
             .any(|family| family == self.address_type())
+    }
+
+    pub(crate) fn is_of_slice(self, slice: &Value) -> bool {
+        slice["addressType"] == self.address_type()
     }
 
     fn has(self, address: &IpAddr) -> bool {
@@ -42,10 +46,10 @@ impl Family {
 
 /// Endpoints that share one list of ports; a named target port can be another number in each pod.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Group {
-    pub(super) ports: Value,
+pub(crate) struct Group {
+    pub(crate) ports: Value,
     /// In the order of the pods' names.
-    pub(super) endpoints: Vec<Value>,
+    pub(crate) endpoints: Vec<Value>,
 }
 
 /// The endpoints of a Service in one family.

@@ -5,29 +5,24 @@
 
 mod desired;
 mod packing;
+mod slices;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::warn;
 
-use crate::api::{Api, DeleteOptions, Effect, Target};
+use super::objects::delete;
+use crate::api::Api;
 use crate::object;
-use crate::resources::Resource;
 use crate::selector::LabelSelector;
-use crate::status::{Reason, Status};
+use crate::status::Status;
 use crate::store::{Change, Key, State};
-use crate::strategy::Part;
-use desired::Family;
-use packing::Slot;
-
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-const CONTROLLER: &str = "endpointslice-controller.k8s.io";
-const HEADLESS: &str = "service.kubernetes.io/headless";
-const SLICES: &str = "endpointslices.discovery.k8s.io";
+pub(crate) use desired::{Family, Group};
+use slices::{SERVICE_NAME, STORAGE};
+pub(crate) use slices::{Slices, Source, of_service};
 
 pub(super) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<Arc<Change>>) {
     while let Some(first) = changes.recv().await {
@@ -62,7 +57,7 @@ fn affected(api: &Api, change: &Change, dirty: &mut BTreeSet<Key>) {
                 dirty.extend(selecting.map(|(key, _)| key.clone()));
             });
         }
-        SLICES => {
+        STORAGE => {
             if let Some(service) = object::label(&change.object(), SERVICE_NAME) {
                 dirty.insert(Key::new(&change.key.namespace, service));
             }
@@ -78,34 +73,33 @@ fn selector(service: &Value) -> Option<LabelSelector> {
 }
 
 fn sync(api: &Api, key: &Key) -> Result<(), Status> {
-    let resource = api
-        .resources
-        .at_path("discovery.k8s.io", "v1", "endpointslices")?;
     let (service, existing, pods) = api.store.read(|state| {
         let service = state.get("services", key);
         let pods = service
             .as_deref()
             .and_then(selector)
             .map(|selector| selected(state, key, &selector));
-        (service, own_slices(state, key), pods)
+        let slices = slices::of_service(state, &key.namespace, &key.name);
+        let own = slices.filter(|slice| Source::of(slice) == Some(Source::Pods));
+        (service, own.collect::<Vec<_>>(), pods)
     });
-    let (Some(service), Some(pods)) = (service, pods) else {
-        return existing
-            .iter()
-            .try_for_each(|slice| delete(api, &resource, slice));
+    // The slices of a Service that is gone go by their owner.
+    let Some(service) = service else { return Ok(()) };
+    let Some(pods) = pods else {
+        return existing.iter().try_for_each(|slice| delete(api, slice).map(drop));
     };
     for family in Family::ALL {
-        let (mine, _): (Vec<_>, Vec<_>) = existing
-            .iter()
-            .cloned()
-            .partition(|slice| slice["addressType"] == family.address_type());
-        let slots = if family.is_of(&service) {
-            packing::pack(mine, desired::groups(&service, &pods, family))
+        let mine = existing.iter().filter(|slice| family.is_of_slice(slice));
+        let mine: Vec<Arc<Value>> = mine.map(Arc::clone).collect();
+        if family.is_of(&service) {
+            let slices = Slices {
+                service: &service,
+                family,
+                source: Source::Pods,
+            };
+            slices.replace(api, mine, desired::groups(&service, &pods, family))?;
         } else {
-            mine.into_iter().map(Slot::unused).collect()
-        };
-        for slot in slots {
-            write(api, &resource, &service, family, slot)?;
+            mine.iter().try_for_each(|slice| delete(api, slice).map(drop))?;
         }
     }
     Ok(())
@@ -114,110 +108,4 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
 fn selected(state: &State, service: &Key, selector: &LabelSelector) -> Vec<Arc<Value>> {
     let pods = state.scan("pods", Some(&service.namespace)).map(|(_, pod)| pod);
     pods.filter(|pod| selector.matches(pod)).collect()
-}
-
-fn own_slices(state: &State, service: &Key) -> Vec<Arc<Value>> {
-    let is_own = |slice: &Value| {
-        object::label(slice, SERVICE_NAME) == Some(&service.name)
-            && object::label(slice, MANAGED_BY) == Some(CONTROLLER)
-    };
-    let slices = state
-        .scan(SLICES, Some(&service.namespace))
-        .map(|(_, slice)| slice);
-    slices.filter(|slice| is_own(slice)).collect()
-}
-
-fn write(
-    api: &Api,
-    resource: &Arc<Resource>,
-    service: &Value,
-    family: Family,
-    slot: Slot,
-) -> Result<(), Status> {
-    match (&slot.existing, slot.is_needed) {
-        (Some(slice), false) => delete(api, resource, slice),
-        (None, false) => Ok(()),
-        (Some(slice), true) => {
-            let target = Target::new(resource, object::namespace(slice), object::name(slice));
-            let written = api.modify(&target, Part::Main, Effect::Persist, |current| {
-                let mut next = slice_of(service, family, &slot);
-                next["metadata"]["name"] = current["metadata"]["name"].clone();
-                Ok(next)
-            });
-            tolerate(Reason::NotFound, written)
-        }
-        (None, true) => {
-            let slice = slice_of(service, family, &slot);
-            create(api, resource, service, family, slice)
-        }
-    }
-}
-
-fn slice_of(service: &Value, family: Family, slot: &Slot) -> Value {
-    let mut labels = service["metadata"]["labels"].clone();
-    if !labels.is_object() {
-        labels = json!({});
-    }
-    labels[SERVICE_NAME] = service["metadata"]["name"].clone();
-    labels[MANAGED_BY] = json!(CONTROLLER);
-    if service["spec"]["clusterIP"] == "None" {
-        labels[HEADLESS] = json!("");
-    }
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {
-            "namespace": service["metadata"]["namespace"], "labels": labels,
-            "ownerReferences": [{
-                "apiVersion": "v1", "kind": "Service", "name": service["metadata"]["name"],
-                "uid": service["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
-            }],
-        },
-        "addressType": family.address_type(), "ports": slot.ports, "endpoints": slot.endpoints,
-    })
-}
-
-/// Names are drawn from the Service's own name, so that two runs of one scenario have the same ones.
-fn create(
-    api: &Api,
-    resource: &Arc<Resource>,
-    service: &Value,
-    family: Family,
-    mut slice: Value,
-) -> Result<(), Status> {
-    let (namespace, name) = (object::namespace(service), object::name(service));
-    let candidates = (0u32..).map(|n| {
-        let seed = fnv1a(&format!("{namespace}/{name}/{}/{n}", family.address_type()));
-        format!("{name}-{}", object::suffix(seed))
-    });
-    for candidate in candidates {
-        slice["metadata"]["name"] = json!(candidate);
-        match api.create(resource, namespace, slice.clone(), Effect::Persist) {
-            Err(taken) if taken.reason == Reason::AlreadyExists => {}
-            // The namespace is going, and the Service with it.
-            Err(refused) if refused.reason == Reason::Forbidden => return Ok(()),
-            other => return other.map(drop),
-        }
-    }
-    Ok(())
-}
-
-fn delete(api: &Api, resource: &Arc<Resource>, slice: &Value) -> Result<(), Status> {
-    let target = Target::new(resource, object::namespace(slice), object::name(slice));
-    tolerate(
-        Reason::NotFound,
-        api.delete(&target, &DeleteOptions::default(), Effect::Persist),
-    )
-}
-
-fn tolerate<T>(reason: Reason, result: Result<T, Status>) -> Result<(), Status> {
-    match result {
-        Err(error) if error.reason != reason => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
 }

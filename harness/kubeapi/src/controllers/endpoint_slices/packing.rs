@@ -66,7 +66,7 @@ pub(super) fn pack(existing: Vec<Arc<Value>>, groups: Vec<Group>) -> Vec<Slot> {
 
 /// Puts the endpoints that are in a slice of their ports back into it; returns the others.
 fn keep_in_place(slots: &mut [Slot], group: Group) -> Group {
-    let names: Vec<String> = group.endpoints.iter().map(pod_uid).collect();
+    let names: Vec<String> = group.endpoints.iter().map(identity).collect();
     let mut rest: BTreeMap<String, (usize, Value)> = names
         .into_iter()
         .zip(group.endpoints.into_iter().enumerate())
@@ -74,7 +74,7 @@ fn keep_in_place(slots: &mut [Slot], group: Group) -> Group {
     for slot in slots.iter_mut().filter(|slot| slot.ports == group.ports) {
         let Some(existing) = &slot.existing else { continue };
         for endpoint in object::items(existing, "/endpoints") {
-            if let Some((_, endpoint)) = rest.remove(&pod_uid(endpoint)) {
+            if let Some((_, endpoint)) = rest.remove(&identity(endpoint)) {
                 slot.endpoints.push(endpoint);
                 slot.is_needed = true;
             }
@@ -107,8 +107,12 @@ fn place(slots: &mut Vec<Slot>, group: Group) {
     }
 }
 
-fn pod_uid(endpoint: &Value) -> String {
-    object::text(endpoint, "/targetRef/uid").to_owned()
+/// What tells an endpoint from others: its pod, or its address where the pod is of another cluster.
+fn identity(endpoint: &Value) -> String {
+    match object::text(endpoint, "/targetRef/uid") {
+        "" => object::text(endpoint, "/addresses/0").to_owned(),
+        uid => uid.to_owned(),
+    }
 }
 
 #[cfg(test)]

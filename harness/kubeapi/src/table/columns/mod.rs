@@ -6,6 +6,7 @@ mod access;
 mod events;
 mod machines;
 mod network;
+mod workloads;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use access::{ROLE, ROLE_BINDING};
 use events::{CORE_EVENT, EVENTS_API};
 use machines::{NODE, POD};
 use network::{ENDPOINT_SLICE, SERVICE};
+use workloads::{CONTROLLER_REVISION, DAEMON_SET, DEPLOYMENT, REPLICA_SET, STATEFUL_SET};
 
 /// One column.
 #[derive(Clone, Copy)]
@@ -92,6 +94,11 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         "CustomResourceDefinition" => DEFINITION,
         "Role" | "ClusterRole" => ROLE,
         "RoleBinding" | "ClusterRoleBinding" => ROLE_BINDING,
+        "Deployment" => DEPLOYMENT,
+        "ReplicaSet" => REPLICA_SET,
+        "StatefulSet" => STATEFUL_SET,
+        "DaemonSet" => DAEMON_SET,
+        "ControllerRevision" => CONTROLLER_REVISION,
         _ => OTHER,
     }
 }
