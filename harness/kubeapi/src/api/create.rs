@@ -57,13 +57,16 @@ impl Api {
         }
         name_object(state, resource, &mut object)?;
         stamp(resource, &mut object)?;
-        self.skew(resource, None, &mut object, write.effect);
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
+<<<<<<< ours
         if is_taken(state, resource, &object) {
             return Err(Status::already_exists(&resource.subject(object::name(&object))));
         }
+=======
+        self.skew(resource, None, &mut object, write.effect);
+>>>>>>> theirs
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),

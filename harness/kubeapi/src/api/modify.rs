@@ -138,7 +138,6 @@ impl Api {
         check_version(target, current, &proposed)?;
         keep_server_owned(resource, current, &mut proposed)?;
         let mut next = assemble(resource, part, current, proposed)?;
-        self.skew(resource, Some(current), &mut next, write.effect);
         if part == Part::Main {
             resource.strategy.default_replacement(current, &mut next)?;
             let mut errors = resource.strategy.validate_change(current, &next);
@@ -147,6 +146,7 @@ impl Api {
         }
         check(resource, Some(current), &next)?;
         refuse_escalation(&self.rules, resource, Some(current), &next)?;
+        self.skew(resource, Some(current), &mut next, write.effect);
         if is_new_generation(resource, part, current, &next)
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {

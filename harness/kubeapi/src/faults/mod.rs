@@ -51,14 +51,19 @@ pub struct FaultInForce {
 }
 
 /// The faults of one server: to inject, to heal, to count. Clones share them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Faults(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
     healed: watch::Sender<()>,
     store: Arc<Store>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Faults").field(&self.in_force()).finish()
+    }
 }
 
 /// A watch that can be dropped; as long as it is held it counts as running.

@@ -25,8 +25,7 @@ use crate::faults::{Asked, RunningWatch, Verb, asking};
 /// Lets faults strike.
 pub(super) async fn strike(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let faults = &shared.api.faults;
-    let is_watch = is_watch(request.method(), request.uri());
-    if !is_watch && !faults.are_about_requests() {
+    if !asks_to_watch(request.method(), request.uri()) && !faults.are_about_requests() {
         return told(&shared, next.run(request).await);
     }
     let asked = Arc::new(asked(&shared, &request));
@@ -41,7 +40,7 @@ pub(super) async fn strike(State(shared): State<Arc<Shared>>, request: Request, 
         Some(answer) => answer.into_response(),
         None => asking(Arc::clone(&asked), next.run(request)).await,
     };
-    if is_watch && reply.status() == StatusCode::OK {
+    if asked.verb == Some(Verb::Watch) && reply.status() == StatusCode::OK {
         return watched(reply, faults.watch(asked));
     }
     if faults.cut(&asked) {
@@ -73,7 +72,8 @@ fn asked(shared: &Shared, request: &Request) -> Asked {
     }
 }
 
-fn is_watch(method: &Method, uri: &Uri) -> bool {
+/// Whether it may be a watch, which can be dropped by what comes later.
+fn asks_to_watch(method: &Method, uri: &Uri) -> bool {
     method == Method::GET
         && uri.query().is_some()
         && Parameters::of(uri).is_ok_and(|parameters| parameters.is_watch())
