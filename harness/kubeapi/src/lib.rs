@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 //!
 //! # Modules
-//! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `access`
-//! knows who may do what, by the stored roles; `store` keeps objects and their history; `managed_fields` merges
-//! what is applied, by `topology`, and records who owns which fields; `controllers` react to changes; `resources` is the table of what is served, from which
-//! `discovery`, `openapi` and `table` are computed; `custom` adds to it by definitions, whose objects `schema` checks.
+//! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `access` knows
+//! who may do what, by the stored roles; `faults` breaks what clients see; `store` keeps objects and their history;
+//! `managed_fields` merges what is applied, by `topology`, and records who owns which fields; `controllers` react to
+//! changes; `resources` is the table of what is served, from which `discovery`, `openapi` and `table` are computed;
+//! `custom` adds to it by definitions, whose objects `schema` checks.
 //! Arrows point down that list, never up.
 
 mod access;
@@ -14,6 +15,7 @@ mod controllers;
 mod custom;
 mod discovery;
 mod events_api;
+mod faults;
 mod json_path;
 mod kubelet;
 mod local;
@@ -32,6 +34,7 @@ mod strategy;
 mod table;
 mod topology;
 
+pub use faults::{Answer, Fault, FaultError, FaultId, FaultInForce, Faults, Requests, Skew, Verb};
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};
 pub use server::{Config, IdentityError, Server, StartError};

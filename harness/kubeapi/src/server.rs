@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{self, Authenticator, Lifetime, TokenRequest};
 use crate::api::{Api, Effect, Target};
 use crate::controllers;
+use crate::faults::Faults;
 use crate::kubelet::Kubelet;
 use crate::local::Local;
 use crate::serve::tls::{Authority, Identity, TlsError};
@@ -137,12 +138,11 @@ impl Server {
         let router = serve::router(Arc::clone(&shared));
         let mut listener_tasks = JoinSet::new();
         for listener in listeners {
-            let shutdown = shared.shutdown.clone();
             listener_tasks.spawn(serve::accept(
                 listener,
                 identity.acceptor.clone(),
                 router.clone(),
-                shutdown,
+                Arc::clone(&shared),
             ));
         }
         Ok(Server {
@@ -219,6 +219,11 @@ impl Server {
     /// A client inside this process.
     pub fn local(&self) -> Local {
         Local::new(Arc::clone(&self.shared.api))
+    }
+
+    /// What goes wrong on purpose with the API as its clients on the network see it.
+    pub fn faults(&self) -> Faults {
+        self.shared.api.faults.clone()
     }
 
     /// Ends every watch, lets open requests finish (2 s at most) and stops the controllers. Pods are not stopped.

@@ -35,9 +35,13 @@ pub enum Reason {
     UnsupportedMediaType,
     /// 422: the object breaks a rule of its kind.
     Invalid,
-    /// 500: a bug of this server.
+    /// 429: to be asked again later.
+    TooManyRequests,
+    /// 500: a bug of this server, or a fault.
     InternalError,
-    /// 504: the resource version is newer than anything this server wrote.
+    /// 503: nobody serves this now.
+    ServiceUnavailable,
+    /// 504: the resource version is newer than anything this server wrote, or the time of the request is up.
     Timeout,
 }
 
@@ -56,7 +60,9 @@ impl Reason {
             Reason::RequestEntityTooLarge => 413,
             Reason::UnsupportedMediaType => 415,
             Reason::Invalid => 422,
+            Reason::TooManyRequests => 429,
             Reason::InternalError => 500,
+            Reason::ServiceUnavailable => 503,
             Reason::Timeout => 504,
         }
     }
@@ -107,6 +113,13 @@ impl Status {
         subject.status(Reason::Conflict, message)
     }
 
+    /// A `409` for an object that is not as it was read.
+    pub(crate) fn modified(subject: &Subject<'_>) -> Self {
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
+        Status::conflict(subject, why)
+    }
+
     /// A `409` for fields that other managers own.
     pub(crate) fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
         Status {
@@ -143,6 +156,14 @@ impl Status {
         }
     }
 
+    pub(crate) fn too_many_requests() -> Self {
+        Status {
+            reason: Reason::TooManyRequests,
+            message: "Too many requests, please try again later.".to_owned(),
+            details: json!({"retryAfterSeconds": 1}),
+        }
+    }
+
     pub(crate) fn expired() -> Self {
         Status::new(
             Reason::Expired,
@@ -163,6 +184,11 @@ impl Status {
     /// The HTTP code the status is sent with.
     pub fn code(&self) -> u16 {
         self.reason.code()
+    }
+
+    /// How long a client should wait before it asks again.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.details.get("retryAfterSeconds")?.as_u64()
     }
 
     /// The `v1.Status` object.

@@ -60,6 +60,7 @@ impl Api {
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
+        self.skew(resource, None, &mut object, write.effect);
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),

@@ -22,6 +22,7 @@ pub(crate) use list::{ListRequest, Page, VersionMatch, WatchStart};
 pub(crate) use scale::ScaleChange;
 
 use crate::access::RuleIndex;
+use crate::faults::{Faults, LEASES};
 use crate::managed_fields::Writing;
 use crate::object;
 use crate::resources::{Registry, Resource, Scope};
@@ -118,6 +119,7 @@ pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) resources: Registry,
     pub(crate) rules: Arc<RuleIndex>,
+    pub(crate) faults: Faults,
     cluster_ips: Mutex<ClusterIps>,
 }
 
@@ -127,6 +129,7 @@ impl Api {
         let rules = Arc::new(RuleIndex::default());
         store.observe(Arc::clone(&rules) as _);
         Api {
+            faults: Faults::new(Arc::clone(&store)),
             store,
             resources: Registry::new(),
             rules,
@@ -138,6 +141,13 @@ impl Api {
     pub(crate) fn get(&self, target: &Target) -> Result<Arc<Value>, Status> {
         let stored = self.store.read(|state| fetch(state, target))?;
         Ok(target.resource.encode(&stored))
+    }
+
+    /// Lets a wrong clock of the writer show in a Lease that is stored.
+    fn skew(&self, resource: &Resource, current: Option<&Value>, next: &mut Value, effect: Effect) {
+        if *resource.storage == *LEASES && effect == Effect::Persist {
+            self.faults.skew_lease(current, next);
+        }
     }
 
     /// Stores an object, with what follows from it.

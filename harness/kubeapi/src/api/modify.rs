@@ -16,9 +16,6 @@ use crate::status::{FieldError, FieldRule, Status};
 use crate::store::State;
 use crate::strategy::{Part, Strategy};
 
-const MODIFIED: &str =
-    "the object has been modified; please apply your changes to the latest version and try again";
-
 /// A new state of an object.
 #[derive(Debug)]
 pub(super) struct Proposal {
@@ -119,6 +116,7 @@ impl Api {
         }
         check(resource, Some(current), &next)?;
         refuse_escalation(&self.rules, resource, Some(current), &next)?;
+        self.skew(resource, Some(current), &mut next, write.effect);
         if is_new_generation(resource, part, current, &next)
             && let Some(generation) = current.pointer("/metadata/generation").and_then(Value::as_i64)
         {
@@ -151,7 +149,7 @@ impl Api {
 fn check_version(target: &Target, current: &Value, proposed: &Value) -> Result<(), Status> {
     let expected = object::resource_version(proposed);
     if !expected.is_empty() && expected != object::resource_version(current) {
-        return Err(target.conflict(MODIFIED));
+        return Err(Status::modified(&target.resource.subject(&target.key.name)));
     }
     let uid = object::uid(proposed);
     if !uid.is_empty() && uid != object::uid(current) {

@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -130,7 +129,7 @@ fn write_oid(writer: DERWriter<'_>, components: &[u64]) {
 }
 
 /// The user of the certificate that the client of a connection showed; the handshake has verified it.
-pub(super) fn peer_user(stream: &TlsStream<TcpStream>) -> Option<User> {
+pub(super) fn peer_user<S>(stream: &TlsStream<S>) -> Option<User> {
     user_of(stream.get_ref().1.peer_certificates()?.first()?)
 }
 

@@ -1,4 +1,4 @@
-//! HTTP over TLS: listeners, authentication and authorization, routes.
+//! HTTP over TLS: connections, faults, authentication and authorization, routes.
 //!
 //! Owns everything between a socket and an operation of `api`. The invariant: every answer that is not the
 //! asked-for object is a `v1.Status` with its HTTP code.
@@ -6,7 +6,9 @@
 mod access_routes;
 mod authorization;
 mod certificates;
+mod connection;
 mod discovery_routes;
+mod faulting;
 mod field_validation;
 mod impersonation;
 mod negotiation;
@@ -18,32 +20,19 @@ pub(crate) mod tls;
 mod watch_body;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use authorization::PeerUser;
+pub(crate) use connection::accept;
 
 use crate::access::Authenticator;
 use crate::api::Api;
 use crate::status::{Reason, Status};
-
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Between two tries to accept when the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the routes share.
 #[derive(Debug)]
@@ -53,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Every path of the API, behind authentication and authorization.
+/// Every path of the API, behind authentication and authorization, and these behind faults.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
@@ -64,68 +53,21 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             Arc::clone(&shared),
             authorization::admit,
         ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            faulting::strike,
+        ))
         .with_state(shared)
-}
-
-/// Serves connections until `shutdown`, then lets the open ones finish.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    router: Router,
-    shutdown: CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_closed) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let connection = serve(stream, tls.clone(), router.clone(), shutdown.clone());
-                    connections.spawn(connection);
-                }
-                Err(error) => {
-                    debug!(%error, "accept connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-    while connections.join_next().await.is_some() {}
-}
-
-async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Router, shutdown: CancellationToken) {
-    // Watch events are small and must not wait for more (RFC 896).
-    let _best_effort = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return debug!(%error, "tls handshake"),
-        Err(elapsed) => return debug!(%elapsed, "tls handshake"),
-    };
-    let router = match certificates::peer_user(&stream) {
-        Some(user) => router.layer(Extension(PeerUser(Arc::new(user)))),
-        None => router,
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "serve connection");
-    }
 }
 
 impl IntoResponse for Status {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        json(code, &self.to_json())
+        let response = json(code, &self.to_json());
+        match self.retry_after_seconds() {
+            Some(seconds) => ([(header::RETRY_AFTER, seconds.to_string())], response).into_response(),
+            None => response,
+        }
     }
 }
 

@@ -222,8 +222,8 @@ impl Call {
             .shared
             .api
             .watch(resource, namespace, selector, request.start);
-        let shutdown = self.shared.shutdown.clone();
-        let mut response = Response::new(watch_body::body(watch, self.presentation, &request, shutdown));
+        let ends = (self.shared.shutdown.clone(), self.shared.api.faults.clone());
+        let mut response = Response::new(watch_body::body(watch, self.presentation, &request, ends));
         let json = header::HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         Ok(response)

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::parameters::{Bookmarks, WatchRequest};
 use super::presentation::{Presentation, error_line};
+use crate::faults::Faults;
 use crate::status::Status;
 use crate::store::{Expired, Watch, WatchEvent};
 
@@ -27,6 +28,7 @@ struct Feed {
     bookmark_due: Interval,
     deadline: Instant,
     shutdown: CancellationToken,
+    faults: Faults,
     is_over: bool,
 }
 
@@ -35,7 +37,7 @@ pub(super) fn body(
     (opening, watch): (Vec<WatchEvent>, Watch),
     presentation: Presentation,
     request: &WatchRequest,
-    shutdown: CancellationToken,
+    (shutdown, faults): (CancellationToken, Faults),
 ) -> Body {
     let mut lines: VecDeque<Bytes> = opening.iter().map(|event| presentation.event(event)).collect();
     if request.bookmarks == Bookmarks::PeriodicAndInitial {
@@ -52,6 +54,7 @@ pub(super) fn body(
         bookmark_due,
         deadline: now + request.timeout,
         shutdown,
+        faults,
         is_over: false,
     };
     Body::from_stream(stream::unfold(feed, |mut feed| async move {
@@ -78,6 +81,7 @@ impl Feed {
             events = self.watch.next() => match events {
                 Ok(events) => self.lines.extend(events.iter().map(|event| self.presentation.event(event))),
                 Err(Expired) => {
+                    self.faults.expired();
                     self.lines.push_back(error_line(&Status::expired()));
                     self.is_over = true;
                 }

@@ -63,6 +63,12 @@ impl History {
         }
     }
 
+    /// Forgets every change up to `revision`, the newest.
+    pub(super) fn compact(&mut self, revision: u64) {
+        self.ring.clear();
+        self.floor = revision;
+    }
+
     /// The changes after `revision`, oldest first.
     pub(super) fn after(
         &self,

@@ -170,6 +170,11 @@ impl State {
             .all(|storage| self.scan(storage, Some(namespace)).next().is_none())
     }
 
+    /// Forgets the history: who has not seen all of it has to start anew.
+    pub(crate) fn compact(&mut self) {
+        self.history.compact(self.revision);
+    }
+
     /// Stores the object under its own name, at the next revision.
     pub(crate) fn put(&mut self, storage: &Arc<str>, object: Value) -> Arc<Value> {
         let object = self.at_next_revision(object);

@@ -93,6 +93,20 @@ async fn a_watch_older_than_the_history_expires_and_one_at_its_edge_does_not() {
 }
 
 #[tokio::test]
+async fn a_compaction_expires_who_has_not_seen_everything() {
+    let store = Arc::new(Store::new(8));
+    store.write(|state| state.put(&things(), thing("a", "1")));
+    let mut current = Watch::after(&store, scope(""), 2);
+    store.write(State::compact);
+    assert_eq!(Watch::after(&store, scope(""), 1).next().await, Err(Expired));
+    assert!(store.read(|state| state.scan_at("things", None, 1)).is_err());
+    assert!(store.read(|state| state.scan_at("things", None, 2)).is_ok());
+    store.write(|state| state.put(&things(), thing("a", "2")));
+    let events = current.next().await.expect("it has seen everything before");
+    assert_eq!(seen(&events), [(ChangeKind::Modified, "a", "3")]);
+}
+
+#[tokio::test]
 async fn a_waiting_watch_is_woken_by_the_write() {
     let store = Arc::new(Store::new(8));
     let mut watch = Watch::after(&store, scope(""), 1);

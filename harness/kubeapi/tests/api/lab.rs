@@ -59,15 +59,25 @@ pub async fn connect(server: &Server) -> Client {
 
 /// A kube-rs client made from a kubeconfig of the cluster `east`.
 pub async fn connect_with(kubeconfig: &str) -> Client {
+    Client::try_from(client_config(kubeconfig).await).unwrap()
+}
+
+/// As [`connect_with`], one that shows each refusal: it does not try again by itself.
+pub async fn without_retries(kubeconfig: &str) -> Client {
+    let mut config = client_config(kubeconfig).await;
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
+async fn client_config(kubeconfig: &str) -> kube::Config {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
     let options = KubeConfigOptions {
         context: Some("east".to_owned()),
         ..KubeConfigOptions::default()
     };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+    kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
-        .unwrap();
-    Client::try_from(config).unwrap()
+        .unwrap()
 }
 
 /// The result of `work`, which must come before the deadline.

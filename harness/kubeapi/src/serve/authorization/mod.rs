@@ -37,13 +37,18 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
 }
 
 fn admitted_user(shared: &Shared, request: &Request) -> Result<Arc<User>, Status> {
-    let rules = &shared.api.rules;
-    let user = authenticated(shared, request)?;
-    let user = impersonated(rules, user, request.headers())?;
+    let user = identified(shared, request)?;
     if !user.is_master() {
-        authorize(rules, &user, &action_of(request.method(), request.uri()))?;
+        let action = action_of(request.method(), request.uri());
+        authorize(&shared.api.rules, &user, &action)?;
     }
     Ok(user)
+}
+
+/// In whose name the request is made.
+pub(super) fn identified(shared: &Shared, request: &Request) -> Result<Arc<User>, Status> {
+    let user = authenticated(shared, request)?;
+    impersonated(&shared.api.rules, user, request.headers())
 }
 
 /// As kube-apiserver, a certificate is looked at before a token.
@@ -60,7 +65,7 @@ fn authenticated(shared: &Shared, request: &Request) -> Result<Arc<User>, Status
 }
 
 /// What the request asks to do, as kube-apiserver reads it from its path.
-fn action_of(method: &Method, uri: &Uri) -> Action {
+pub(super) fn action_of(method: &Method, uri: &Uri) -> Action {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (group, rest) = match segments[..] {
