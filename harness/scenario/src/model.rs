@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::assertion::Assertion;
 use crate::quantity::format_duration;
 
+mod api;
 mod manager;
 mod topology;
 
+pub use api::*;
 pub use manager::*;
 pub use topology::*;
 
@@ -339,6 +341,20 @@ pub enum Event {
     },
     /// Ends everything that is wrong with the Manager.
     HealManager,
+    /// Something goes wrong with the Kubernetes API of a cluster.
+    ApiFault {
+        /// The cluster; `None` where the topology has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cluster: Option<String>,
+        /// What.
+        fault: ApiFault,
+    },
+    /// Ends everything that is wrong with the Kubernetes API of a cluster.
+    HealApi {
+        /// The cluster; `None` where the topology has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cluster: Option<String>,
+    },
 }
 
 /// One entry of the timeline.

@@ -34,6 +34,16 @@ pub(crate) fn is_annotation_key(text: &str) -> bool {
         && name.ends_with(ends_well)
 }
 
+/// Whether the text names a Kubernetes resource as RBAC does: `plural[.group][/subresource]`.
+pub(crate) fn is_resource(text: &str) -> bool {
+    let (resource, subresource) = text
+        .split_once('/')
+        .map_or((text, None), |(resource, subresource)| {
+            (resource, Some(subresource))
+        });
+    is_dns_subdomain(resource) && subresource.is_none_or(is_dns_label)
+}
+
 /// Whether the text can stand for names: a DNS label in which `*` and `?` are wildcards.
 pub(crate) fn is_glob(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'*' | b'?');

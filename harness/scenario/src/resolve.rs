@@ -3,6 +3,7 @@
 //! Owns the language of the files, `scenarios/README.md`. Invariant: a scenario is returned only when there is
 //! nothing to report. A problem is reported once: what depends on a broken part is not checked.
 
+mod api;
 mod assertions;
 mod cidr;
 mod events;

@@ -43,6 +43,12 @@ impl Cluster {
     pub fn kubeconfig(&self) -> String {
         self.server.kubeconfig()
     }
+
+    /// What is wrong with its API on purpose.
+    #[must_use]
+    pub fn faults(&self) -> kubeapi::Faults {
+        self.server.faults()
+    }
 }
 
 /// The cluster that a reference to a pod names, and its pod, if it runs.

@@ -19,6 +19,7 @@ use scenario::model::Scenario;
 use scenario::plan::Plan;
 use serde::{Deserialize, Serialize};
 
+use super::api_faults::ApiFaults;
 use super::carriage::CarriageError;
 use super::clusters::{self, Cluster, twin};
 use super::faults::FaultError;
@@ -153,6 +154,8 @@ impl LabError {
 pub struct Lab {
     /// What is wrong with the Manager.
     pub manager_faults: ManagerFaults,
+    /// What is wrong with the Kubernetes APIs.
+    pub api_faults: ApiFaults,
     /// Kubernetes clusters, in the order of the plan.
     pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
@@ -214,6 +217,7 @@ impl Lab {
         wan.settle(plan).await?;
         Ok(Self {
             manager_faults: ManagerFaults::new(&wan.manager, plan, options),
+            api_faults: ApiFaults::new(&clusters, options),
             clusters,
             operator,
             access,

@@ -107,7 +107,9 @@ impl Faults {
             Event::Annotate { .. }
             | Event::DeleteService { .. }
             | Event::ManagerFault { .. }
-            | Event::HealManager => None,
+            | Event::HealManager
+            | Event::ApiFault { .. }
+            | Event::HealApi { .. } => None,
         }
     }
 

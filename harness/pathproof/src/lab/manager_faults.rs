@@ -1,7 +1,6 @@
 //! Faults of the Manager: injected, healed, and the proof that each was felt.
 //!
-//! Owns which event injected which fault. Invariant: a fault that nothing felt until it was healed or the run ended is
-//! an error, because the scenario would prove nothing.
+//! Owns which event injected which fault.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +8,9 @@ use netsim::manager::faults::{self, Fault, Faults};
 use netsim::manager::{Activities, Event, Manager};
 use scenario::model::{ExpiryShape, GatewayAnswer, ManagerFault, Method, Requests};
 use scenario::plan::Plan;
-use serde::Serialize;
 
 use super::LabOptions;
+use super::felt::{Unfelt, Verified, verified};
 use super::sabotage::Sabotage;
 
 /// What is wrong with the Manager of a lab, and what was.
@@ -35,23 +34,6 @@ struct Injected {
     felt: u64,
     /// Whether it strikes once and has nothing to heal.
     is_momentary: bool,
-}
-
-/// Nothing felt a fault of the Manager.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("verify the fault of event `{event}`: the Manager was asked for nothing that felt it")]
-pub struct Unfelt {
-    /// The event that injected it.
-    event: String,
-}
-
-/// A fault of the Manager that was felt.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// The event that injected it.
-    event: String,
-    /// How often it was felt, at least once.
-    felt: u64,
 }
 
 impl ManagerFaults {
@@ -110,11 +92,8 @@ impl ManagerFaults {
             }
         }
         let over = self.injected.extract_if(.., |fault| is_over(fault));
-        let verified = over.map(|Injected { event, felt, .. }| match felt {
-            0 => Err(Unfelt { event }),
-            _ => Ok(Verified { event, felt }),
-        });
-        verified.collect()
+        let proofs = over.map(|Injected { event, felt, .. }| verified(event, "the Manager", felt));
+        proofs.collect()
     }
 }
 

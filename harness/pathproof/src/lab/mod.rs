@@ -2,15 +2,17 @@
 //!
 //! [`network`] builds the wires of a plan; [`carriage`] has the encapsulations of its transports; [`clusters`] are its
 //! Kubernetes clusters, [`pods`] runs their pods as namespaces; [`edges`] is what the Manager programs; [`faults`]
-//! breaks the WAN as a scenario asks; [`wan`] puts these together; [`manager_faults`] breaks the Manager; [`operator`] runs
+//! breaks the WAN as a scenario asks; [`wan`] puts these together; [`manager_faults`] breaks the Manager, [`api_faults`] Kubernetes APIs; [`operator`] runs
 //! the implementation under test; [`embedded`] is the whole lab; [`limits`] refuses what it cannot carry.
 
+pub mod api_faults;
 pub mod carriage;
 pub mod clusters;
 pub mod edges;
 pub mod embedded;
 mod fault_check;
 pub mod faults;
+pub mod felt;
 pub mod limits;
 pub mod manager_faults;
 pub mod network;

@@ -4,6 +4,7 @@
 //! short, and a window that the event ends holds no packet sent after it.
 
 mod backend;
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
 use self::backend::{Backend, backend, object_of};
-use crate::lab::faults::{Change, FaultError};
-use crate::lab::manager_faults::{Unfelt, Verified};
+use crate::lab::faults::FaultError;
+use crate::lab::felt::Unfelt;
 use crate::lab::{Lab, clusters};
 use crate::probe::agent::{self, AgentError, Client, Context};
 use crate::probe::identity::now_ns;
@@ -75,7 +76,7 @@ pub enum PlayError {
     /// A fault did not take, or did not heal.
     #[error(transparent)]
     Fault(#[from] FaultError),
-    /// Nothing felt a fault of the Manager.
+    /// Nothing felt a fault of the Manager or of an API.
     #[error(transparent)]
     Unfelt(#[from] Unfelt),
 }
@@ -185,8 +186,7 @@ pub async fn play(
         player.checked(transport).await?;
     }
     player.lab.wan.faults.end()?;
-    let verified = player.lab.manager_faults.end()?;
-    player.log_verified(&verified);
+    player.end_trouble()?;
     let mut played = player.played;
     played.stopped_ns = now_ns();
     Ok(played)
@@ -223,12 +223,6 @@ fn unresolved(stream: &StreamPlan) -> StreamInfo {
 impl Player<'_> {
     fn log_step(&self, what: &str, detail: &Value) {
         self.log.note("timeline", what, detail.clone());
-    }
-
-    fn log_verified(&self, faults: &[Verified]) {
-        for fault in faults {
-            self.log.note("fault", "verified", json!(fault));
-        }
     }
 
     async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
@@ -339,14 +333,11 @@ impl Player<'_> {
             }
             Event::DeleteService { service } => self.api(service).delete(&object_of(service)).map(drop),
             Event::Fault { .. } | Event::Heal { .. } => Ok(()),
-            Event::ManagerFault { fault } => {
-                self.lab.manager_faults.inject(name, fault);
-                self.log.note("fault", "in force", json!(name));
-                Ok(())
-            }
-            Event::HealManager => {
-                let verified = self.lab.manager_faults.heal()?;
-                self.log_verified(&verified);
+            Event::ManagerFault { .. }
+            | Event::HealManager
+            | Event::ApiFault { .. }
+            | Event::HealApi { .. } => {
+                self.trouble(name, event)?;
                 Ok(())
             }
         };
@@ -357,42 +348,5 @@ impl Player<'_> {
             event: name.to_owned(),
             source,
         })
-    }
-}
-
-impl Player<'_> {
-    /// Changes what is wrong with a transport, and begins to check it.
-    async fn inject(&mut self, transport: usize, change: Change, name: &str) -> Result<(), PlayError> {
-        let check = self.lab.wan.faults.change(transport, change).await?;
-        self.log.note("fault", "in force", json!(name));
-        self.checks.insert(transport, tokio::spawn(check.run()));
-        Ok(())
-    }
-
-    /// Waits for something, while what flaps goes on flapping.
-    async fn flapping<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
-        let mut wait = std::pin::pin!(wait);
-        loop {
-            let Some(turn) = self.lab.wan.faults.next_turn() else {
-                return Ok(wait.await);
-            };
-            tokio::select! {
-                done = &mut wait => return Ok(done),
-                () = tokio::time::sleep_until(turn.into()) => self.lab.wan.faults.turn().await?,
-            }
-        }
-    }
-
-    /// Waits for the check of a transport's last fault, if one is under way.
-    async fn checked(&mut self, transport: usize) -> Result<(), PlayError> {
-        let Some(check) = self.checks.remove(&transport) else {
-            return Ok(());
-        };
-        let report = self.flapping(check).await?.map_err(|source| FaultError::Check {
-            transport: self.plan.transports[transport].name.clone(),
-            source,
-        })??;
-        self.log.note("fault", "verified", report);
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The program as its users have it: real labs, a real operator process, real packets.
 #![allow(clippy::unwrap_used)]
 
+mod api_faults;
 mod demo;
 mod encap;
 mod faults;
@@ -134,6 +135,18 @@ fn in_trouble() -> Vec<Trial> {
             "a_fault_of_the_manager_that_is_pretended_is_a_broken_lab",
             manager_faults::a_fault_that_is_only_pretended_is_an_error,
         ),
+        trial(
+            "changes_outlive_what_hides_the_api",
+            api_faults::changes_outlive_what_hides_the_api,
+        ),
+        trial(
+            "a_fault_of_the_api_that_nothing_feels_is_a_broken_lab",
+            api_faults::a_fault_that_nothing_feels_is_an_error,
+        ),
+        trial(
+            "a_fault_of_the_api_that_is_pretended_is_a_broken_lab",
+            api_faults::a_fault_that_is_only_pretended_is_an_error,
+        ),
     ]
 }
 
@@ -233,7 +246,7 @@ fn endings() -> Vec<Trial> {
 /// Those that need something that not every machine has.
 fn conditional() -> Vec<Trial> {
     let mut trials = Vec::new();
-    let as_ordinary_user: [(&str, fn()); 3] = [
+    let as_ordinary_user: [(&str, fn()); 4] = [
         ("demo_passes_as_an_ordinary_user", demo::passes_as_ordinary_user),
         (
             "an_encrypted_transport_hides_probes_of_an_ordinary_user",
@@ -242,6 +255,10 @@ fn conditional() -> Vec<Trial> {
         (
             "changes_wait_for_a_manager_of_an_ordinary_user",
             manager_faults::changes_wait_for_the_manager_of_an_ordinary_user,
+        ),
+        (
+            "changes_outlive_what_hides_the_api_of_an_ordinary_user",
+            api_faults::changes_outlive_what_hides_the_api_of_an_ordinary_user,
         ),
     ];
     for (name, test) in as_ordinary_user {

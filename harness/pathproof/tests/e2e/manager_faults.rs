@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::support::{Finished, Run, root, run_as_nobody};
 
 /// Runs scenarios that pass; every fault in them was felt.
-fn pass(scenarios: &[&str]) {
+pub fn pass(scenarios: &[&str]) {
     let files = scenarios
         .iter()
         .map(|name| format!("scenarios/extended/{name}.yaml"));
@@ -17,7 +17,7 @@ fn pass(scenarios: &[&str]) {
     all_were_felt(&finished);
 }
 
-fn all_were_felt(finished: &Finished) {
+pub fn all_were_felt(finished: &Finished) {
     for folder in &finished.folders {
         let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -95,7 +95,7 @@ pub fn a_fault_that_is_only_pretended_is_an_error() {
     is_unfelt(&Run::new(&words).finish().expect(4).record(), "by-page");
 }
 
-fn is_unfelt(record: &Value, event: &str) {
+pub fn is_unfelt(record: &Value, event: &str) {
     assert_eq!(record["verdicts"], json!(null));
     let message = record["outcome"]["message"].as_str().unwrap();
     assert!(

@@ -1,10 +1,10 @@
-//! Events: what an author can do to the cluster, to the WAN and to the Manager while flows run.
+//! Events: what an author can do to a cluster, to its API, to the WAN and to the Manager while flows run.
 
 use std::collections::BTreeMap;
 
 use super::fields::{Fields, Kind, mapping, named, set, string};
 use super::manifests::Inventory;
-use super::{Name, Resolved, faults, flows, manager};
+use super::{Name, Resolved, api, faults, flows, manager};
 use crate::document::{Entry, Key, Notes, Span};
 use crate::model::{Event, Topology};
 use crate::names;
@@ -57,13 +57,14 @@ fn event(
     inventory: &Inventory,
     topology: Option<&Topology>,
 ) -> Option<Event> {
-    const KEYS: [&str; 6] = ["kubectl", "impair", "cut", "flap", "heal", "manager"];
+    const KEYS: [&str; 7] = ["kubectl", "impair", "cut", "flap", "heal", "manager", "api"];
     let what = format!("event `{}`", entry.key.text);
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
     let entry = fields.only(notes, &KEYS)?;
     match entry.key.text.as_str() {
         "kubectl" => kubectl(notes, entry, inventory),
         "manager" => manager::event(notes, entry, topology),
+        "api" => api::event(notes, entry, inventory),
         _ => faults::event(notes, entry, topology),
     }
 }

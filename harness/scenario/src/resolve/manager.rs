@@ -130,28 +130,40 @@ fn of_requests<'n>(
     Some((fields, requests))
 }
 
-fn described<'n>(notes: &mut Notes<'_>, kind: &'n Entry, keys: &[&str]) -> Option<Fields<'n>> {
+pub(super) fn described<'n>(notes: &mut Notes<'_>, kind: &'n Entry, keys: &[&str]) -> Option<Fields<'n>> {
     let what = format!("`{}`", kind.key.text);
     Fields::of(notes, kind.key.span, &kind.value, &what, keys)
 }
 
-fn count(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<u32> {
+pub(super) fn count(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<u32> {
     let entry = fields.optional("count")?;
     let range = 1..=i64::from(COUNT_MAX);
     let count = integer(notes, &entry.value, "how often it strikes", range)?;
     u32::try_from(count).ok()
 }
 
-fn delay(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Duration> {
-    let node = &fields.required(notes, "by")?.value;
-    let delay = quantity(notes, node, "a duration such as `500ms`", parse_duration)?;
-    if !(DELAY.0..=DELAY.1).contains(&delay) {
-        let [least, most, found] = [DELAY.0, DELAY.1, delay].map(format_duration);
-        let message = format!("expected from {least} to {most} for `by`, found {found}");
-        notes.error(node.span, message, "clients would not notice, or give up");
-        return None;
+pub(super) fn delay(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Duration> {
+    let by = fields.required(notes, "by")?;
+    bounded(notes, by, DELAY, "clients would not notice, or give up")
+}
+
+/// A duration in a range; `why` hints at what is wrong with others.
+pub(super) fn bounded(
+    notes: &mut Notes<'_>,
+    entry: &Entry,
+    (least, most): (Duration, Duration),
+    why: &str,
+) -> Option<Duration> {
+    let node = &entry.value;
+    let found = quantity(notes, node, "a duration such as `500ms`", parse_duration)?;
+    if (least..=most).contains(&found) {
+        return Some(found);
     }
-    Some(delay)
+    let key = &entry.key.text;
+    let [least, most, found] = [least, most, found].map(format_duration);
+    let message = format!("expected from {least} to {most} for `{key}`, found {found}");
+    notes.error(node.span, message, why);
+    None
 }
 
 fn path(notes: &mut Notes<'_>, node: &Node) -> Option<String> {

@@ -56,8 +56,9 @@ impl Reading<'_> {
                 inventory.is_complete = false;
                 continue;
             };
-            let Some(cluster) = inventory.cluster_of(&mut notes, item.span, fields.optional("cluster"))
-            else {
+            let place = "a manifest: add `cluster: NAME`";
+            let cluster = inventory.cluster_of(&mut notes, item.span, fields.optional("cluster"), place);
+            let Some(cluster) = cluster else {
                 inventory.is_complete = false;
                 continue;
             };
@@ -90,10 +91,17 @@ impl Reading<'_> {
 }
 
 impl Inventory {
-    /// The cluster that a manifest is for; the inner `None` is the only one of the topology.
-    fn cluster_of(&self, notes: &mut Notes<'_>, span: Span, entry: Option<&Entry>) -> Option<Option<String>> {
+    /// The cluster that `cluster: NAME` names, or has to: `place` says where it goes. The inner `None` is the only one of
+    /// the topology.
+    pub(super) fn cluster_of(
+        &self,
+        notes: &mut Notes<'_>,
+        span: Span,
+        entry: Option<&Entry>,
+        place: &str,
+    ) -> Option<Option<String>> {
         let Some(entry) = entry else {
-            return self.cluster(notes, span, None, "a manifest: add `cluster: NAME`");
+            return self.cluster(notes, span, None, place);
         };
         let name = string(notes, &entry.value, "the name of a cluster")?;
         self.cluster(notes, entry.value.span, Some(name), "")

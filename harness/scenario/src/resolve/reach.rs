@@ -66,7 +66,9 @@ pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: 
                 Event::Annotate { .. }
                 | Event::DeleteService { .. }
                 | Event::ManagerFault { .. }
-                | Event::HealManager,
+                | Event::HealManager
+                | Event::ApiFault { .. }
+                | Event::HealApi { .. },
             )
             | None => continue,
         };

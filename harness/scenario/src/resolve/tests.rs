@@ -9,8 +9,8 @@ use rstest::rstest;
 use super::*;
 use crate::document::SourceError;
 use crate::model::{
-    Event, ExpiryShape, Fault, GatewayAnswer, ManagerFault, Method, Overlay, OverlayLinks, OverlayPair,
-    Protocol, Requests, Scope, SlaTiming, Step, Stream,
+    ApiAnswer, ApiFault, ApiRequests, Event, ExpiryShape, Fault, GatewayAnswer, ManagerFault, Method,
+    Overlay, OverlayLinks, OverlayPair, Protocol, Requests, Scope, Skew, SlaTiming, Step, Stream, Verb,
 };
 
 /// Files in memory.
@@ -141,20 +141,122 @@ fn an_event_may_set_and_unset_annotations_at_once() {
 #[case("expireSessions: cookie", ManagerFault::ExpireSessions(ExpiryShape::Cookie))]
 #[case("loseController: true", ManagerFault::LoseController)]
 fn an_event_may_do_something_to_the_manager(#[case] words: &str, #[case] fault: ManagerFault) {
-    assert_eq!(manager_event(words), Event::ManagerFault { fault });
+    assert_eq!(event("manager", words), Event::ManagerFault { fault });
 }
 
 #[test]
 fn an_event_may_heal_the_manager() {
-    assert_eq!(manager_event("heal: true"), Event::HealManager);
+    assert_eq!(event("manager", "heal: true"), Event::HealManager);
 }
 
-fn manager_event(words: &str) -> Event {
+fn event(whose: &str, words: &str) -> Event {
     let events =
-        format!("events: {{e: {{manager: {{{words}}}}}}}\ntimeline: [start: [web], 1s, e, 1s, stop]");
+        format!("events: {{e: {{{whose}: {{{words}}}}}}}\ntimeline: [start: [web], 1s, e, 1s, stop]");
     let text = SCENARIO.replace("timeline: [start: [web], 1s, stop]", &events);
     let scenario = read(&files(&text, TOPOLOGY, PODS), "x/small.yaml").unwrap_or_else(|d| panic!("{d}"));
     scenario.events["e"].clone()
+}
+
+#[rstest]
+#[case(
+    "answer: {with: unavailable, count: 3, verbs: [list, watch], resources: [services, pods/status]}",
+    ApiFault::Answer {
+        with: ApiAnswer::Unavailable,
+        requests: ApiRequests {
+            count: Some(3),
+            verbs: vec![Verb::List, Verb::Watch],
+            resources: vec!["services".to_owned(), "pods/status".to_owned()],
+            ..ApiRequests::default()
+        },
+    }
+)]
+#[case(
+    "answer: {with: conflict, verbs: [patch]}",
+    ApiFault::Answer {
+        with: ApiAnswer::Conflict,
+        requests: ApiRequests { verbs: vec![Verb::Patch], ..ApiRequests::default() },
+    }
+)]
+#[case(
+    "cutReplies: {verbs: [create], namespace: shop, user: me}",
+    ApiFault::CutReplies {
+        requests: ApiRequests {
+            verbs: vec![Verb::Create],
+            namespace: Some("shop".to_owned()),
+            user: Some("me".to_owned()),
+            ..ApiRequests::default()
+        },
+    }
+)]
+#[case(
+    "delay: {by: 60s}",
+    ApiFault::Delay { by: Duration::from_secs(60), requests: ApiRequests::default() }
+)]
+#[case("dropWatches: {}", ApiFault::DropWatches { requests: ApiRequests::default() })]
+#[case("compact: true", ApiFault::Compact)]
+#[case("down: true", ApiFault::Down)]
+#[case(
+    "skewLeases: {ahead: 60m}",
+    ApiFault::SkewLeases {
+        clock: Skew::Ahead(Duration::from_secs(3600)),
+        requests: ApiRequests::default(),
+    }
+)]
+#[case(
+    "skewLeases: {behind: 1ms, user: me, count: 2}",
+    ApiFault::SkewLeases {
+        clock: Skew::Behind(Duration::from_millis(1)),
+        requests: ApiRequests {
+            count: Some(2),
+            user: Some("me".to_owned()),
+            ..ApiRequests::default()
+        },
+    }
+)]
+fn an_event_may_do_something_to_the_api(#[case] words: &str, #[case] fault: ApiFault) {
+    assert_eq!(event("api", words), Event::ApiFault { cluster: None, fault });
+}
+
+#[test]
+fn an_event_may_heal_the_api() {
+    assert_eq!(event("api", "heal: true"), Event::HealApi { cluster: None });
+    assert_eq!(
+        event("api", "cluster: c, heal: true"),
+        Event::HealApi { cluster: None }
+    );
+}
+
+#[test]
+fn of_several_clusters_an_event_names_the_one_whose_api_is_meant() {
+    let topology = TOPOLOGY.replace(
+        "clusters: {c:",
+        "clusters: {d: {podCidr: 10.3.0.0/16, serviceCidr: 10.2.0.0/16, serviceVpn: 2, nodes: {other: {site: s}}}, c:",
+    );
+    let scenario = |words: &str| {
+        let events =
+            format!("events: {{e: {{api: {{{words}}}}}}}\ntimeline: [start: [web], 1s, e, 1s, stop]");
+        let text = SCENARIO
+            .replace("timeline: [start: [web], 1s, stop]", &events)
+            .replace("- file: objects", "- cluster: c\n    file: objects")
+            .replace("- object: {", "- cluster: c\n    object: {")
+            .replace("from: pod/client", "from: pod/client@c")
+            .replace("to: service/shop/svc", "to: service/shop/svc@c");
+        read(&files(&text, &topology, PODS), "x/small.yaml")
+    };
+    let read = scenario("cluster: d, down: true").unwrap_or_else(|problems| panic!("{problems}"));
+    let cluster = Some("d".to_owned());
+    let fault = ApiFault::Down;
+    assert_eq!(read.events["e"], Event::ApiFault { cluster, fault });
+    for (words, message) in [
+        ("down: true", "missing the cluster: the topology has several"),
+        ("heal: true", "missing the cluster: the topology has several"),
+        ("cluster: x, down: true", "unknown cluster `x`"),
+    ] {
+        let [line] = &first_lines(scenario(words))[..] else {
+            panic!("{words}: expected one problem")
+        };
+        assert!(line.ends_with(message), "{line}");
+    }
 }
 
 #[test]
