@@ -60,13 +60,10 @@ impl Api {
         resource.strategy.default_new(&mut object)?;
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
-<<<<<<< ours
         if is_taken(state, resource, &object) {
             return Err(Status::already_exists(&resource.subject(object::name(&object))));
         }
-=======
         self.skew(resource, None, &mut object, write.effect);
->>>>>>> theirs
         match claims {
             Some(claims) => claims.settle(&Value::Null, &mut object),
             None => write.of(resource, Part::Main).create(&mut object),
