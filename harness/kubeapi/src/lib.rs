@@ -5,8 +5,9 @@
 //! `serve` turns HTTP into calls of `api`, which checks and stores objects by the rules in `strategy`; `access` knows
 //! who may do what, by the stored roles; `faults` breaks what clients see; `store` keeps objects and their history;
 //! `managed_fields` merges what is applied, by `topology`, and records who owns which fields; `controllers` react to
-//! changes; `resources` is the table of what is served, from which `discovery`, `openapi` and `table` are computed;
-//! `custom` adds to it by definitions, whose objects `schema` checks.
+//! changes, `mesh` to those of several clusters; `resources` is the table of what is served, from which `discovery`,
+//! `openapi` and `table` are computed; `custom` adds to it by definitions, whose objects `schema` checks; `decoding`
+//! holds built-in kinds against their types.
 //! Arrows point down that list, never up.
 
 mod access;

@@ -11,7 +11,7 @@
 //! `affinity` is for whoever balances the load, and changes no slice. An endpoint of another cluster has the name of
 //! that cluster for its node, as with Cilium, and no `targetRef`. `MCS` exports and imports are not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ async fn hear(mut changes: UnboundedReceiver<Arc<Change>>, dirty: UnboundedSende
 
 async fn run(members: Arc<Members>, mut looks: UnboundedReceiver<Key>) {
     while let Some(first) = looks.recv().await {
-        let mut keys = std::collections::BTreeSet::from([first]);
+        let mut keys = BTreeSet::from([first]);
         while let Ok(key) = looks.try_recv() {
             keys.insert(key);
         }

@@ -67,6 +67,9 @@ impl Garbage {
         for owner in before.difference(&after) {
             if let Some(dependents) = self.dependents.get_mut(*owner) {
                 dependents.remove(uid);
+                if dependents.is_empty() {
+                    self.dependents.remove(*owner);
+                }
             }
         }
         for owner in &after {

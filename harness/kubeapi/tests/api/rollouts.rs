@@ -186,3 +186,33 @@ async fn kubectl_rolls_out_and_back() {
         "{described}"
     );
 }
+
+#[tokio::test]
+async fn kubectl_creates_and_exposes_a_deployment() {
+    let Some(kubectl) = Kubectl::start("kubectl_creates_and_exposes_a_deployment").await else {
+        return;
+    };
+    kubectl
+        .run("create deployment web --image=example/web:1 --replicas=2 --port=8080 -- serve --fast")
+        .await;
+    kubectl.run("rollout status deployment/web --timeout=20s").await;
+    let created = kubectl.json("get deployment web -o json").await;
+    assert_eq!(
+        created["spec"]["template"]["spec"]["containers"],
+        json!([{
+            "name": "web", "image": "example/web:1", "command": ["serve", "--fast"], "imagePullPolicy": "IfNotPresent",
+            "ports": [{"containerPort": 8080, "protocol": "TCP"}], "resources": {},
+            "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+        }])
+    );
+    assert_eq!(created["spec"].get("paused"), None);
+    kubectl
+        .run("expose deployment web --port=80 --type=NodePort")
+        .await;
+    kubectl.run("create service clusterip other --tcp=81:http").await;
+    let services = kubectl.run("get svc").await;
+    assert_eq!(row(&services, "web")[4], "80:30000/TCP");
+    assert_eq!(row(&services, "other")[4], "81/TCP");
+    let other = kubectl.json("get svc other -o json").await;
+    assert_eq!(other["spec"]["ports"][0]["targetPort"], "http");
+}

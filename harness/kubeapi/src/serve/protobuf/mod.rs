@@ -4,6 +4,7 @@
 //! Answers are JSON, which the same clients take. Invariant: a field that is not known here is refused, not lost.
 
 mod schema;
+mod workloads;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -75,8 +76,13 @@ fn put(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>) -> Result
         (Content::Text, Wire::Bytes(bytes)) if bytes.is_empty() && !field.is_list => return Ok(()),
         (Content::Text, Wire::Bytes(bytes)) => json!(text(bytes)?),
         // Numbers are sent in two's complement.
-        (Content::Number, Wire::Varint(number)) => json!(number.cast_signed()),
-        (Content::Flag, Wire::Varint(number)) => json!(number != 0),
+        (Content::SetNumber | Content::SetFlag, Wire::Varint(0)) => return Ok(()),
+        (Content::Number | Content::SetNumber, Wire::Varint(number)) => json!(number.cast_signed()),
+        (Content::Flag | Content::SetFlag, Wire::Varint(number)) => json!(number != 0),
+        (Content::IntOrString, Wire::Bytes(bytes)) => match int_or_string(bytes)? {
+            Some(value) => value,
+            None => return Ok(()),
+        },
         (Content::Message(schema), Wire::Bytes(bytes)) => Value::Object(message(schema, bytes)?),
         (Content::TextMap | Content::BytesMap, Wire::Bytes(bytes)) => {
             let (key, value) = entry(bytes)?;
@@ -109,6 +115,24 @@ fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), ProtobufError> {
         }
     }
     Ok((key, value))
+}
+
+/// Which of the two it is comes first, then both.
+fn int_or_string(bytes: &[u8]) -> Result<Option<Value>, ProtobufError> {
+    let (mut is_text, mut number, mut words) = (false, 0, &[][..]);
+    for field in Fields(bytes) {
+        match field? {
+            (1, Wire::Varint(kind)) => is_text = kind == 1,
+            (2, Wire::Varint(value)) => number = value.cast_signed(),
+            (3, Wire::Bytes(value)) => words = value,
+            _ => return Err(ProtobufError::Malformed),
+        }
+    }
+    Ok(match (is_text, number) {
+        (true, _) => Some(json!(text(words)?)),
+        (false, 0) => None,
+        (false, number) => Some(json!(number)),
+    })
 }
 
 fn text(bytes: &[u8]) -> Result<String, ProtobufError> {

@@ -1,5 +1,7 @@
 //! The fields of the kinds that are read as protobuf, by their numbers.
 
+use super::workloads;
+
 /// A message type.
 pub(super) struct Message {
     pub(super) name: &'static str,
@@ -19,6 +21,12 @@ pub(super) enum Content {
     Text,
     Number,
     Flag,
+    /// Zero says nothing.
+    SetNumber,
+    /// False says nothing.
+    SetFlag,
+    /// `intstr.IntOrString`; zero says nothing.
+    IntOrString,
     TextMap,
     /// In JSON the values are base64.
     BytesMap,
@@ -38,7 +46,9 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         ("v1", "Namespace") => &NAMESPACE,
         ("v1", "ConfigMap") => &CONFIG_MAP,
         ("v1", "Secret") => &SECRET,
+        ("v1", "Service") => &workloads::SERVICE,
         ("v1", "ServiceAccount") => &SERVICE_ACCOUNT,
+        ("apps/v1", "Deployment") => &workloads::DEPLOYMENT,
         (RBAC, "Role") => &ROLE,
         (RBAC, "ClusterRole") => &CLUSTER_ROLE,
         (RBAC, "RoleBinding" | "ClusterRoleBinding") => &ROLE_BINDING,
@@ -50,7 +60,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
     })
 }
 
-const fn one(number: u64, name: &'static str, content: Content) -> Field {
+pub(super) const fn one(number: u64, name: &'static str, content: Content) -> Field {
     Field {
         number,
         name,
@@ -59,14 +69,14 @@ const fn one(number: u64, name: &'static str, content: Content) -> Field {
     }
 }
 
-const fn list(number: u64, name: &'static str, content: Content) -> Field {
+pub(super) const fn list(number: u64, name: &'static str, content: Content) -> Field {
     Field {
         is_list: true,
         ..one(number, name, content)
     }
 }
 
-const fn metadata() -> Field {
+pub(super) const fn metadata() -> Field {
     one(1, "metadata", Content::Message(&OBJECT_META))
 }
 
@@ -153,7 +163,7 @@ const AGGREGATION_RULE: Message = Message {
     fields: &[list(1, "clusterRoleSelectors", Content::Message(&LABEL_SELECTOR))],
 };
 
-const LABEL_SELECTOR: Message = Message {
+pub(super) const LABEL_SELECTOR: Message = Message {
     name: "LabelSelector",
     fields: &[one(1, "matchLabels", TextMap)],
 };

@@ -99,3 +99,34 @@ proptest! {
         let _read_or_refused = object(&[MAGIC, &content].concat());
     }
 }
+
+#[test]
+fn zeros_that_say_nothing_are_left_out_and_a_target_port_is_either_of_two() {
+    let number = |field: u8, value: u8| vec![field << 3, value];
+    let port = |target: Vec<u8>| {
+        [
+            field(1, b""),
+            field(2, b"TCP"),
+            number(3, 80),
+            field(4, &target),
+            number(5, 0),
+        ]
+        .concat()
+    };
+    let by_number = port([number(1, 0), number(2, 81), field(3, b"")].concat());
+    let by_name = port([number(1, 1), number(2, 0), field(3, b"http")].concat());
+    let by_neither = port([number(1, 0), number(2, 0), field(3, b"")].concat());
+    let ports = [field(1, &by_number), field(1, &by_name), field(1, &by_neither)].concat();
+    let spec = [ports, field(3, b""), number(13, 0)].concat();
+    let read = object(&body("v1", "Service", &field(2, &spec))).expect("a Service");
+    assert_eq!(
+        read["spec"],
+        json!({
+            "ports": [
+                {"protocol": "TCP", "port": 80, "targetPort": 81},
+                {"protocol": "TCP", "port": 80, "targetPort": "http"},
+                {"protocol": "TCP", "port": 80},
+            ],
+        })
+    );
+}
