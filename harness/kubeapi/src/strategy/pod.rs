@@ -28,17 +28,23 @@ pub(super) fn default_replacement(current: &Value, pod: &mut Value) -> Result<()
 }
 
 fn default_spec(spec: &mut Map<String, Value>) {
+    default_to(spec, "serviceAccountName", "default");
+    default_to(spec, "enableServiceLinks", true);
+    default_template_spec(spec);
+}
+
+/// What is assumed of the spec of a pod template as well.
+pub(super) fn default_template_spec(spec: &mut Map<String, Value>) {
     default_to(spec, "restartPolicy", "Always");
     default_to(spec, "dnsPolicy", "ClusterFirst");
     default_to(spec, "schedulerName", "default-scheduler");
-    default_to(spec, "serviceAccountName", "default");
     default_to(spec, "terminationGracePeriodSeconds", 30);
-    default_to(spec, "enableServiceLinks", true);
     default_to(spec, "securityContext", json!({}));
     for field in ["containers", "initContainers"] {
         let containers = spec.get_mut(field).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
-            default_to(container, "imagePullPolicy", "IfNotPresent");
+            let policy = pull_policy(container.get("image").and_then(Value::as_str).unwrap_or_default());
+            default_to(container, "imagePullPolicy", policy);
             default_to(container, "resources", json!({}));
             default_to(container, "terminationMessagePath", "/dev/termination-log");
             default_to(container, "terminationMessagePolicy", "File");
@@ -47,16 +53,31 @@ fn default_spec(spec: &mut Map<String, Value>) {
     }
 }
 
+/// An image that may be another tomorrow is pulled each time.
+fn pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let tag = name.split_once('@').is_none().then(|| name.split_once(':'));
+    match tag {
+        Some(None | Some((_, "latest"))) => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
 pub(super) fn validate(pod: &Value) -> Vec<FieldError> {
-    let containers = object::items(pod, "/spec/containers");
+    validate_spec("spec", &pod["spec"])
+}
+
+/// Checks the spec of a pod or of a pod template, which is at `path`.
+pub(super) fn validate_spec(path: &str, spec: &Value) -> Vec<FieldError> {
+    let containers = object::items(spec, "/containers");
     if containers.is_empty() {
-        return vec![FieldError::required("spec.containers")];
+        return vec![FieldError::required(format!("{path}.containers"))];
     }
     let mut errors = Vec::new();
     let mut names = Vec::new();
     for (at, container) in containers.iter().enumerate() {
         let name = object::text(container, "/name");
-        let field = format!("spec.containers[{at}].name");
+        let field = format!("{path}.containers[{at}].name");
         if name.is_empty() {
             errors.push(FieldError::required(field));
         } else if names.contains(&name) {
@@ -67,10 +88,10 @@ pub(super) fn validate(pod: &Value) -> Vec<FieldError> {
         }
         names.push(name);
         if object::text(container, "/image").is_empty() {
-            errors.push(FieldError::required(format!("spec.containers[{at}].image")));
+            errors.push(FieldError::required(format!("{path}.containers[{at}].image")));
         }
         for (index, port) in object::items(container, "/ports").iter().enumerate() {
-            let field = format!("spec.containers[{at}].ports[{index}].containerPort");
+            let field = format!("{path}.containers[{at}].ports[{index}].containerPort");
             errors.extend(validation::port(&field, &port["containerPort"]));
         }
     }

@@ -9,6 +9,7 @@ mod apply;
 mod controllers;
 mod crud;
 mod custom;
+mod kept;
 mod kubectl;
 mod kubectl_access;
 mod kubectl_custom;
