@@ -6,8 +6,8 @@
 //! who may do what, by the stored roles; `faults` breaks what clients see; `store` keeps objects and their history;
 //! `managed_fields` merges what is applied, by `topology`, and records who owns which fields; `controllers` react to
 //! changes, `mesh` to those of several clusters; `resources` is the table of what is served, from which `discovery`,
-//! `openapi` and `table` are computed; `custom` adds to it by definitions, whose objects `schema` checks; `decoding`
-//! holds built-in kinds against their types.
+//! `openapi` and `table` are computed; `custom` adds to it by definitions, whose objects `schema` checks. `decoding`
+//! reads what clients send, by `types`, which has those of the built-in kinds.
 //! Arrows point down that list, never up.
 
 mod access;

@@ -173,12 +173,20 @@ pub(crate) fn builtin_elements(kind: &str, parent: &str, field: &str) -> Element
         | ("resources", "claims") => &["name"],
         ("containers" | "initContainers" | "ephemeralContainers", "volumeMounts") => &["mountPath"],
         ("containers" | "initContainers" | "ephemeralContainers", "volumeDevices") => &["devicePath"],
+        ("containerStatuses" | "initContainerStatuses" | "ephemeralContainerStatuses", "volumeMounts") => {
+            &["mountPath"]
+        }
         ("spec", "hostAliases") | ("status", "podIPs") => &["ip"],
         ("spec", "topologySpreadConstraints") => &["topologyKey", "whenUnsatisfiable"],
         ("status", "conditions" | "addresses") => &["type"],
         ("metadata", "ownerReferences") => &["uid"],
         ("", "secrets") if kind == "ServiceAccount" => &["name"],
-        ("metadata", "finalizers") | ("spec", "podCIDRs") => return Elements::Set,
+        ("", "webhooks") | ("webhooks", "matchConditions") | ("status", "resourceClaimStatuses") => &["name"],
+        ("metadata", "finalizers")
+        | ("spec", "podCIDRs")
+        | ("endpoints", "addresses")
+        | ("onExitCodes" | "exitCodes", "values")
+        | ("uncountedTerminatedPods", "succeeded" | "failed") => return Elements::Set,
         _ => return Elements::Atomic,
     };
     Elements::Keyed(keys.to_vec())
@@ -188,7 +196,8 @@ pub(crate) fn builtin_elements(kind: &str, parent: &str, field: &str) -> Element
 fn is_atomic_builtin(kind: &str, parent: &str, field: &str) -> bool {
     matches!(
         (parent, field),
-        ("spec", "selector" | "nodeSelector")
+        ("spec", "selector" | "nodeSelector" | "podSelector" | "claimRef")
+            | ("webhooks", "namespaceSelector" | "objectSelector")
             | ("", "involvedObject" | "related")
             | (
                 "valueFrom",

@@ -45,8 +45,20 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
             ],
         ),
         part_of("admin", role("system:aggregate-to-admin", &admin_rules())),
-        part_of("edit", role("system:aggregate-to-edit", &edit_rules())),
-        part_of("view", role("system:aggregate-to-view", &view_rules())),
+        part_of(
+            "edit",
+            role(
+                "system:aggregate-to-edit",
+                &[&edit_rules()[..], &edit_kept_rules()].concat(),
+            ),
+        ),
+        part_of(
+            "view",
+            role(
+                "system:aggregate-to-view",
+                &[&view_rules()[..], &view_kept_rules()].concat(),
+            ),
+        ),
         part_of("edit", aggregate("view")),
         part_of("admin", aggregate("edit")),
         aggregate("admin"),
@@ -145,6 +157,38 @@ fn view_rules() -> [Rule; 5] {
             ],
             READ,
         ),
+    ]
+}
+
+fn edit_kept_rules() -> [Rule; 5] {
+    [
+        on("", &["persistentvolumeclaims"], WRITE),
+        on("autoscaling", &["horizontalpodautoscalers"], WRITE),
+        on("batch", &["cronjobs", "jobs"], WRITE),
+        on("policy", &["poddisruptionbudgets"], WRITE),
+        on("networking.k8s.io", &["ingresses", "networkpolicies"], WRITE),
+    ]
+}
+
+fn view_kept_rules() -> [Rule; 5] {
+    let core = [
+        "endpoints",
+        "limitranges",
+        "persistentvolumeclaims",
+        "persistentvolumeclaims/status",
+        "resourcequotas",
+        "resourcequotas/status",
+    ];
+    let autoscalers = ["horizontalpodautoscalers", "horizontalpodautoscalers/status"];
+    let jobs = ["cronjobs", "cronjobs/status", "jobs", "jobs/status"];
+    let budgets = ["poddisruptionbudgets", "poddisruptionbudgets/status"];
+    let networking = ["ingresses", "ingresses/status", "networkpolicies"];
+    [
+        on("", &core, READ),
+        on("autoscaling", &autoscalers, READ),
+        on("batch", &jobs, READ),
+        on("policy", &budgets, READ),
+        on("networking.k8s.io", &networking, READ),
     ]
 }
 

@@ -110,16 +110,12 @@ fn operation(row: &Resource, place: Place, verb: &str) -> Value {
         "update" => (&WRITE_PARAMETERS[..], "put", "replace"),
         "patch" => (&PATCH_PARAMETERS[..], "patch", "patch"),
         "delete" => (&DELETE_PARAMETERS[..], "delete", "delete"),
-        "deletecollection" => (
-            &DELETE_COLLECTION_PARAMETERS[..],
-            "deletecollection",
-            "deleteCollection",
-        ),
+        "deletecollection" => (&DELETE_COLLECTION_PARAMETERS[..], "deletecollection", "delete"),
         "list" => (&LIST_PARAMETERS[..], "list", "list"),
         _ => (&[][..], "get", "read"),
     };
     let mut operation = json!({
-        "operationId": operation_id(row, place, told),
+        "operationId": operation_id(row, place, verb, told),
         "description": format!("{verb} {}", row.plural),
         "responses": {"200": response(&answer(row, place, verb))},
         "x-kubernetes-action": action,
@@ -159,12 +155,17 @@ fn answer(row: &Resource, place: Place, verb: &str) -> Value {
 }
 
 /// `createCoreV1NamespacedService`
-fn operation_id(row: &Resource, place: Place, told: &str) -> String {
+fn operation_id(row: &Resource, place: Place, verb: &str, told: &str) -> String {
     let group = match row.group.as_str() {
         "" => "core",
         group => group.trim_end_matches(".k8s.io"),
     };
     let words = group.split('.').chain([row.version.as_str()]).map(capitalized);
+    let all = if verb == "deletecollection" {
+        "Collection"
+    } else {
+        ""
+    };
     let scope = match (row.scope, place) {
         (Scope::Cluster, _) | (_, Place::Everywhere) => "",
         (Scope::Namespaced, _) => "Namespaced",
@@ -175,7 +176,8 @@ fn operation_id(row: &Resource, place: Place, told: &str) -> String {
         Place::Part(Subresource::Scale) => "Scale",
         Place::Collection | Place::Object => "",
     };
-    format!("{told}{}{scope}{}{suffix}", words.collect::<String>(), row.kind)
+    let words: String = words.collect();
+    format!("{told}{words}{all}{scope}{}{suffix}", row.kind)
 }
 
 fn capitalized(word: &str) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Owns nothing but the rules; storing is the business of `api`. Every rule sees the stored form of an object.
 
+mod kept;
 mod keyed_data;
 mod names;
 mod namespace;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, FieldRule, Status};
+pub(crate) use kept::Kept;
 pub(crate) use names::{is_dns_label, is_subdomain};
 pub(crate) use service::{Grants, Held, ServiceRanges, held};
 pub(crate) use workload::Workload;
@@ -31,6 +33,8 @@ pub(crate) enum Strategy {
     Custom,
     ConfigMap,
     Lease,
+    /// It is kept and does nothing.
+    Kept(Kept),
     Namespace,
     Node,
     Pod,
@@ -67,6 +71,7 @@ impl Strategy {
             | Strategy::Role
             | Strategy::ControllerRevision => {}
             Strategy::Workload(workload) => workload::default_new(workload, object)?,
+            Strategy::Kept(kept) => kept::default_new(kept, object)?,
             Strategy::RoleBinding => rbac::default_binding(object),
             Strategy::Namespace => namespace::default_new(object)?,
             Strategy::Node => node::default_new(object)?,
@@ -89,6 +94,7 @@ impl Strategy {
             Strategy::Secret => keyed_data::default_secret(object),
             Strategy::EndpointSlice => default_endpoint_slice(object),
             Strategy::Definition => custom::default_replacement(object),
+            Strategy::Kept(kept) => kept::default_replacement(kept, current, object),
             Strategy::RoleBinding => {
                 rbac::default_binding(object);
                 Ok(())
@@ -115,6 +121,7 @@ impl Strategy {
             Strategy::ConfigMap => keyed_data::validate_config_map(object),
             Strategy::Secret => keyed_data::validate_secret(object),
             Strategy::Lease => validate_lease(object),
+            Strategy::Kept(kept) => kept::validate(kept, object),
             Strategy::Pod => pod::validate(object),
             Strategy::Service => service::validate(object),
             Strategy::EndpointSlice => validate_endpoint_slice(object),
@@ -132,6 +139,7 @@ impl Strategy {
     pub(crate) fn validate_change(self, current: &Value, object: &Value) -> Vec<FieldError> {
         match self {
             Strategy::ConfigMap => keyed_data::validate_change(current, object),
+            Strategy::Kept(kept) => kept::validate_change(kept, current, object),
             Strategy::Secret => {
                 let mut errors = validation::immutable(current, object, "type");
                 errors.extend(keyed_data::validate_change(current, object));

@@ -74,6 +74,35 @@ pub(super) fn labels(field: &str, labels: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// `metav1.LabelSelector`.
+pub(super) fn label_selector(field: &str, selector: &Value) -> Vec<FieldError> {
+    let mut errors = labels(&format!("{field}.matchLabels"), &selector["matchLabels"]);
+    for (at, expression) in object::items(selector, "/matchExpressions").iter().enumerate() {
+        let field = format!("{field}.matchExpressions[{at}]");
+        let has_values = !object::items(expression, "/values").is_empty();
+        match object::text(expression, "/operator") {
+            "In" | "NotIn" if !has_values => errors.push(FieldError::required_because(
+                format!("{field}.values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if has_values => {
+                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                errors.push(FieldError::new(
+                    format!("{field}.values"),
+                    FieldRule::Forbidden { why },
+                ));
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(FieldError::invalid(
+                format!("{field}.operator"),
+                other,
+                "not a valid selector operator",
+            )),
+        }
+    }
+    errors
+}
+
 /// The case of their keys does not matter.
 fn annotations(annotations: &Value) -> Vec<FieldError> {
     let field = "metadata.annotations";
@@ -148,35 +177,6 @@ pub(super) fn invalid(field: &str, value: &str, complaints: Vec<String>) -> Vec<
     complaints
         .map(|complaint| FieldError::invalid(field, value, complaint))
         .collect()
-}
-
-/// `metav1.LabelSelector`.
-pub(super) fn label_selector(field: &str, selector: &Value) -> Vec<FieldError> {
-    let mut errors = labels(&format!("{field}.matchLabels"), &selector["matchLabels"]);
-    for (at, expression) in object::items(selector, "/matchExpressions").iter().enumerate() {
-        let field = format!("{field}.matchExpressions[{at}]");
-        let has_values = !object::items(expression, "/values").is_empty();
-        match object::text(expression, "/operator") {
-            "In" | "NotIn" if !has_values => errors.push(FieldError::required_because(
-                format!("{field}.values"),
-                "must be specified when `operator` is 'In' or 'NotIn'",
-            )),
-            "Exists" | "DoesNotExist" if has_values => {
-                let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(FieldError::new(
-                    format!("{field}.values"),
-                    FieldRule::Forbidden { why },
-                ));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(FieldError::invalid(
-                format!("{field}.operator"),
-                other,
-                "not a valid selector operator",
-            )),
-        }
-    }
-    errors
 }
 
 pub(super) fn dns_label(field: &str, name: &str) -> Vec<FieldError> {

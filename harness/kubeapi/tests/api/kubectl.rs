@@ -175,7 +175,7 @@ async fn kubectl_gets_tables_and_objects() {
     assert!(kubectl.run("get all").await.contains("service/kubernetes"));
     let resources = kubectl.run("api-resources").await;
     assert!(
-        resources.lines().count() == 28 && resources.contains("endpointslices"),
+        resources.lines().count() == 45 && resources.contains("endpointslices"),
         "{resources}"
     );
     // Older clients warn of the version skew, so stderr may say something here.

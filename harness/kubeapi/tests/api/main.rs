@@ -11,6 +11,7 @@ mod crud;
 mod custom;
 mod faults;
 mod garbage;
+mod kept;
 mod kubectl;
 mod kubectl_access;
 mod kubectl_custom;

@@ -235,6 +235,10 @@ async fn documents_have_the_schemas_and_operations_of_their_kinds() {
     );
     assert_eq!(collection["post"]["operationId"], "createCoreV1NamespacedPod");
     assert_eq!(collection["get"]["x-kubernetes-action"], "list");
+    assert_eq!(
+        collection["delete"]["operationId"],
+        "deleteCoreV1CollectionNamespacedPod"
+    );
     assert_eq!(object["put"]["operationId"], "replaceCoreV1NamespacedPod");
     assert_eq!(object["parameters"][0]["name"], "name");
     let everywhere = &document["paths"]["/api/v1/pods"]["get"]["operationId"];

@@ -3,9 +3,12 @@
 //! A column of priority 1 is only shown with `-o wide`.
 
 mod access;
+mod batch;
 mod events;
 mod machines;
 mod network;
+mod policy;
+mod storage;
 mod workloads;
 
 use jiff::Timestamp;
@@ -15,9 +18,12 @@ use super::age;
 use crate::object::{self, items, text};
 use crate::resources::Resource;
 use access::{ROLE, ROLE_BINDING};
+use batch::{CRON_JOB, JOB};
 use events::{CORE_EVENT, EVENTS_API};
 use machines::{NODE, POD};
-use network::{ENDPOINT_SLICE, SERVICE};
+use network::{ENDPOINT_SLICE, ENDPOINTS, INGRESS, INGRESS_CLASS, NETWORK_POLICY, SERVICE};
+use policy::{AUTOSCALER, DISRUPTION_BUDGET, LIMIT_RANGE, PRIORITY_CLASS, QUOTA, RUNTIME_CLASS, WEBHOOKS};
+use storage::{CLAIM, STORAGE_CLASS, VOLUME};
 use workloads::{CONTROLLER_REVISION, DAEMON_SET, DEPLOYMENT, REPLICA_SET, STATEFUL_SET};
 
 /// One column.
@@ -34,6 +40,7 @@ enum Format {
     Name,
     Text,
     Number,
+    Flag,
 }
 
 impl Column {
@@ -42,6 +49,7 @@ impl Column {
             Format::Name => ("string", "name"),
             Format::Text => ("string", ""),
             Format::Number => ("integer", ""),
+            Format::Flag => ("boolean", ""),
         };
         json!({"name": self.name, "type": kind, "format": format, "description": self.name, "priority": self.priority})
     }
@@ -58,6 +66,13 @@ impl Column {
     const fn number(name: &'static str, cell: fn(&Value) -> Value) -> Self {
         Column {
             format: Format::Number,
+            ..Column::new(name, cell)
+        }
+    }
+
+    const fn flag(name: &'static str, cell: fn(&Value) -> Value) -> Self {
+        Column {
+            format: Format::Flag,
             ..Column::new(name, cell)
         }
     }
@@ -92,6 +107,22 @@ pub(super) fn of(resource: &Resource) -> &'static [Column] {
         "Secret" => SECRET,
         "ServiceAccount" => SERVICE_ACCOUNT,
         "CustomResourceDefinition" => DEFINITION,
+        "CronJob" => CRON_JOB,
+        "Endpoints" => ENDPOINTS,
+        "HorizontalPodAutoscaler" => AUTOSCALER,
+        "Ingress" => INGRESS,
+        "IngressClass" => INGRESS_CLASS,
+        "Job" => JOB,
+        "LimitRange" => LIMIT_RANGE,
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => WEBHOOKS,
+        "NetworkPolicy" => NETWORK_POLICY,
+        "PersistentVolume" => VOLUME,
+        "PersistentVolumeClaim" => CLAIM,
+        "PodDisruptionBudget" => DISRUPTION_BUDGET,
+        "PriorityClass" => PRIORITY_CLASS,
+        "ResourceQuota" => QUOTA,
+        "RuntimeClass" => RUNTIME_CLASS,
+        "StorageClass" => STORAGE_CLASS,
         "Role" | "ClusterRole" => ROLE,
         "RoleBinding" | "ClusterRoleBinding" => ROLE_BINDING,
         "Deployment" => DEPLOYMENT,
@@ -152,6 +183,38 @@ fn size(object: &Value, pointers: &[&str]) -> usize {
 
 fn age_at(object: &Value, pointer: &str) -> String {
     age::since(text(object, pointer), Timestamp::now())
+}
+
+/// Keys and values as `a=b,c=d`.
+fn pairs(object: &Value, pointer: &str) -> String {
+    let pairs = object::entries(object, pointer);
+    let pairs = pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// A `metav1.LabelSelector` as `kubectl -l` takes it.
+fn selector(selector: &Value) -> Value {
+    let mut terms = vec![pairs(selector, "/matchLabels")];
+    for expression in items(selector, "/matchExpressions") {
+        let key = text(expression, "/key");
+        let values = items(expression, "/values").iter().filter_map(Value::as_str);
+        let values = values.collect::<Vec<_>>().join(",");
+        terms.push(match text(expression, "/operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        });
+    }
+    terms.retain(|term| !term.is_empty());
+    or_none(&terms.join(","))
+}
+
+/// The containers of a pod template: names, or images.
+fn containers(template: &Value, field: &str) -> Value {
+    let containers = items(template, "/spec/containers").iter();
+    let named = containers.filter_map(|container| container[field].as_str());
+    json!(named.collect::<Vec<_>>().join(","))
 }
 
 fn or_none(value: &str) -> Value {

@@ -1,11 +1,11 @@
-//! Services and their EndpointSlices.
+//! Services, what is behind them, and what leads to them.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{AGE, Column, NAME, or_none};
-use crate::object::{self, items, text};
+use super::{AGE, Column, NAME, or_none, pairs, selector};
+use crate::object::{items, text};
 
 pub(super) const SERVICE: &[Column] = &[
     NAME,
@@ -14,12 +14,7 @@ pub(super) const SERVICE: &[Column] = &[
     Column::new("External-IP", |service| json!(external_ip(service))),
     Column::new("Port(s)", |service| json!(service_ports(service))),
     AGE,
-    Column::new("Selector", |service| {
-        let pairs = object::entries(service, "/spec/selector");
-        let pairs = pairs.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-        or_none(&pairs.collect::<Vec<_>>().join(","))
-    })
-    .wide(),
+    Column::new("Selector", |service| or_none(&pairs(service, "/spec/selector"))).wide(),
 ];
 
 fn external_ip(service: &Value) -> String {
@@ -91,3 +86,69 @@ fn shortened(all: &[String], limit: usize, none: &str) -> String {
         Some(more) => format!("{} + {more} more...", all[..limit].join(",")),
     }
 }
+
+pub(super) const ENDPOINTS: &[Column] = &[
+    NAME,
+    Column::new("Endpoints", |endpoints| {
+        let subsets = items(endpoints, "/subsets").iter();
+        let all = subsets.flat_map(|subset| {
+            let ports = items(subset, "/ports").iter();
+            ports.flat_map(move |port| {
+                let addresses = items(subset, "/addresses").iter();
+                addresses.map(move |address| format!("{}:{}", text(address, "/ip"), port["port"]))
+            })
+        });
+        json!(shortened(&all.collect::<Vec<_>>(), 3, "<none>"))
+    }),
+    AGE,
+];
+
+pub(super) const INGRESS: &[Column] = &[
+    NAME,
+    Column::new("Class", |ingress| {
+        or_none(text(ingress, "/spec/ingressClassName"))
+    }),
+    Column::new("Hosts", |ingress| {
+        let rules = items(ingress, "/spec/rules").iter();
+        let hosts: Vec<String> = rules.map(|rule| text(rule, "/host").to_owned()).collect();
+        let hosts: Vec<String> = hosts.into_iter().filter(|host| !host.is_empty()).collect();
+        json!(shortened(&hosts, 3, "*"))
+    }),
+    Column::new("Address", |ingress| {
+        let balancers = items(ingress, "/status/loadBalancer/ingress").iter();
+        let addresses = balancers.filter_map(|entry| entry["ip"].as_str().or(entry["hostname"].as_str()));
+        json!(addresses.collect::<Vec<_>>().join(","))
+    }),
+    Column::new("Ports", |ingress| {
+        let has_tls = !items(ingress, "/spec/tls").is_empty();
+        json!(if has_tls { "80, 443" } else { "80" })
+    }),
+    AGE,
+];
+
+pub(super) const INGRESS_CLASS: &[Column] = &[
+    NAME,
+    Column::new("Controller", |class| json!(text(class, "/spec/controller"))),
+    Column::new("Parameters", |class| {
+        let parameters = &class["spec"]["parameters"];
+        if parameters.is_null() {
+            return json!("<none>");
+        }
+        let (group, kind, name) = (
+            text(parameters, "/apiGroup"),
+            text(parameters, "/kind"),
+            text(parameters, "/name"),
+        );
+        json!(match group {
+            "" => format!("{kind}/{name}"),
+            group => format!("{kind}.{group}/{name}"),
+        })
+    }),
+    AGE,
+];
+
+pub(super) const NETWORK_POLICY: &[Column] = &[
+    NAME,
+    Column::new("Pod-Selector", |policy| selector(&policy["spec"]["podSelector"])),
+    AGE,
+];

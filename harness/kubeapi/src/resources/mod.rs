@@ -5,6 +5,8 @@
 //! `table`. Several rows may share one storage (the two Event APIs and the versions of a custom resource do).
 //! The table changes while it is served: a reader takes one state of it and keeps that for its request.
 
+mod kept;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -330,7 +332,8 @@ impl Resources {
             .with_status()
             .strategy(Strategy::Definition),
         ];
-        let rows = rows.into_iter().chain(access_rows()).chain(apps_rows());
+        let rows = rows.into_iter().chain(access_rows());
+        let rows = rows.chain(apps_rows()).chain(kept::rows());
         Resources(rows.map(Arc::new).collect())
     }
 
