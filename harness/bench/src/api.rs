@@ -1,4 +1,4 @@
-//! The embedded Kubernetes API: start, creates, watches and memory, each beside kube-apiserver where there is one.
+//! The embedded Kubernetes API: start, creates, watches and memory.
 //!
 //! Clients and server share this machine's cores, so every figure has the work of both ends in it.
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::figure::{Baseline, Better, Figure, Target, median};
+use crate::figure::{Baseline, Figure, Target, median};
 use crate::nodes::milliseconds;
 use client::{Client, Endpoint};
 use embedded::Embedded;
@@ -37,11 +37,10 @@ const OBJECTS: usize = 50_000;
 /// The longest wait for an event.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Measures the embedded API, and kube-apiserver the same way.
+/// Measures the embedded API.
 pub async fn measure(sending: Duration) -> Result<Vec<Figure>> {
     // Servers listen on the loopback interface, which is down in a new namespace.
     let _loopback = Host::adopt(Netns::current()?).await?;
-    let upstream = Err("not yet".to_owned());
     let mut starts = Vec::new();
     for _ in 1..STARTS {
         starts.push(Embedded::start().await?.took);
@@ -53,15 +52,7 @@ pub async fn measure(sending: Duration) -> Result<Vec<Figure>> {
         start: median(starts),
         ..measured
     };
-    Ok(measured.figures(&upstream))
-}
-
-/// A server in a process of its own.
-trait Subject {
-    fn endpoint(&self) -> Endpoint;
-
-    /// MiB of memory that it holds.
-    async fn memory(&mut self) -> Result<f64>;
+    Ok(measured.figures())
 }
 
 /// What one server did.
@@ -74,14 +65,14 @@ struct Measured {
 }
 
 impl Measured {
-    async fn of(server: &mut impl Subject, sending: Duration) -> Result<Self> {
-        let endpoint = &server.endpoint();
+    async fn of(server: &mut Embedded, sending: Duration) -> Result<Self> {
+        let endpoint = &server.endpoint.clone();
         let creates = creates(endpoint, sending).await?;
         let fan_out = fan_out(endpoint).await?;
         let latencies = latencies(endpoint, sending).await?;
-        let before = server.memory().await?;
+        let before = server.memory()?;
         fill(endpoint).await?;
-        let memory = server.memory().await? - before;
+        let memory = server.memory()? - before;
         Ok(Self {
             start: f64::NAN,
             creates,
@@ -91,49 +82,21 @@ impl Measured {
         })
     }
 
-    fn figures(&self, upstream: &Result<Self, String>) -> Vec<Figure> {
-        type Row = (&'static str, &'static str, Target, Better, fn(&Measured) -> f64);
-        let rows: [Row; 6] = [
-            ("api-start", "ms", Target::AtMost(30.0), Better::Less, |it| {
-                it.start
-            }),
-            (
-                "api-creates",
-                "1/s",
-                Target::AtLeast(5_000.0),
-                Better::More,
-                |it| it.creates,
-            ),
-            ("api-500-watchers", "s", Target::AtMost(2.0), Better::Less, |it| {
-                it.fan_out
-            }),
-            ("api-watch-p50", "ms", Target::None, Better::Less, |it| {
-                it.latencies[0]
-            }),
-            ("api-watch-p99", "ms", Target::AtMost(5.0), Better::Less, |it| {
-                it.latencies[1]
-            }),
-            (
-                "api-50000-objects",
-                "MiB",
-                Target::AtMost(500.0),
-                Better::Less,
-                |it| it.memory,
-            ),
+    fn figures(&self) -> Vec<Figure> {
+        let rows = [
+            ("api-start", self.start, "ms", Target::AtMost(30.0)),
+            ("api-creates", self.creates, "1/s", Target::AtLeast(5_000.0)),
+            ("api-500-watchers", self.fan_out, "s", Target::AtMost(2.0)),
+            ("api-watch-p50", self.latencies[0], "ms", Target::None),
+            ("api-watch-p99", self.latencies[1], "ms", Target::AtMost(5.0)),
+            ("api-50000-objects", self.memory, "MiB", Target::AtMost(500.0)),
         ];
-        let figure = |(name, unit, target, better, of): Row| Figure {
+        let figure = |(name, figure, unit, target)| Figure {
             name,
-            figure: of(self),
+            figure,
             unit,
             target,
-            baseline: match upstream {
-                Ok(upstream) => Baseline::Measured {
-                    way: "kube-apiserver",
-                    value: of(upstream),
-                    better,
-                },
-                Err(why) => Baseline::NotMeasured(why.clone()),
-            },
+            baseline: Baseline::None,
         };
         rows.map(figure).into()
     }

@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use kubeapi::{Config, Kubelet, KubeletError, PodAddress, Server};
 use serde_json::{Value, json};
 
-use super::Subject;
 use super::client::{Client, Endpoint};
 use crate::nodes::milliseconds;
 
@@ -21,7 +20,7 @@ const WORD: &str = "serve-api";
 pub(super) struct Embedded {
     process: Child,
     output: BufReader<ChildStdout>,
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     /// Milliseconds until its first answer.
     pub(super) took: f64,
 }
@@ -48,14 +47,9 @@ impl Embedded {
             took: milliseconds(start),
         })
     }
-}
 
-impl Subject for Embedded {
-    fn endpoint(&self) -> Endpoint {
-        self.endpoint.clone()
-    }
-
-    async fn memory(&mut self) -> Result<f64> {
+    /// MiB of memory that it holds.
+    pub(super) fn memory(&mut self) -> Result<f64> {
         self.process
             .stdin
             .as_mut()
@@ -99,6 +93,7 @@ pub async fn serve() -> Result<()> {
         cluster: "bench".to_owned(),
         listeners: vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?],
         service_cidr: "10.96.0.0/16".parse()?,
+        service_cidr_v6: None,
     };
     let server = Server::start(config, Arc::new(NoPods)).await?;
     println!("{}", json!(server.kubeconfig()));
