@@ -75,8 +75,9 @@ fn shape_of_call(call: &str) -> String {
             _ => segment.to_owned(),
         })
         .collect();
-    if let Some(list) = shape.iter().position(|segment| segment == "list") {
-        shape[list + 1] = "KIND".to_owned();
+    let list = shape.iter().position(|segment| segment == "list");
+    if let Some(kind) = list.and_then(|list| shape.get_mut(list + 1)) {
+        *kind = "KIND".to_owned();
     }
     shape.join("/")
 }

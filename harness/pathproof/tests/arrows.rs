@@ -17,7 +17,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             "pathproof",
             BTreeSet::from(["scenario", "verdict", "kubeapi", "netsim", "reports"]),
         ),
-        ("pathproof-bench", BTreeSet::from(["netsim"])),
+        ("pathproof-bench", BTreeSet::from(["netsim", "kubeapi"])),
         ("reports", BTreeSet::from(["verdict"])),
         ("verdict", BTreeSet::from(["scenario"])),
     ])

@@ -91,6 +91,9 @@ impl Unfit {
 }
 
 fn listed(sites: &[u32]) -> String {
+    if sites.is_empty() {
+        return "none".to_owned();
+    }
     let sites: Vec<String> = sites.iter().map(ToString::to_string).collect();
     sites.join(", ")
 }
