@@ -14,6 +14,7 @@ mod controllers;
 mod custom;
 mod discovery;
 mod events_api;
+mod field_error;
 mod json_path;
 mod kubelet;
 mod local;

@@ -47,9 +47,8 @@ impl Api {
         }
         let Proposal { mut object, claims } = proposal;
         if !object::resource_version(&object).is_empty() {
-            return Err(Status::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Status::new(Reason::Unknown, message));
         }
         admit_custom(resource, &mut object)?;
         if resource.scope == Scope::Namespaced {
@@ -138,9 +137,7 @@ fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
         return Err(Status::not_found(&subject));
     };
     if object::is_terminating(owner) {
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
-        return Err(Status::forbidden(&resource.subject(name), &why));
+        return Err(Status::namespace_terminates(&resource.subject(name), namespace));
     }
     Ok(())
 }
@@ -153,15 +150,16 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
         state.get(&resource.storage, &target.key).is_some()
     };
     let given = object::name(object).to_owned();
+    let base = object::text(object, "/metadata/generateName").to_owned();
     if !given.is_empty() {
-        return match taken(&given) {
-            true => Err(Status::already_exists(&resource.subject(&given))),
-            false => Ok(()),
+        return match (taken(&given), base.is_empty()) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Status::already_exists(&resource.subject(&given))),
+            (true, false) => Err(Status::no_unique_name(&resource.subject(&given))),
         };
     }
-    let base = object::text(object, "/metadata/generateName").to_owned();
     if base.is_empty() {
-        let error = FieldError::required("metadata.name: name or generateName");
+        let error = FieldError::required_because("metadata.name", "name or generateName is required");
         return Err(Status::unprocessable(
             &resource.kind,
             &resource.group,
@@ -173,10 +171,7 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
     let mut candidates =
         (0..GENERATED_NAME_TRIES).map(|_| format!("{cut}{}", object::suffix(rand::random())));
     let Some(name) = candidates.find(|name| !taken(name)) else {
-        return Err(Status::new(
-            Reason::AlreadyExists,
-            format!("no free name for generateName \"{base}\" was found"),
-        ));
+        return Err(Status::no_unique_name(&resource.subject(&cut)));
     };
     object["metadata"]["name"] = json!(name);
     Ok(())
@@ -184,7 +179,10 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
 
 /// The metadata that only the server writes.
 fn stamp(resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    let has_generations = object.get("spec").is_some() || resource.custom().is_some();
+    let has_generations = match resource.kind.as_str() {
+        "Service" | "Namespace" | "Node" | "Lease" => false,
+        _ => object.get("spec").is_some() || resource.custom().is_some(),
+    };
     let metadata = object::metadata_mut(object)?;
     for server_owned in [
         "deletionTimestamp",

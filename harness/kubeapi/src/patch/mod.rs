@@ -5,8 +5,8 @@
 
 mod strategic;
 
-use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::Value;
 
 use crate::status::{Reason, Status};
@@ -47,7 +47,7 @@ impl Patch {
     pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<Patch, Status> {
         match media_type {
             "application/json-patch+json" => {
-                let operations: Vec<PatchOperation> = parse_json(body)?;
+                let operations: Vec<Value> = parse_json(body)?;
                 if operations.len() > MAX_OPERATIONS {
                     let message = format!(
                         "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -55,11 +55,16 @@ impl Patch {
                     );
                     return Err(Status::new(Reason::RequestEntityTooLarge, message));
                 }
-                Ok(Patch::Json(operations))
+                let operations = operations.into_iter().map(serde_json::from_value);
+                let operations: Result<_, _> = operations.collect();
+                operations.map(Patch::Json).map_err(|_| rejected())
             }
             "application/merge-patch+json" => parse_json(body).map(Patch::Merge),
             "application/strategic-merge-patch+json" => parse_json(body).map(Patch::Strategic),
-            other => Err(unsupported(other)),
+            _ => Err(Status::undetailed(
+                Reason::UnsupportedMediaType,
+                "415: Unsupported Media Type",
+            )),
         }
     }
 
@@ -81,10 +86,7 @@ impl Patch {
     /// Refuses what custom resources do not know: a merge by the keys of built-in types.
     pub(crate) fn admit_custom(&self) -> Result<(), Status> {
         match self {
-            Patch::Strategic(_) => Err(unsupported_of(
-                "strategic merge patch is not served for custom resources",
-                &CUSTOM_MEDIA_TYPES,
-            )),
+            Patch::Strategic(_) => Err(Status::unknown_format(&CUSTOM_MEDIA_TYPES)),
             _ => Ok(()),
         }
     }
@@ -112,12 +114,23 @@ fn apply_operation(object: &mut Value, operation: &PatchOperation) -> Result<(),
     {
         return Ok(());
     }
-    json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
-        Status::new(
-            Reason::Invalid,
-            format!("the server rejected our request: {error}"),
-        )
-    })
+    let operation = match operation {
+        // It replaces what is not there, too.
+        PatchOperation::Replace(replace) if is_absent(object, &replace.path) => {
+            &PatchOperation::Add(AddOperation {
+                path: replace.path.clone(),
+                value: replace.value.clone(),
+            })
+        }
+        other => other,
+    };
+    json_patch::patch(object, std::slice::from_ref(operation)).map_err(|_| rejected())
+}
+
+/// What upstream says of every JSON patch that cannot be applied.
+fn rejected() -> Status {
+    let message = "the server rejected our request due to an error in our request";
+    Status::undetailed(Reason::Invalid, message)
 }
 
 fn is_absent(object: &Value, path: &Pointer) -> bool {
@@ -125,20 +138,10 @@ fn is_absent(object: &Value, path: &Pointer) -> bool {
 }
 
 fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
-    serde_json::from_slice(body)
-        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
-}
-
-fn unsupported(media_type: &str) -> Status {
-    unsupported_of(
-        &format!("the media type \"{media_type}\" is not served"),
-        &MEDIA_TYPES,
-    )
-}
-
-fn unsupported_of(why: &str, accepted: &[&str]) -> Status {
-    let message = format!("{why}; accepted media types include: {}", accepted.join(", "));
-    Status::new(Reason::UnsupportedMediaType, message)
+    serde_json::from_slice(body).map_err(|error| match error.is_eof() {
+        true => Status::bad_request("error decoding patch: unexpected end of JSON input"),
+        false => Status::bad_request(format!("error decoding patch: {error}")),
+    })
 }
 
 #[cfg(test)]

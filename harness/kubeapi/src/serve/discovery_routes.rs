@@ -11,7 +11,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::negotiation::{DiscoveryForm, discovery_form};
-use super::{Shared, json, json_as, text};
+use super::{Shared, json, json_as, page_not_found, text};
 use crate::discovery::{self, Root};
 use crate::openapi;
 use crate::resources::Resources;
@@ -86,30 +86,34 @@ fn root(
     Ok(response)
 }
 
-async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_group(&shared.api.resources.current(), &name)?,
-    ))
+async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    found(discovery::api_group(&shared.api.resources.current(), &name))
 }
 
-async fn legacy_resources(
-    State(shared): State<Arc<Shared>>,
-    Path(version): Path<String>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources.current(), "", &version)?,
+/// A document, or what is said of a path of none.
+fn found(document: Result<Value, Status>) -> Response {
+    match document {
+        Ok(document) => json(StatusCode::OK, &document),
+        Err(_no_such_path) => page_not_found(),
+    }
+}
+
+async fn legacy_resources(State(shared): State<Arc<Shared>>, Path(version): Path<String>) -> Response {
+    found(discovery::api_resource_list(
+        &shared.api.resources.current(),
+        "",
+        &version,
     ))
 }
 
 async fn group_resources(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources.current(), &group, &version)?,
+) -> Response {
+    found(discovery::api_resource_list(
+        &shared.api.resources.current(),
+        &group,
+        &version,
     ))
 }
 
@@ -124,22 +128,17 @@ async fn openapi_index(State(shared): State<Arc<Shared>>) -> Response {
     json(StatusCode::OK, &openapi::index(&shared.api.resources.current()))
 }
 
-async fn legacy_openapi(
-    State(shared): State<Arc<Shared>>,
-    Path(version): Path<String>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &openapi::document(&shared.api.resources.current(), "", &version)?,
-    ))
+async fn legacy_openapi(State(shared): State<Arc<Shared>>, Path(version): Path<String>) -> Response {
+    found(openapi::document(&shared.api.resources.current(), "", &version))
 }
 
 async fn group_openapi(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &openapi::document(&shared.api.resources.current(), &group, &version)?,
+) -> Response {
+    found(openapi::document(
+        &shared.api.resources.current(),
+        &group,
+        &version,
     ))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::negotiation::Representation;
@@ -20,6 +20,8 @@ use crate::table;
 pub(super) struct Presentation {
     pub(super) resource: Arc<Resource>,
     pub(super) representation: Representation,
+    /// Whether a watch of tables has named its columns: the first event does.
+    pub(super) columns_are_known: bool,
 }
 
 #[derive(Serialize)]
@@ -28,7 +30,25 @@ struct ListBody<'a> {
     kind: String,
     api_version: String,
     metadata: Value,
-    items: Vec<&'a Value>,
+    items: Vec<Item<'a>>,
+}
+
+/// An element of a list; one of a built-in kind does not say again what it is.
+struct Item<'a> {
+    object: &'a Value,
+    names_kind: bool,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.object {
+            Value::Object(fields) if !self.names_kind => {
+                let is_said = |(key, _): &(&String, &Value)| !matches!(key.as_str(), "kind" | "apiVersion");
+                serializer.collect_map(fields.iter().filter(is_said))
+            }
+            object => object.serialize(serializer),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -52,6 +72,9 @@ impl Presentation {
         if let Some(token) = &page.continue_token {
             metadata["continue"] = json!(token);
         }
+        if self.resource.custom().is_some() && page.continue_token.is_none() {
+            metadata["continue"] = json!("");
+        }
         if let Some(remaining) = page.remaining {
             metadata["remainingItemCount"] = json!(remaining);
         }
@@ -60,13 +83,14 @@ impl Presentation {
             Representation::Object => {
                 let kind = self.resource.list_kind();
                 let api_version = self.resource.api_version();
+                let names_kind = self.resource.custom().is_some();
                 super::json(
                     StatusCode::OK,
                     &ListBody {
                         kind,
                         api_version,
                         metadata,
-                        items: items.collect(),
+                        items: items.map(|object| Item { object, names_kind }).collect(),
                     },
                 )
             }
@@ -85,7 +109,7 @@ impl Presentation {
         }
     }
 
-    pub(super) fn event(&self, event: &WatchEvent) -> Bytes {
+    pub(super) fn event(&mut self, event: &WatchEvent) -> Bytes {
         let kind = match event.kind {
             ChangeKind::Added => "ADDED",
             ChangeKind::Modified => "MODIFIED",
@@ -94,19 +118,19 @@ impl Presentation {
         self.line(kind, &self.resource.encode(&event.object))
     }
 
-    pub(super) fn bookmark(&self, revision: u64) -> Bytes {
+    pub(super) fn bookmark(&mut self, revision: u64) -> Bytes {
         self.bookmark_with(revision, json!({}))
     }
 
     /// The bookmark between the existing objects and the changes of a streaming list.
-    pub(super) fn end_of_initial_events(&self, revision: u64) -> Bytes {
+    pub(super) fn end_of_initial_events(&mut self, revision: u64) -> Bytes {
         self.bookmark_with(
             revision,
             json!({"annotations": {"k8s.io/initial-events-end": "true"}}),
         )
     }
 
-    fn bookmark_with(&self, revision: u64, mut metadata: Value) -> Bytes {
+    fn bookmark_with(&mut self, revision: u64, mut metadata: Value) -> Bytes {
         metadata["resourceVersion"] = json!(revision.to_string());
         metadata["creationTimestamp"] = Value::Null;
         let kind = &self.resource.kind;
@@ -114,11 +138,17 @@ impl Presentation {
         self.line("BOOKMARK", &object)
     }
 
-    fn line(&self, kind: &str, object: &Value) -> Bytes {
+    fn line(&mut self, kind: &str, object: &Value) -> Bytes {
         match self.representation {
             Representation::Object => event_line(kind, object),
             Representation::Metadata => event_line(kind, &table::partial(object)),
-            Representation::Table(_) => event_line(kind, &self.table_of_one(object)),
+            Representation::Table(_) => {
+                let mut table = self.table_of_one(object);
+                if std::mem::replace(&mut self.columns_are_known, true) {
+                    table["columnDefinitions"] = Value::Null;
+                }
+                event_line(kind, &table)
+            }
         }
     }
 

@@ -11,35 +11,23 @@ use axum::routing::any;
 use serde_json::{Value, json};
 
 use super::field_validation::Warnings;
-use super::negotiation::representation;
+use super::negotiation::{self, representation};
 use super::parameters::Parameters;
+use super::place::Place;
 use super::presentation::Presentation;
-use super::{Shared, method_not_allowed, protobuf, text, watch_body};
+use super::{Shared, method_not_allowed, page_not_found, protobuf, text, watch_body};
 use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Target, Write};
 use crate::object;
 use crate::patch::{APPLY, Patch};
-use crate::resources::{Resource, Resources, Scope, Subresource};
+use crate::resources::{Resource, Scope};
 use crate::status::{Reason, Status};
 use crate::strategy::Part;
 
 /// As kube-apiserver's `MaxRequestBodyBytes`.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// What a path names.
-#[derive(Debug)]
-enum Place {
-    Collection {
-        resource: Arc<Resource>,
-        namespace: Option<String>,
-    },
-    Object {
-        target: Target,
-        part: Part,
-    },
-    Scale {
-        target: Target,
-    },
-}
+/// How much of a body that cannot be read is shown.
+const SHOWN_BYTES: usize = 64;
 
 /// One request, read.
 struct Call {
@@ -62,8 +50,7 @@ async fn legacy_group(
     Path((version, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources.current(), "", &version, &path)?;
-    dispatch(shared, place, request).await
+    named_group(State(shared), Path((String::new(), version, path)), request).await
 }
 
 async fn named_group(
@@ -71,89 +58,41 @@ async fn named_group(
     Path((group, version, path)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources.current(), &group, &version, &path)?;
-    dispatch(shared, place, request).await
+    let (path, is_old_watch) = match path.strip_prefix("watch/") {
+        Some(path) => (path, true),
+        None => (path.as_str(), false),
+    };
+    let resources = shared.api.resources.current();
+    if !resources.serves(&group, &version) {
+        return Ok(page_not_found());
+    }
+    let place = Place::parse(&resources, &group, &version, path)?;
+    dispatch(shared, place, is_old_watch, request).await
 }
 
-impl Place {
-    fn parse(resources: &Resources, group: &str, version: &str, path: &str) -> Result<Self, Status> {
-        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        let find = |plural: &str, scope: Scope| {
-            let resource = resources.at_path(group, version, plural)?;
-            if resource.scope == scope {
-                Ok(Arc::clone(resource))
-            } else {
-                Err(Status::no_such_path())
-            }
-        };
-        let object = |resource: &Arc<Resource>, namespace: &str, name: &str, part: Part| Place::Object {
-            target: Target::new(resource, namespace, name),
-            part,
-        };
-        // `namespaces/NAME/status` is the status of a namespace, not a collection in it.
-        match segments[..] {
-            [plural] => {
-                let resource = Arc::clone(resources.at_path(group, version, plural)?);
-                Ok(Place::Collection {
-                    resource,
-                    namespace: None,
-                })
-            }
-            [plural, name, subresource @ ("status" | "scale")]
-                if let Ok(resource) = find(plural, Scope::Cluster) =>
-            {
-                Place::below(Target::new(&resource, "", name), subresource)
-            }
-            ["namespaces", namespace, plural] => {
-                let resource = find(plural, Scope::Namespaced)?;
-                Ok(Place::Collection {
-                    resource,
-                    namespace: Some(namespace.to_owned()),
-                })
-            }
-            [plural, name] => Ok(object(&find(plural, Scope::Cluster)?, "", name, Part::Main)),
-            ["namespaces", namespace, plural, name] => Ok(object(
-                &find(plural, Scope::Namespaced)?,
-                namespace,
-                name,
-                Part::Main,
-            )),
-            ["namespaces", namespace, plural, name, subresource] => {
-                let resource = find(plural, Scope::Namespaced)?;
-                Place::below(Target::new(&resource, namespace, name), subresource)
-            }
-            _ => Err(Status::no_such_path()),
-        }
-    }
-
-    /// The subresource of an object, if its resource has it.
-    fn below(target: Target, subresource: &str) -> Result<Self, Status> {
-        let resource = &target.resource;
-        match subresource {
-            "status" if resource.has(Subresource::Status) => Ok(Place::Object {
-                target,
-                part: Part::Status,
-            }),
-            "scale" if resource.has(Subresource::Scale) => Ok(Place::Scale { target }),
-            _ => Err(Status::no_such_path()),
-        }
-    }
-
-    fn resource(&self) -> &Arc<Resource> {
-        match self {
-            Place::Collection { resource, .. } => resource,
-            Place::Object { target, .. } | Place::Scale { target } => &target.resource,
-        }
-    }
-}
-
-async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result<Response, Status> {
+/// Answers a request; `is_old_watch` says that its path begins as those of watches once did.
+async fn dispatch(
+    shared: Arc<Shared>,
+    place: Place,
+    is_old_watch: bool,
+    request: Request,
+) -> Result<Response, Status> {
     let (parts, body) = request.into_parts();
-    let parameters = Parameters::of(&parts.uri)?;
+    let mut parameters = Parameters::of(&parts.uri)?;
+    if is_old_watch {
+        parameters.watch_anyway();
+    }
     let representation = representation(text(&parts.headers, header::ACCEPT), parameters.include_object()?)?;
+    if let (&Method::GET, Place::Collection { resource, .. }) = (&parts.method, &place)
+        && !parameters.is_watch()
+    {
+        negotiation::refuse_list(text(&parts.headers, header::ACCEPT), &resource.list_kind())?;
+    }
+    let is_yaml = negotiation::wants_yaml(text(&parts.headers, header::ACCEPT)) && !parameters.is_watch();
     let presentation = Presentation {
         resource: Arc::clone(place.resource()),
         representation,
+        columns_are_known: false,
     };
     let media_type = media_type(&parts.headers);
     let user_agent = text(&parts.headers, header::USER_AGENT)
@@ -167,49 +106,74 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
         user_agent,
         body: read(body).await?,
     };
-    match (parts.method, place) {
-        (Method::GET, Place::Collection { resource, namespace }) => {
-            if call.parameters.is_watch() {
-                call.watch(&resource, namespace.as_deref())
-            } else {
-                call.list(&resource, namespace.as_deref())
-            }
-        }
-        (Method::POST, Place::Collection { resource, namespace }) => {
-            call.create(&resource, namespace.as_deref())
-        }
-        (Method::DELETE, Place::Collection { resource, namespace }) => {
-            call.delete_collection(&resource, namespace.as_deref())
-        }
-        (Method::GET, Place::Object { target, .. }) => {
-            let object = call.shared.api.get(&target)?;
-            Ok(call.presentation.one(StatusCode::OK, &object))
-        }
-        (Method::GET, Place::Scale { target }) => {
-            Ok(super::json(StatusCode::OK, &call.shared.api.scale(&target)?))
-        }
-        (Method::PUT, Place::Scale { target }) => call.rescale(&target, ScaleChange::Replace(call.object()?)),
-        (Method::PATCH, Place::Scale { target }) => {
-            let patch = Patch::parse(&call.media_type, &call.body)?;
-            call.rescale(&target, ScaleChange::Patch(patch))
-        }
-        (Method::PUT, Place::Object { target, part }) => call.update(&target, part),
-        (Method::PATCH, Place::Object { target, part }) if call.media_type == APPLY => {
-            call.apply(&target, part)
-        }
-        (Method::PATCH, Place::Object { target, part }) => call.patch(&target, part),
-        (
-            Method::DELETE,
-            Place::Object {
-                target,
-                part: Part::Main,
-            },
-        ) => call.delete(&target),
-        _ => Err(method_not_allowed()),
+    let answer = call.answer(parts.method, place)?;
+    if is_yaml {
+        in_yaml(answer).await
+    } else {
+        Ok(answer)
     }
 }
 
+/// The same answer, in YAML.
+async fn in_yaml(answer: Response) -> Result<Response, Status> {
+    let (mut parts, body) = answer.into_parts();
+    let failed = |error: &dyn std::fmt::Display| Status::new(Reason::InternalError, format!("YAML: {error}"));
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .map_err(|error| failed(&error))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
+    let body = serde_saphyr::to_string(&body).map_err(|error| failed(&error))?;
+    let yaml = header::HeaderValue::from_static("application/yaml");
+    parts.headers.insert(header::CONTENT_TYPE, yaml);
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
 impl Call {
+    fn answer(self, method: Method, place: Place) -> Result<Response, Status> {
+        match (method, place) {
+            (Method::GET, Place::Collection { resource, namespace }) => {
+                if self.parameters.is_watch() {
+                    self.watch(&resource, namespace.as_deref())
+                } else {
+                    self.list(&resource, namespace.as_deref())
+                }
+            }
+            (Method::POST, Place::Collection { resource, namespace }) => {
+                self.create(&resource, namespace.as_deref())
+            }
+            (Method::DELETE, Place::Collection { resource, namespace }) => {
+                self.delete_collection(&resource, namespace.as_deref())
+            }
+            (Method::GET, Place::Object { target, .. }) => {
+                let object = self.shared.api.get(&target)?;
+                Ok(self.presentation.one(StatusCode::OK, &object))
+            }
+            (Method::GET, Place::Scale { target }) => {
+                Ok(super::json(StatusCode::OK, &self.shared.api.scale(&target)?))
+            }
+            (Method::PUT, Place::Scale { target }) => {
+                self.rescale(&target, ScaleChange::Replace(self.object(&target.resource)?))
+            }
+            (Method::PATCH, Place::Scale { target }) => {
+                let patch = Patch::parse(&self.media_type, &self.body)?;
+                self.rescale(&target, ScaleChange::Patch(patch))
+            }
+            (Method::PUT, Place::Object { target, part }) => self.update(&target, part),
+            (Method::PATCH, Place::Object { target, part }) if self.media_type == APPLY => {
+                self.apply(&target, part)
+            }
+            (Method::PATCH, Place::Object { target, part }) => self.patch(&target, part),
+            (
+                Method::DELETE,
+                Place::Object {
+                    target,
+                    part: Part::Main,
+                },
+            ) => self.delete(&target),
+            _ => Err(method_not_allowed()),
+        }
+    }
+
     fn list(&self, resource: &Resource, namespace: Option<&str>) -> Result<Response, Status> {
         let request = self.parameters.list(resource, namespace)?;
         Ok(self.presentation.list(&self.shared.api.list(resource, &request)?))
@@ -230,30 +194,34 @@ impl Call {
     }
 
     fn create(&self, resource: &Arc<Resource>, namespace: Option<&str>) -> Result<Response, Status> {
+        if namespace.is_none() && resource.scope == Scope::Namespaced {
+            return Err(method_not_allowed());
+        }
         let namespace = namespace.unwrap_or_default();
         let manager = self.parameters.manager("CreateOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
-        let object = self.object()?;
-        let warnings = self.parameters.field_validation()?.check(resource, &object)?;
+        let write = self.write(&manager, "CreateOptions")?;
+        let object = self.object(resource)?;
+        let validation = self.parameters.field_validation("CreateOptions")?;
+        let warnings = validation.check(resource, &object)?;
         let created = self.shared.api.create(resource, namespace, object, write)?;
         Ok(warnings.on(self.presentation.one(StatusCode::CREATED, &created)))
     }
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.manager("UpdateOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
-        let object = self.object()?;
-        let validation = self.parameters.field_validation()?;
+        let write = self.write(&manager, "UpdateOptions")?;
+        let object = self.object(&target.resource)?;
+        let validation = self.parameters.field_validation("UpdateOptions")?;
         let warnings = validation.check(&target.resource, &object)?;
-        let updated = self.shared.api.update(target, part, object, write)?;
-        Ok(warnings.on(self.presentation.one(StatusCode::OK, &updated)))
+        let outcome = self.shared.api.update_or_create(target, part, object, write)?;
+        Ok(warnings.on(self.written(&outcome)))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let patch = Patch::parse(&self.media_type, &self.body)?;
         self.parameters.refuse_force()?;
         let manager = self.parameters.manager("PatchOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
+        let write = self.write(&manager, "PatchOptions")?;
         let warnings = self.check_patch(target, &patch)?;
         let patched = self.shared.api.patch(target, part, &patch, write)?;
         Ok(warnings.on(self.presentation.one(StatusCode::OK, &patched)))
@@ -262,7 +230,7 @@ impl Call {
     /// Which fields a patch brings that the schema does not know. Where the patch cannot be applied there is
     /// nothing to say: the patch itself is answered with the reason.
     fn check_patch(&self, target: &Target, patch: &Patch) -> Result<Warnings, Status> {
-        let validation = self.parameters.field_validation()?;
+        let validation = self.parameters.field_validation("PatchOptions")?;
         let resource = &target.resource;
         if resource.custom().is_none() {
             return Ok(Warnings::default());
@@ -278,7 +246,7 @@ impl Call {
     }
 
     fn rescale(&self, target: &Target, change: ScaleChange) -> Result<Response, Status> {
-        let effect = self.parameters.effect()?;
+        let effect = self.parameters.effect("UpdateOptions")?;
         let scale = self.shared.api.rescale(target, change, effect)?;
         Ok(super::json(StatusCode::OK, &scale))
     }
@@ -286,16 +254,23 @@ impl Call {
     fn apply(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.applier()?;
         let applied = Patch::parse_applied(&self.body)?;
-        let (write, on_conflict) = (self.write(&manager)?, self.parameters.on_conflict());
+        let (write, on_conflict) = (
+            self.write(&manager, "PatchOptions")?,
+            self.parameters.on_conflict(),
+        );
         let outcome = self.shared.api.apply(target, part, applied, on_conflict, write)?;
-        Ok(match outcome {
-            AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, &object),
-            AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, &object),
-        })
+        Ok(self.written(&outcome))
     }
 
-    fn write<'a>(&self, manager: &'a str) -> Result<Write<'a>, Status> {
-        let effect = self.parameters.effect()?;
+    fn written(&self, outcome: &AppliedTo) -> Response {
+        match outcome {
+            AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, object),
+            AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, object),
+        }
+    }
+
+    fn write<'a>(&self, manager: &'a str, options: &str) -> Result<Write<'a>, Status> {
+        let effect = self.parameters.effect(options)?;
         Ok(Write { manager, effect })
     }
 
@@ -303,6 +278,14 @@ impl Call {
         let (options, effect) = self.delete_options()?;
         Ok(match self.shared.api.delete(target, &options, effect)? {
             Deleted::Terminating(object) => self.presentation.one(StatusCode::OK, &object),
+            Deleted::Gone(last) if target.resource.shows_deleted() => {
+                let mut last = (*last).clone();
+                if target.resource.kind == "Pod" {
+                    last["metadata"]["deletionTimestamp"] = json!(object::now());
+                    last["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+                }
+                self.presentation.one(StatusCode::OK, &last)
+            }
             Deleted::Gone(last) => super::json(StatusCode::OK, &success(&target.resource, &last)),
         })
     }
@@ -312,6 +295,10 @@ impl Call {
         resource: &Arc<Resource>,
         namespace: Option<&str>,
     ) -> Result<Response, Status> {
+        let is_apart = namespace.is_some() || resource.scope == Scope::Cluster;
+        if !is_apart || !resource.verbs.contains(&"deletecollection") {
+            return Err(method_not_allowed());
+        }
         let (options, effect) = self.delete_options()?;
         let selector = self.parameters.selector(resource)?;
         let api = &self.shared.api;
@@ -335,15 +322,15 @@ impl Call {
         if options.grace_period_seconds.is_none() {
             options.grace_period_seconds = self.parameters.grace_period_seconds()?;
         }
-        let effect = match self.parameters.effect()? {
+        let effect = match self.parameters.effect("DeleteOptions")? {
             Effect::Persist => options.effect(),
             Effect::DryRun => Effect::DryRun,
         };
         Ok((options, effect))
     }
 
-    fn object(&self) -> Result<Value, Status> {
-        object_in(&self.media_type, &self.body)
+    fn object(&self, resource: &Resource) -> Result<Value, Status> {
+        object_in(&resource.kind, &self.media_type, &self.body)
     }
 
     fn require_json(&self) -> Result<(), Status> {
@@ -351,26 +338,42 @@ impl Call {
     }
 }
 
-/// The object in a body of the media type.
-pub(super) fn object_in(media_type: &str, body: &[u8]) -> Result<Value, Status> {
+/// The object of a kind in a body of the media type.
+pub(super) fn object_in(kind: &str, media_type: &str, body: &[u8]) -> Result<Value, Status> {
     if media_type == protobuf::MEDIA_TYPE {
         return protobuf::object(body).map_err(|error| {
             let message = format!("the body of the request in protobuf: {error}");
             Status::new(Reason::UnsupportedMediaType, message)
         });
     }
-    require_json(media_type)?;
-    serde_json::from_slice(body).map_err(|error| undecodable(&error))
+    let read = match media_type {
+        "application/yaml" => serde_saphyr::from_slice(body).map_err(|error| error.to_string()),
+        _ => require_json(media_type).map(|()| json_in(body))?,
+    };
+    read.map_err(|error| {
+        let begin = match body {
+            [] => "<empty>".into(),
+            body => String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]),
+        };
+        let message = format!("couldn't get version/kind; json parse error: {error} ({begin})");
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {message}"
+        ))
+    })
+}
+
+fn json_in(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| match error.is_eof() {
+        true => "unexpected end of JSON input".to_owned(),
+        false => error.to_string(),
+    })
 }
 
 fn require_json(media_type: &str) -> Result<(), Status> {
     if matches!(media_type, "" | "application/json" | "*/*") {
         return Ok(());
     }
-    let message = format!(
-        "the body of the request was in an unknown format (\"{media_type}\"); accepted media types include: application/json",
-    );
-    Err(Status::new(Reason::UnsupportedMediaType, message))
+    Err(Status::unknown_format(&negotiation::MEDIA_TYPES))
 }
 
 fn success(resource: &Resource, last: &Value) -> Value {

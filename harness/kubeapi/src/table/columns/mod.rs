@@ -32,6 +32,7 @@ enum Format {
     Name,
     Text,
     Number,
+    Date,
 }
 
 impl Column {
@@ -40,6 +41,7 @@ impl Column {
             Format::Name => ("string", "name"),
             Format::Text => ("string", ""),
             Format::Number => ("integer", ""),
+            Format::Date => ("date", ""),
         };
         json!({"name": self.name, "type": kind, "format": format, "description": self.name, "priority": self.priority})
     }
@@ -112,14 +114,14 @@ const LEASE: &[Column] = &[
 
 const CONFIG_MAP: &[Column] = &[
     NAME,
-    Column::number("Data", |map| json!(size(map, &["/data", "/binaryData"]))),
+    Column::new("Data", |map| json!(size(map, &["/data", "/binaryData"]))),
     AGE,
 ];
 
 const SECRET: &[Column] = &[
     NAME,
     Column::new("Type", |secret| json!(text(secret, "/type"))),
-    Column::number("Data", |secret| json!(size(secret, &["/data"]))),
+    Column::new("Data", |secret| json!(size(secret, &["/data"]))),
     AGE,
 ];
 
@@ -131,9 +133,12 @@ const SERVICE_ACCOUNT: &[Column] = &[
 
 const DEFINITION: &[Column] = &[
     NAME,
-    Column::new("Created At", |definition| {
-        json!(text(definition, "/metadata/creationTimestamp"))
-    }),
+    Column {
+        format: Format::Date,
+        ..Column::new("Created At", |definition| {
+            json!(text(definition, "/metadata/creationTimestamp"))
+        })
+    },
 ];
 
 fn size(object: &Value, pointers: &[&str]) -> usize {
