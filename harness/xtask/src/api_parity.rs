@@ -4,7 +4,7 @@
 //! what passed where. The test program starts and ends the servers. Nothing is fetched unless `--install` says so.
 //! Invariant: what could not run is said with its reason and is never a pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -144,16 +144,16 @@ fn said(command: &mut Command) -> anyhow::Result<String> {
 #[derive(Debug, Default)]
 struct Results {
     subjects: BTreeMap<String, Counts>,
-    /// Names of cases that kubeapi is known to fail.
-    pending: Vec<String>,
     failed: bool,
     complete: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Counts {
-    cases: u32,
-    passed: [u32; 2],
+    cases: usize,
+    passed: [usize; 2],
+    /// Cases that kubeapi is known to fail.
+    pending: BTreeSet<String>,
 }
 
 impl Results {
@@ -181,10 +181,10 @@ impl Results {
                 continue;
             };
             let counts = results.subjects.entry((*subject).to_owned()).or_default();
-            counts.cases += u32::from(side == 0);
-            counts.passed[side] += u32::from(outcome == "ok" && !is_pending);
+            counts.cases += usize::from(side == 0);
+            counts.passed[side] += usize::from(outcome == "ok" && !is_pending);
             if is_pending {
-                results.pending.push(format!("`{subject}::{case}`"));
+                counts.pending.insert(format!("`{case}`"));
             }
         }
         results
@@ -196,32 +196,37 @@ impl Results {
             "# Parity with kube-apiserver\n\n\
              What `just api-parity` found: the cases of `tests/parity/cases` that pass on this crate's server and on \
              kube-apiserver {server} with etcd {etcd}.\n\n\
-             | subject | cases | kubeapi | kube-apiserver |\n|---|---:|---:|---:|\n"
+             | subject | cases | kubeapi | pending | kube-apiserver |\n|---|---:|---:|---:|---:|\n"
         );
-        let mut sum = Counts::default();
+        let mut sum = ([0; 2], [0; 2]);
         for (subject, counts) in &self.subjects {
-            row(&mut text, subject, *counts);
-            sum.cases += counts.cases;
-            sum.passed = [0, 1].map(|side| sum.passed[side] + counts.passed[side]);
+            let ours = [counts.cases, counts.pending.len()];
+            row(&mut text, subject, ours, counts.passed);
+            sum.0 = [0, 1].map(|at| sum.0[at] + ours[at]);
+            sum.1 = [0, 1].map(|side| sum.1[side] + counts.passed[side]);
         }
-        row(&mut text, "**all**", sum);
-        if !self.pending.is_empty() {
-            let names = self.pending.join(", ");
-            let count = self.pending.len();
+        row(&mut text, "**all**", sum.0, sum.1);
+        if sum.0[1] > 0 {
             line(
                 &mut text,
-                format_args!("\nPending on kubeapi, each with its reason there ({count}): {names}."),
+                format_args!("\nPending on kubeapi, each with its reason there:\n"),
             );
+        }
+        for (subject, Counts { pending, .. }) in &self.subjects {
+            if !pending.is_empty() {
+                let names: Vec<&str> = pending.iter().map(String::as_str).collect();
+                line(&mut text, format_args!("- {subject}: {}", names.join(", ")));
+            }
         }
         text
     }
 }
 
-fn row(text: &mut String, subject: &str, counts: Counts) {
-    let Counts { cases, passed } = counts;
+fn row(text: &mut String, subject: &str, [cases, pending]: [usize; 2], passed: [usize; 2]) {
+    let [ours, upstream] = passed;
     line(
         text,
-        format_args!("| {subject} | {cases} | {} | {} |", passed[0], passed[1]),
+        format_args!("| {subject} | {cases} | {ours} | {pending} | {upstream} |"),
     );
 }
 
@@ -246,10 +251,10 @@ mod tests {
         assert!(results.complete && results.failed);
         let table = results.table("v1.34.2", "3.6.4");
         assert!(
-            table.contains("| create | 2 | 1 | 1 |\n| **all** | 2 | 1 | 1 |"),
+            table.contains("| create | 2 | 1 | 1 | 1 |\n| **all** | 2 | 1 | 1 | 1 |"),
             "{table}"
         );
-        assert!(table.contains("there (1): `create::two`."), "{table}");
+        assert!(table.contains("- create: `two`\n"), "{table}");
     }
 
     #[test]
