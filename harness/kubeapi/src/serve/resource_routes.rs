@@ -21,10 +21,13 @@ use crate::object;
 use crate::patch::{APPLY, Patch};
 use crate::resources::{Resource, Scope};
 use crate::status::{Reason, Status};
-use crate::strategy::Part;
+use crate::strategy::{Part, Strategy};
 
 /// As kube-apiserver's `MaxRequestBodyBytes`.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// The namespaces that nobody deletes.
+const PROTECTED: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// How much of a body that cannot be read is shown.
 const SHOWN_BYTES: usize = 64;
@@ -275,6 +278,10 @@ impl Call {
     }
 
     fn delete(&self, target: &Target) -> Result<Response, Status> {
+        if target.resource.strategy == Strategy::Namespace && PROTECTED.contains(&target.key.name.as_ref()) {
+            let subject = target.resource.subject(&target.key.name);
+            return Err(Status::forbidden(&subject, "this namespace may not be deleted"));
+        }
         let (options, effect) = self.delete_options()?;
         Ok(match self.shared.api.delete(target, &options, effect)? {
             Deleted::Terminating(object) => self.presentation.one(StatusCode::OK, &object),
@@ -330,7 +337,14 @@ impl Call {
     }
 
     fn object(&self, resource: &Resource) -> Result<Value, Status> {
-        object_in(&resource.kind, &self.media_type, &self.body)
+        let object = object_in(&resource.kind, &self.media_type, &self.body)?;
+        if resource.custom().is_some() && object::text(&object, "/kind").is_empty() {
+            return Err(Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{object}'",
+                resource.kind
+            )));
+        }
+        Ok(object)
     }
 
     fn require_json(&self) -> Result<(), Status> {
