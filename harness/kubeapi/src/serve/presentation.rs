@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::negotiation::Representation;
 use crate::api::Page;
 use crate::resources::Resource;
-use crate::status::Status;
+use crate::status::{Reason, Status};
 use crate::store::{ChangeKind, WatchEvent};
 use crate::table;
 
@@ -164,6 +165,20 @@ impl Presentation {
             table::metadata_of_one(object),
         )
     }
+}
+
+/// The same answer, in YAML.
+pub(super) async fn in_yaml(answer: Response) -> Result<Response, Status> {
+    let (mut parts, body) = answer.into_parts();
+    let failed = |error: &dyn std::fmt::Display| Status::new(Reason::InternalError, format!("YAML: {error}"));
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .map_err(|error| failed(&error))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
+    let body = serde_saphyr::to_string(&body).map_err(|error| failed(&error))?;
+    let yaml = header::HeaderValue::from_static("application/yaml");
+    parts.headers.insert(header::CONTENT_TYPE, yaml);
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 /// The last line of a watch that cannot go on.

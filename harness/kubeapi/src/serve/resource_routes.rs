@@ -14,7 +14,7 @@ use super::field_validation::Warnings;
 use super::negotiation::{self, representation};
 use super::parameters::Parameters;
 use super::place::Place;
-use super::presentation::Presentation;
+use super::presentation::{Presentation, in_yaml};
 use super::{Shared, method_not_allowed, page_not_found, protobuf, text, watch_body};
 use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Target, Write};
 use crate::object;
@@ -115,20 +115,6 @@ async fn dispatch(
     } else {
         Ok(answer)
     }
-}
-
-/// The same answer, in YAML.
-async fn in_yaml(answer: Response) -> Result<Response, Status> {
-    let (mut parts, body) = answer.into_parts();
-    let failed = |error: &dyn std::fmt::Display| Status::new(Reason::InternalError, format!("YAML: {error}"));
-    let body = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .map_err(|error| failed(&error))?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
-    let body = serde_saphyr::to_string(&body).map_err(|error| failed(&error))?;
-    let yaml = header::HeaderValue::from_static("application/yaml");
-    parts.headers.insert(header::CONTENT_TYPE, yaml);
-    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 impl Call {
