@@ -19,6 +19,10 @@ test-kernel *WORDS:
 catalystwan *WORDS:
     cargo xtask catalystwan {{ WORDS }}
 
+# The API cases against kubeapi and against the real kube-apiserver, which Go builds.
+api-parity *WORDS:
+    cargo xtask api-parity --install {{ WORDS }}
+
 # A Manager by itself, for clients of its REST API: just manager --dry
 manager *WORDS:
     cargo xtask pathproof manager {{ WORDS }}

@@ -2,6 +2,11 @@
 //!
 //! All are computed from the resource table.
 
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest;
 use serde_json::{Value, json};
 
 use crate::custom::Life;
@@ -10,6 +15,18 @@ use crate::status::Status;
 
 /// The verbs of a custom resource whose definition is being deleted.
 const ENDING_VERBS: [&str; 5] = ["delete", "deletecollection", "get", "list", "watch"];
+
+/// The verbs of a custom resource, in upstream's order.
+const CUSTOM_VERBS: [&str; 8] = [
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
 
 /// `/api` (the legacy group) or `/apis` (all others).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +47,8 @@ pub(crate) fn aggregated(resources: &Resources, root: Root) -> Value {
     let items = groups.map(|group| {
         let versions = resources.versions(group).into_iter().map(|version| {
             let rows = resources.in_version(group, version);
-            let listed: Vec<Value> = rows.map(|row| aggregated_resource(row)).collect();
+            let listed = in_order(rows);
+            let listed: Vec<Value> = listed.map(|row| aggregated_resource(row)).collect();
             json!({"version": version, "resources": listed, "freshness": "Current"})
         });
         let mut metadata = json!({"creationTimestamp": null});
@@ -43,6 +61,13 @@ pub(crate) fn aggregated(resources: &Resources, root: Root) -> Value {
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
         "items": items.collect::<Vec<_>>(),
     })
+}
+
+/// As upstream lists them: by name.
+fn in_order<'a>(rows: impl Iterator<Item = &'a Arc<Resource>>) -> impl Iterator<Item = &'a Arc<Resource>> {
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by(|one, other| one.plural.cmp(&other.plural));
+    rows.into_iter()
 }
 
 fn aggregated_resource(row: &Resource) -> Value {
@@ -72,8 +97,16 @@ fn aggregated_resource(row: &Resource) -> Value {
 fn verbs(row: &Resource) -> &'static [&'static str] {
     match row.custom().map(|custom| custom.life) {
         Some(Life::Ending) => &ENDING_VERBS,
+        Some(_) => &CUSTOM_VERBS,
         _ => row.verbs,
     }
+}
+
+/// What tells clients that objects are stored in another version now, as upstream computes it.
+fn storage_hash(row: &Resource) -> String {
+    let stored = format!("{}/{}/{}", row.group, row.version, row.kind);
+    let hash = digest::digest(&digest::SHA256, stored.as_bytes());
+    STANDARD.encode(&hash.as_ref()[..8])
 }
 
 /// The name of a subresource, and the group, version and kind of what it answers with.
@@ -124,12 +157,15 @@ fn group_entry(resources: &Resources, group: &str) -> Value {
 /// `APIResourceList`.
 pub(crate) fn api_resource_list(resources: &Resources, group: &str, version: &str) -> Result<Value, Status> {
     let mut listed = Vec::new();
-    for row in resources.in_version(group, version) {
+    for row in in_order(resources.in_version(group, version)) {
         let namespaced = row.scope == Scope::Namespaced;
         let mut entry = json!({
             "name": row.plural, "singularName": row.singular, "namespaced": namespaced, "kind": row.kind,
             "verbs": verbs(row),
         });
+        if row.is_stored() {
+            entry["storageVersionHash"] = json!(storage_hash(row));
+        }
         if !row.short_names.is_empty() {
             entry["shortNames"] = json!(row.short_names);
         }

@@ -18,6 +18,7 @@ mod decoding;
 mod discovery;
 mod events_api;
 mod faults;
+mod field_error;
 mod json_path;
 mod kubelet;
 mod local;

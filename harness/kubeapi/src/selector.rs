@@ -249,14 +249,19 @@ impl FieldTest {
             (path, value, Wanted::Equal)
         } else {
             return Err(Status::bad_request(format!(
-                "field selector {term:?}: expected FIELD=VALUE or FIELD!=VALUE"
+                "invalid selector: '{term}'; can't understand '{term}'"
             )));
         };
         let field = COMMON_FIELDS
             .iter()
             .chain(selectable)
             .find(|field| field.label == path)
-            .ok_or_else(|| Status::bad_request(format!("field label not supported: {path}")))?;
+            .ok_or_else(|| match selectable {
+                [] => Status::bad_request(format!(
+                    "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                )),
+                _ => Status::bad_request(format!("field label not supported: {path}")),
+            })?;
         Ok(FieldTest {
             field: field.clone(),
             value: value.to_owned(),
@@ -284,9 +289,11 @@ fn one(value: &str) -> BTreeSet<String> {
     BTreeSet::from([value.trim().to_owned()])
 }
 
+/// As upstream says it of a word where an operator should be.
 fn unparsable(term: &str) -> Status {
+    let found = term.split_whitespace().nth(1).unwrap_or_default();
     Status::bad_request(format!(
-        "unable to parse label selector term {term:?}: expected KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (A,B) or KEY notin (A,B)"
+        "unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt"
     ))
 }
 
@@ -355,10 +362,16 @@ mod tests {
 
     #[test]
     fn a_field_the_resource_does_not_list_is_a_bad_request() {
-        let refused = FieldSelector::parse("spec.colour=red", &[]).expect_err("unknown field");
-        assert_eq!(
-            (refused.code(), refused.message.as_str()),
-            (400, "field label not supported: spec.colour")
-        );
+        let others = [SelectableField::at("spec.size")];
+        for (selectable, expected) in [
+            (
+                &[][..],
+                "\"spec.colour\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            ),
+            (&others[..], "field label not supported: spec.colour"),
+        ] {
+            let refused = FieldSelector::parse("spec.colour=red", selectable).expect_err("unknown field");
+            assert_eq!((refused.code(), refused.message.as_str()), (400, expected));
+        }
     }
 }

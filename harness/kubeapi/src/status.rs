@@ -3,9 +3,9 @@
 //! Owns the reasons, their HTTP codes and the wire form. The invariant: a [`Status`] always renders as one
 //! `v1.Status` object whose `code` is the HTTP code it is sent with.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
+
+pub(crate) use crate::field_error::{FieldError, FieldRule};
 
 /// The machine-readable cause of a failure, as clients branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,12 +39,12 @@ pub enum Reason {
     TooManyRequests,
     /// 500: a bug of this server, or a fault.
     InternalError,
-    /// 500: upstream gives no reason for it.
-    Unknown,
     /// 503: nobody serves this now.
     ServiceUnavailable,
     /// 504: the resource version is newer than anything this server wrote, or the time of the request is up.
     Timeout,
+    /// 500: refused, and upstream has no reason for it; none is sent.
+    Unknown,
 }
 
 impl Reason {
@@ -86,7 +86,15 @@ impl Status {
         Status {
             reason,
             message: message.into(),
+            details: Value::Null,
+        }
+    }
+
+    /// As [`Self::new`], with details that say nothing, as upstream sends them where it has not looked at any object.
+    pub(crate) fn undetailed(reason: Reason, message: impl Into<String>) -> Self {
+        Status {
             details: json!({}),
+            ..Status::new(reason, message)
         }
     }
 
@@ -94,12 +102,19 @@ impl Status {
         Status::new(Reason::BadRequest, message)
     }
 
+    /// An `UnsupportedMediaType` for a body.
+    pub(crate) fn unknown_format(accepted: &[&str]) -> Self {
+        let accepted = accepted.join(", ");
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {accepted}"
+        );
+        Status::new(Reason::UnsupportedMediaType, message)
+    }
+
     /// A `NotFound` for a path no resource lives at.
     pub(crate) fn no_such_path() -> Self {
-        Status::new(
-            Reason::NotFound,
-            "the server could not find the requested resource",
-        )
+        let message = "the server could not find the requested resource";
+        Status::undetailed(Reason::NotFound, message)
     }
 
     pub(crate) fn not_found(subject: &Subject<'_>) -> Self {
@@ -108,6 +123,16 @@ impl Status {
 
     pub(crate) fn already_exists(subject: &Subject<'_>) -> Self {
         subject.status(Reason::AlreadyExists, format!("{subject} already exists"))
+    }
+
+    /// An `AlreadyExists` for a name that was to be made up: the next try may have better luck.
+    pub(crate) fn no_unique_name(subject: &Subject<'_>) -> Self {
+        let message = format!(
+            "{subject} already exists, the server was not able to generate a unique name for the object"
+        );
+        let mut status = subject.status(Reason::AlreadyExists, message);
+        status.details["retryAfterSeconds"] = json!(1);
+        status
     }
 
     pub(crate) fn conflict(subject: &Subject<'_>, why: &str) -> Self {
@@ -135,9 +160,32 @@ impl Status {
         subject.status(Reason::Forbidden, format!("{subject} is forbidden: {why}"))
     }
 
+    /// A `Forbidden` for everything new in a namespace on its way out.
+    pub(crate) fn namespace_terminates(subject: &Subject<'_>, namespace: &str) -> Self {
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut status = Status::forbidden(subject, &why);
+        status.details["causes"] = json!([{
+            "reason": "NamespaceTerminating", "field": "metadata.namespace",
+            "message": format!("namespace {namespace} is being terminated"),
+        }]);
+        status
+    }
+
+    /// A `422` for an option of the request; `options` is the kind it is one of.
+    pub(crate) fn invalid_option(options: &str, error: FieldError) -> Self {
+        Status::unprocessable(options, "meta.k8s.io", "", &[error])
+    }
+
     /// A `422` that names every broken field.
     pub(crate) fn unprocessable(kind: &str, group: &str, name: &str, causes: &[FieldError]) -> Self {
-        let lines: Vec<String> = causes.iter().map(FieldError::to_string).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in causes.iter().map(FieldError::to_string) {
+            // Upstream's message says nothing twice, its causes may.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let subject = match group {
             "" => format!("{kind} \"{name}\""),
             group => format!("{kind}.{group} \"{name}\""),
@@ -151,9 +199,9 @@ impl Status {
             .map(|cause| json!({"reason": cause.rule.reason(), "message": cause.message(), "field": cause.field}))
             .collect();
         let mut details = json!({"causes": causes});
-        for (field, text) in [("name", name), ("group", group), ("kind", kind)] {
-            if !text.is_empty() {
-                details[field] = json!(text);
+        for (field, value) in [("kind", kind), ("name", name), ("group", group)] {
+            if !value.is_empty() {
+                details[field] = json!(value);
             }
         }
         Status {
@@ -207,11 +255,7 @@ impl Status {
         if self.reason != Reason::Unknown {
             status["reason"] = json!(format!("{:?}", self.reason));
         }
-        if self
-            .details
-            .as_object()
-            .is_some_and(|details| !details.is_empty())
-        {
+        if !self.details.is_null() {
             status["details"] = self.details.clone();
         }
         status
@@ -254,138 +298,5 @@ impl std::fmt::Display for Subject<'_> {
             write!(f, " \"{}\"", self.name)?;
         }
         Ok(())
-    }
-}
-
-/// One broken field of a `422`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FieldError {
-    pub(crate) field: String,
-    pub(crate) rule: FieldRule,
-}
-
-/// The rule a field breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldRule {
-    Required,
-    RequiredFor {
-        what: &'static str,
-    },
-    RequiredBecause {
-        why: String,
-    },
-    Invalid {
-        value: String,
-        expected: Cow<'static, str>,
-    },
-    /// As `Invalid`, of a value that is shown as JSON.
-    Limit {
-        value: Value,
-        expected: String,
-    },
-    Type {
-        value: String,
-        expected: String,
-    },
-    Unsupported {
-        value: Value,
-        supported: Vec<String>,
-    },
-    Duplicate {
-        value: Value,
-    },
-    TooLong {
-        bytes_max: usize,
-    },
-    TooMany {
-        found: usize,
-        max: usize,
-    },
-    Immutable {
-        value: String,
-    },
-    Forbidden {
-        why: &'static str,
-    },
-}
-
-impl FieldRule {
-    fn reason(&self) -> &'static str {
-        match self {
-            FieldRule::Required | FieldRule::RequiredFor { .. } | FieldRule::RequiredBecause { .. } => {
-                "FieldValueRequired"
-            }
-            FieldRule::Invalid { .. } | FieldRule::Limit { .. } | FieldRule::Immutable { .. } => {
-                "FieldValueInvalid"
-            }
-            FieldRule::Type { .. } => "FieldValueTypeInvalid",
-            FieldRule::Unsupported { .. } => "FieldValueNotSupported",
-            FieldRule::Duplicate { .. } => "FieldValueDuplicate",
-            FieldRule::TooLong { .. } => "FieldValueTooLong",
-            FieldRule::TooMany { .. } => "FieldValueTooMany",
-            FieldRule::Forbidden { .. } => "FieldValueForbidden",
-        }
-    }
-}
-
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, rule: FieldRule) -> Self {
-        FieldError {
-            field: field.into(),
-            rule,
-        }
-    }
-
-    pub(crate) fn required(field: impl Into<String>) -> Self {
-        FieldError::new(field, FieldRule::Required)
-    }
-
-    pub(crate) fn required_because(field: impl Into<String>, why: impl Into<String>) -> Self {
-        FieldError::new(field, FieldRule::RequiredBecause { why: why.into() })
-    }
-
-    pub(crate) fn invalid(
-        field: impl Into<String>,
-        value: impl ToString,
-        expected: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        FieldError::new(
-            field,
-            FieldRule::Invalid {
-                value: value.to_string(),
-                expected: expected.into(),
-            },
-        )
-    }
-
-    fn message(&self) -> String {
-        match &self.rule {
-            FieldRule::Required => "Required value".to_owned(),
-            FieldRule::RequiredFor { what } => format!("Required value: is required for {what}"),
-            FieldRule::RequiredBecause { why } => format!("Required value: {why}"),
-            FieldRule::Invalid { value, expected } => format!("Invalid value: \"{value}\": {expected}"),
-            FieldRule::Limit { value, expected } => format!("Invalid value: {value}: {expected}"),
-            FieldRule::Type { value, expected } => format!("Invalid value: {value:?}: {expected}"),
-            FieldRule::Unsupported { value, supported } => {
-                let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-                format!(
-                    "Unsupported value: {value}: supported values: {}",
-                    supported.join(", ")
-                )
-            }
-            FieldRule::Duplicate { value } => format!("Duplicate value: {value}"),
-            FieldRule::TooLong { bytes_max: 1 } => "Too long: may not be more than 1 byte".to_owned(),
-            FieldRule::TooLong { bytes_max } => format!("Too long: may not be more than {bytes_max} bytes"),
-            FieldRule::TooMany { found, max: 1 } => format!("Too many: {found}: must have at most 1 item"),
-            FieldRule::TooMany { found, max } => format!("Too many: {found}: must have at most {max} items"),
-            FieldRule::Immutable { value } => format!("Invalid value: \"{value}\": field is immutable"),
-            FieldRule::Forbidden { why } => format!("Forbidden: {why}"),
-        }
-    }
-}
-
-impl std::fmt::Display for FieldError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.field, self.message())
     }
 }

@@ -3,6 +3,7 @@
 //! `cargo e2e` is `cargo run --package xtask -- e2e`: it builds the harness and, as a program of its own, the
 //! operator that the harness tests, and runs the core conformance profile. More words are passed on.
 
+mod api_parity;
 mod catalystwan;
 mod outcome;
 mod test_kernel;
@@ -20,7 +21,8 @@ const NOT_RUN: u8 = 70;
 const USAGE: &str = "usage: cargo xtask e2e [FLAGS OF pathproof conformance]
        cargo xtask pathproof [WORDS OF pathproof]
        cargo xtask test-kernel [--install] [FILTER]
-       cargo xtask catalystwan [--install] [dry|fabric]";
+       cargo xtask catalystwan [--install] [dry|fabric]
+       cargo xtask api-parity [--install] [FILTER]";
 
 fn main() -> ExitCode {
     let mut words = env::args().skip(1);
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         }
         Some("pathproof") => build_and_run(&rest),
         Some("test-kernel") => test_kernel::main(rest),
+        Some("api-parity") => api_parity::main(rest),
         Some("catalystwan") => catalystwan::main(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -16,7 +16,7 @@ pub(crate) fn authorize(rules: &RuleIndex, user: &User, action: &Action) -> Resu
         why = format!("{why}: {reason}");
     }
     Err(match action {
-        Action::Path { .. } => Status::new(Reason::Forbidden, format!("forbidden: {why}")),
+        Action::Path { .. } => Status::undetailed(Reason::Forbidden, format!("forbidden: {why}")),
         Action::Resource(action) => {
             let subject = Subject {
                 group: &action.group,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::index::joined;
 use super::{Action, Decision, ResourceAction, Rule, RuleIndex, User};
-use crate::status::Status;
+use crate::status::{FieldError, FieldRule, Status};
 
 /// The `spec` of the access reviews.
 #[derive(Debug, Default, Deserialize)]
@@ -81,8 +81,13 @@ pub(crate) fn review_access(
             path: asked.path,
         },
         _ => {
-            let message = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            return Err(Status::bad_request(message));
+            let rule = FieldRule::Limit {
+                value: Value::Null,
+                expected: "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+                    .to_owned(),
+            };
+            let error = FieldError::new("spec.resourceAttributes", rule);
+            return Err(Status::unprocessable("", "authorization.k8s.io", "", &[error]));
         }
     };
     let named = User {

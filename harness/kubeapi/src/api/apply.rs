@@ -12,7 +12,7 @@ use crate::object;
 use crate::status::{Reason, Status};
 use crate::strategy::Part;
 
-/// What an apply did to the object.
+/// What an apply or an update did to the object.
 #[derive(Debug, Clone)]
 pub(crate) enum AppliedTo {
     /// It was not there before.
@@ -58,8 +58,8 @@ impl Api {
     }
 }
 
-/// What an apply of an absent object does, besides the patch that it was allowed as.
-fn creation(target: &Target) -> Action {
+/// What an apply or an update of an absent object does, besides what it was allowed as.
+pub(super) fn creation(target: &Target) -> Action {
     Action::Resource(ResourceAction {
         verb: "create".to_owned(),
         group: target.resource.group.clone(),
@@ -71,7 +71,7 @@ fn creation(target: &Target) -> Action {
 }
 
 /// Holds what is applied against the path it was sent to, and brings it into its stored form.
-fn check(target: &Target, mut applied: Value) -> Result<Value, Status> {
+fn check(target: &Target, applied: Value) -> Result<Value, Status> {
     let resource = &target.resource;
     let (api_version, kind) = (
         object::text(&applied, "/apiVersion"),
@@ -99,6 +99,6 @@ fn check(target: &Target, mut applied: Value) -> Result<Value, Status> {
         );
         return Err(Status::new(Reason::Unknown, message));
     }
-    target.adopt_name(&mut applied)?;
+    target.check_name(&applied)?;
     decode_part(resource, &target.key.namespace, applied)
 }

@@ -47,9 +47,8 @@ impl Api {
         }
         let Proposal { mut object, claims } = proposal;
         if !object::resource_version(&object).is_empty() {
-            return Err(Status::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Status::new(Reason::Unknown, message));
         }
         admit_custom(resource, &mut object)?;
         if resource.scope == Scope::Namespaced {
@@ -61,7 +60,11 @@ impl Api {
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
         if is_taken(state, resource, &object) {
-            return Err(Status::already_exists(&resource.subject(object::name(&object))));
+            let subject = resource.subject(object::name(&object));
+            return Err(match object::text(&object, "/metadata/generateName") {
+                "" => Status::already_exists(&subject),
+                _ => Status::no_unique_name(&subject),
+            });
         }
         self.skew(resource, None, &mut object, write.effect);
         match claims {
@@ -145,9 +148,7 @@ fn admit_namespace(state: &State, resource: &Resource, namespace: &str, name: &s
         return Err(Status::not_found(&subject));
     };
     if object::is_terminating(&owner) {
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
-        return Err(Status::forbidden(&resource.subject(name), &why));
+        return Err(Status::namespace_terminates(&resource.subject(name), namespace));
     }
     Ok(())
 }
@@ -165,10 +166,10 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
         state.get(&resource.storage, &target.key).is_some()
     };
     let given = object::name(object).to_owned();
+    let base = object::text(object, "/metadata/generateName").to_owned();
     if !given.is_empty() {
         return Ok(());
     }
-    let base = object::text(object, "/metadata/generateName").to_owned();
     if base.is_empty() {
         let error = FieldError::required_because("metadata.name", "name or generateName is required");
         return Err(Status::unprocessable(
@@ -182,10 +183,7 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
     let mut candidates =
         (0..GENERATED_NAME_TRIES).map(|_| format!("{cut}{}", object::suffix(rand::random())));
     let Some(name) = candidates.find(|name| !taken(name)) else {
-        return Err(Status::new(
-            Reason::AlreadyExists,
-            format!("no free name for generateName \"{base}\" was found"),
-        ));
+        return Err(Status::no_unique_name(&resource.subject(&cut)));
     };
     object["metadata"]["name"] = json!(name);
     Ok(())
@@ -193,7 +191,10 @@ fn name_object(state: &State, resource: &Arc<Resource>, object: &mut Value) -> R
 
 /// The metadata that only the server writes.
 fn stamp(resource: &Resource, object: &mut Value) -> Result<(), Status> {
-    let has_generations = object.get("spec").is_some() || resource.custom().is_some();
+    let has_generations = match resource.kind.as_str() {
+        "Service" | "Namespace" | "Node" | "Lease" => false,
+        _ => object.get("spec").is_some() || resource.custom().is_some(),
+    };
     let metadata = object::metadata_mut(object)?;
     for server_owned in [
         "deletionTimestamp",

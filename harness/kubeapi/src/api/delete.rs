@@ -15,7 +15,7 @@ use crate::custom;
 use crate::object;
 use crate::resources::Resource;
 use crate::selector::Selector;
-use crate::status::Status;
+use crate::status::{Status, Subject};
 use crate::store::State;
 use crate::strategy::Strategy;
 
@@ -204,10 +204,19 @@ fn check_preconditions(target: &Target, current: &Value, options: &DeleteOptions
         if let Some(expected) = expected
             && expected != found
         {
+            let since = match what {
+                "UID" => "deleted and then recreated",
+                _ => "modified",
+            };
             let why = format!(
-                "Precondition failed: {what} in precondition: {expected}, {what} in object meta: {found}"
+                "the {what} in the precondition ({expected}) does not match the {what} in record ({found}). \
+                 The object might have been {since}"
             );
-            return Err(target.conflict(&why));
+            let subject = Subject {
+                plural: &target.resource.kind,
+                ..target.resource.subject(&target.key.name)
+            };
+            return Err(Status::conflict(&subject, &why));
         }
     }
     Ok(())

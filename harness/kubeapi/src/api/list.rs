@@ -197,7 +197,7 @@ impl ContinueToken {
             .ok_or_else(|| {
                 Status::new(
                     Reason::BadRequest,
-                    "continue key is not valid: expected the token of the previous page",
+                    "invalid continue token: continue key is not valid: expected the token of the previous page",
                 )
             })
     }

@@ -28,7 +28,7 @@ use crate::faults::{Faults, LEASES};
 use crate::managed_fields::Writing;
 use crate::object;
 use crate::resources::{Registry, Resource, Scope};
-use crate::status::Status;
+use crate::status::{FieldError, Status};
 use crate::store::{Key, State, Store};
 use crate::strategy::{Grants, Part, ServiceRanges, Strategy, held};
 
@@ -90,14 +90,13 @@ impl Target {
         }
     }
 
-    /// Holds the object's name against the one of the address; an object without one gets it.
-    fn adopt_name(&self, object: &mut Value) -> Result<(), Status> {
+    /// Holds the object's name against the one of the address.
+    fn check_name(&self, object: &Value) -> Result<(), Status> {
         match object::name(object) {
-            "" => {
-                let name = json!(self.key.name);
-                object::metadata_mut(object)?.insert("name".to_owned(), name);
-                Ok(())
-            }
+            "" => Err(Status::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                self.key.name
+            ))),
             name if name == self.key.name => Ok(()),
             name => Err(Status::bad_request(format!(
                 "the name of the object ({name}) does not match the name on the URL ({})",
@@ -194,23 +193,50 @@ fn decode_part(resource: &Resource, namespace: &str, body: Value) -> Result<Valu
     Ok(resource.decode_part(placed(resource, namespace, body)?))
 }
 
+/// A body that says another `field` than its path.
+fn misplaced(resource: &Resource, field: &str, found: &str, body: &Value) -> Status {
+    let (kind, version) = (&resource.kind, resource.api_version());
+    let said = |pointer: &str| object::text(body, pointer).to_owned();
+    match (resource.custom(), field) {
+        (Some(_), "kind") => {
+            let expected = format!("must be {kind}");
+            let error = FieldError::invalid("kind", found, expected);
+            Status::unprocessable(found, &resource.group, object::name(body), &[error])
+        }
+        (Some(_), _) => Status::bad_request(format!(
+            "the API version in the data ({found}) does not match the expected API version ({version})"
+        )),
+        (None, _) => {
+            let (said, why) = match field {
+                "kind" => (found.to_owned(), "converting it: unknown conversion".to_owned()),
+                _ => (
+                    said("/kind"),
+                    format!("no kind {:?} is registered for version {found:?}", said("/kind")),
+                ),
+            };
+            let version = object::text(body, "/apiVersion");
+            let (_, version) = version.rsplit_once('/').unwrap_or(("", version));
+            Status::bad_request(format!(
+                "{said} in version {version:?} cannot be handled as a {kind}: {why}"
+            ))
+        }
+    }
+}
+
 fn placed(resource: &Resource, namespace: &str, mut body: Value) -> Result<Value, Status> {
-    let Some(fields) = body.as_object_mut() else {
+    if !body.is_object() {
         return Err(Status::bad_request("the request body must be a JSON object"));
-    };
+    }
     for (field, expected) in [
         ("apiVersion", resource.api_version()),
         ("kind", resource.kind.clone()),
     ] {
-        match fields.get(field) {
-            None | Some(Value::Null) => {
-                fields.insert(field.to_owned(), json!(expected));
-            }
-            Some(found) if *found == expected => {}
-            Some(found) => {
-                let message =
-                    format!("{field} in the data ({found}) does not match the expected \"{expected}\"");
-                return Err(Status::bad_request(message));
+        match &body[field] {
+            Value::Null => body[field] = json!(expected),
+            found if *found == expected => {}
+            found => {
+                let found = found.as_str().unwrap_or_default();
+                return Err(misplaced(resource, field, found, &body));
             }
         }
     }
@@ -220,7 +246,7 @@ fn placed(resource: &Resource, namespace: &str, mut body: Value) -> Result<Value
         .and_then(Value::as_str)
         .unwrap_or_default()
     {
-        "" if namespace.is_empty() => {
+        _ if resource.scope == Scope::Cluster => {
             metadata.remove("namespace");
         }
         "" => {

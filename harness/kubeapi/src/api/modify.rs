@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::apply::{AppliedTo, creation};
 use super::create::{check, refuse};
 use super::{Api, Effect, Target, Write, decode, fetch};
-use crate::access::refuse_escalation;
+use crate::access::{authorize_requester, refuse_escalation};
 use crate::custom;
 use crate::decoding::{self, FieldValidation};
 use crate::managed_fields::{Applied, Claims};
 use crate::object;
 use crate::patch::Patch;
 use crate::resources::{Resource, Subresource};
-use crate::status::{FieldError, FieldRule, Status};
+use crate::status::{FieldError, FieldRule, Reason, Status};
 use crate::store::State;
 use crate::strategy::{Held, Part, Strategy, Workload, held};
 
@@ -57,12 +58,32 @@ impl Api {
         body: Value,
         write: impl Into<Write<'w>>,
     ) -> Result<Arc<Value>, Status> {
-        let mut proposed = decode(&target.resource, &target.key.namespace, body)?;
-        target.adopt_name(&mut proposed)?;
+        let proposed = decode(&target.resource, &target.key.namespace, body)?;
+        target.check_name(&proposed)?;
         self.modify(target, part, write, |_| {
             require_version(&target.resource, &proposed)?;
             Ok(proposed)
         })
+    }
+
+    /// `PUT`: as [`Self::update`]; of some kinds it creates what is not there.
+    pub(crate) fn update_or_create(
+        &self,
+        target: &Target,
+        part: Part,
+        body: Value,
+        write: Write<'_>,
+    ) -> Result<AppliedTo, Status> {
+        let resource = &target.resource;
+        let may_create = part == Part::Main && resource.is_made_by_update();
+        match self.update(target, part, body.clone(), write) {
+            Err(status) if may_create && status.reason == Reason::NotFound => {
+                authorize_requester(&self.rules, || creation(target))?;
+                let created = self.create(resource, &target.key.namespace, body, write);
+                created.map(AppliedTo::New)
+            }
+            updated => updated.map(AppliedTo::Existing),
+        }
     }
 
     /// `PATCH`: applies the patch to the served form of the object.
@@ -100,6 +121,8 @@ impl Api {
                 decoding::reread(resource, &proposed, patch.words()).map_err(|why| refusal(&why))?;
             let strict = [strictness.of_patch, decoded.strict].concat();
             warnings = strictness.validation.judge(strict, refusal)?;
+            target.check_name(&decoded.object)?;
+            check_uid(resource, current, &decoded.object)?;
             decode(resource, &target.key.namespace, decoded.object)
         })?;
         Ok((object, warnings))
@@ -136,12 +159,12 @@ impl Api {
         let resource = &target.resource;
         let mut proposed = proposal.object;
         check_version(target, current, &proposed)?;
-        keep_server_owned(resource, current, &mut proposed)?;
+        keep_server_owned(current, &mut proposed)?;
         let mut next = assemble(resource, part, current, proposed)?;
         if part == Part::Main {
             resource.strategy.default_replacement(current, &mut next)?;
             let mut errors = resource.strategy.validate_change(current, &next);
-            errors.extend(new_finalizers(current, &next));
+            errors.extend(twice(new_finalizers(current, &next)));
             refuse(resource, &next, &errors)?;
         }
         check(resource, Some(current), &next)?;
@@ -166,8 +189,8 @@ impl Api {
             return Ok(Arc::new(next));
         }
         if is_released(&next) {
-            let last = state.put(&resource.storage, next);
-            return Ok(self.remove(state, target).unwrap_or(last));
+            state.amend(&resource.storage, next);
+            return self.remove(state, target).ok_or_else(|| target.not_found());
         }
         Ok(self.put(state, resource, next))
     }
@@ -198,9 +221,30 @@ impl Api {
     }
 }
 
+/// Of what is wrong with a change of the metadata, upstream tells twice.
+fn twice(error: Option<FieldError>) -> impl Iterator<Item = FieldError> {
+    std::iter::repeat_n(error, 2).flatten()
+}
+
+/// A patch makes no other object of it.
+fn check_uid(resource: &Resource, current: &Value, proposed: &Value) -> Result<(), Status> {
+    let uid = object::uid(proposed);
+    let is_other = !uid.is_empty() && uid != object::uid(current);
+    let value = uid.to_owned();
+    let error = is_other.then(|| FieldError::new("metadata.uid", FieldRule::Immutable { value }));
+    let errors: Vec<FieldError> = twice(error).collect();
+    refuse(resource, current, &errors)
+}
+
 /// A resource version in a write says: only if nobody else wrote since.
 fn check_version(target: &Target, current: &Value, proposed: &Value) -> Result<(), Status> {
     let expected = object::resource_version(proposed);
+    if !expected.is_empty()
+        && let Err(_not_a_number) = expected.parse::<u64>()
+    {
+        let message = format!("strconv.ParseUint: parsing {expected:?}: invalid syntax");
+        return Err(Status::new(Reason::Unknown, message));
+    }
     if !expected.is_empty() && expected != object::resource_version(current) {
         return Err(Status::modified(&target.resource.subject(&target.key.name)));
     }
@@ -225,11 +269,14 @@ fn require_version(resource: &Resource, proposed: &Value) -> Result<(), Status> 
         value: json!(0),
         expected: "must be specified for an update".to_owned(),
     };
-    refuse(
-        resource,
-        proposed,
-        &[FieldError::new("metadata.resourceVersion", rule)],
-    )
+    let error = FieldError::new("metadata.resourceVersion", rule);
+    let (plural, group) = (&resource.plural, &resource.group);
+    Err(Status::unprocessable(
+        plural,
+        group,
+        object::name(proposed),
+        &[error],
+    ))
 }
 
 /// Whether what the object asks for has changed: its spec, or of a custom resource everything but the metadata
@@ -262,15 +309,7 @@ const SERVER_OWNED: [&str; 7] = [
     "generateName",
 ];
 
-fn keep_server_owned(resource: &Resource, current: &Value, proposed: &mut Value) -> Result<(), Status> {
-    if object::name(proposed) != object::name(current) {
-        let value = object::name(proposed).to_owned();
-        return refuse(
-            resource,
-            current,
-            &[FieldError::new("metadata.name", FieldRule::Immutable { value })],
-        );
-    }
+fn keep_server_owned(current: &Value, proposed: &mut Value) -> Result<(), Status> {
     let metadata = object::metadata_mut(proposed)?;
     for field in SERVER_OWNED {
         match current["metadata"].get(field) {
@@ -337,12 +376,17 @@ fn take(next: &mut Value, from: &Value, field: &str) {
 /// An object on its way out takes no new finalizers.
 fn new_finalizers(current: &Value, next: &Value) -> Option<FieldError> {
     let held = object::items(current, "/metadata/finalizers");
-    let added = object::items(next, "/metadata/finalizers")
-        .iter()
-        .any(|finalizer| !held.contains(finalizer));
-    let why = "no new finalizers can be added if the object is being deleted";
-    (added && object::is_terminating(current))
-        .then(|| FieldError::new("metadata.finalizers", FieldRule::Forbidden { why }))
+    let finalizers = object::items(next, "/metadata/finalizers").iter();
+    let added: Vec<String> = finalizers
+        .filter(|finalizer| !held.contains(finalizer))
+        .map(Value::to_string)
+        .collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    (!added.is_empty() && object::is_terminating(current))
+        .then(|| FieldError::new("metadata.finalizers", FieldRule::ForbiddenBecause { why }))
 }
 
 /// Whether nothing holds back the removal of an object that is being deleted.

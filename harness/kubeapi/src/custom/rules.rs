@@ -182,19 +182,21 @@ fn names(names: &Names, errors: &mut Vec<FieldError>) {
 
 fn versions(versions: &[Version], errors: &mut Vec<FieldError>) {
     let names: Vec<&str> = versions.iter().map(|version| version.name.as_str()).collect();
-    let mut refuse = |expected: &str| {
-        let rule = FieldRule::Limit {
-            value: json!(names),
-            expected: expected.to_owned(),
-        };
-        errors.push(FieldError::new("spec.versions", rule));
+    let mut refuse = |field: &str, value: Value, expected: &str| {
+        let expected = expected.to_owned();
+        errors.push(FieldError::new(field, FieldRule::Limit { value, expected }));
     };
     if versions.iter().filter(|version| version.storage).count() != 1 {
-        refuse("must have exactly one version marked as storage version");
+        let expected = "must have exactly one version marked as storage version";
+        refuse("spec.versions", json!(names), expected);
+    }
+    if !versions.iter().any(|version| version.storage) {
+        let expected = "must have at least one stored version";
+        refuse("status.storedVersions", Value::Null, expected);
     }
     let is_repeated = |(at, name): (usize, &&str)| names[..at].contains(name);
     if names.iter().enumerate().any(is_repeated) {
-        refuse("must contain unique version names");
+        refuse("spec.versions", json!(names), "must contain unique version names");
     }
     for (at, version) in versions.iter().enumerate() {
         one_version(version, &format!("spec.versions[{at}]"), errors);
@@ -212,7 +214,7 @@ fn one_version(version: &Version, path: &str, errors: &mut Vec<FieldError>) {
     }
     let at = format!("{path}.schema.openAPIV3Schema");
     match &version.schema.open_api_v3_schema {
-        None => errors.push(FieldError::required_because(at, "schemas are required")),
+        None => errors.push(FieldError::required(at)),
         Some(document) => {
             match Schema::parse(document) {
                 Ok(schema) => errors.extend(structural::violations(&schema, &at)),

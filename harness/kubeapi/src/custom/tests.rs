@@ -57,8 +57,8 @@ fn each_broken_rule_of_a_definition_is_named() {
             "spec.scope: Unsupported value: \"Galaxy\": supported values: \"Cluster\", \"Namespaced\"",
         ),
         (
-            "/spec/versions/0/storage",
-            json!(false),
+            "/spec/versions/1/storage",
+            json!(true),
             "spec.versions: Invalid value: [\"v1\",\"v1beta1\"]: must have exactly one version marked as storage version",
         ),
         (
@@ -69,7 +69,7 @@ fn each_broken_rule_of_a_definition_is_named() {
         (
             "/spec/versions/0/schema",
             json!({}),
-            "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required",
+            "spec.versions[0].schema.openAPIV3Schema: Required value",
         ),
         (
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec",

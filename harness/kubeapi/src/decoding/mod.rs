@@ -20,9 +20,13 @@ pub(crate) use applied::undeclared;
 pub(crate) use validation::FieldValidation;
 use walk::Report;
 
+use crate::object;
 use crate::resources::Resource;
 use crate::status::Status;
 use crate::types::{self, Shape};
+
+/// How much of a body that cannot be read is shown.
+const SHOWN_BYTES: usize = 64;
 
 /// An object of its kind, and what [`FieldValidation`] judges.
 #[derive(Debug)]
@@ -46,18 +50,14 @@ pub(crate) fn from_body(resource: &Resource, body: &[u8]) -> Result<Decoded, Sta
     let object = report
         .read(&mut deserializer, shape(resource))
         .and_then(|object| deserializer.end().map(|()| object))
-        .map_err(|error| {
-            Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: \
-                 {error}",
-                resource.kind
-            ))
-        })?;
+        .map_err(|error| unreadable(&resource.kind, body, &words_of(error)))?;
+    require_kind(resource, &object)?;
     finish(resource, object, report).map_err(|why| unlike(resource, &why))
 }
 
 /// Reads an object that is in memory.
 pub(crate) fn from_object(resource: &Resource, object: &Value) -> Result<Decoded, Status> {
+    require_kind(resource, object)?;
     reread(resource, object, Words::Json).map_err(|why| unlike(resource, &why))
 }
 
@@ -83,6 +83,43 @@ pub(crate) fn unlike(resource: &Resource, why: &str) -> Status {
     let (kind, version) = (&resource.kind, &resource.version);
     Status::bad_request(format!(
         "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+    ))
+}
+
+/// A `400` for a body that holds no object at all.
+pub(crate) fn unreadable(kind: &str, body: &[u8], error: &str) -> Status {
+    let begin = match body {
+        [] => "<empty>".into(),
+        body => String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]),
+    };
+    unrecognized(
+        kind,
+        &format!("couldn't get version/kind; json parse error: {error} ({begin})"),
+    )
+}
+
+/// What is wrong with JSON.
+pub(crate) fn words_of(error: serde_json::Error) -> String {
+    match error.is_eof() {
+        true => "unexpected end of JSON input".to_owned(),
+        false => error.to_string(),
+    }
+}
+
+/// A custom resource says what it is, where built-in kinds need not.
+fn require_kind(resource: &Resource, object: &Value) -> Result<(), Status> {
+    if resource.custom().is_none() || !object::text(object, "/kind").is_empty() {
+        return Ok(());
+    }
+    Err(unrecognized(
+        &resource.kind,
+        &format!("Object 'Kind' is missing in '{object}'"),
+    ))
+}
+
+fn unrecognized(kind: &str, why: &str) -> Status {
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why}"
     ))
 }
 

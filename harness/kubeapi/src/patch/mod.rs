@@ -5,8 +5,8 @@
 
 mod strategic;
 
-use json_patch::PatchOperation;
 use json_patch::jsonptr::Pointer;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::{Map, Value};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
@@ -49,10 +49,8 @@ impl Patch {
     pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<Patch, Status> {
         match media_type {
             "application/json-patch+json" => {
-                // By way of a value: of members that come twice, the last one counts.
-                let operations: Value = parse_json(body)?;
-                let operations: Vec<PatchOperation> =
-                    serde_json::from_value(operations).map_err(|error| undecodable(&error))?;
+                // By way of values: of members that come twice, the last one counts.
+                let operations: Vec<Value> = parse_json(body)?;
                 if operations.len() > MAX_OPERATIONS {
                     let message = format!(
                         "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -60,11 +58,16 @@ impl Patch {
                     );
                     return Err(Status::new(Reason::RequestEntityTooLarge, message));
                 }
-                Ok(Patch::Json(operations))
+                let operations = operations.into_iter().map(serde_json::from_value);
+                let operations: Result<_, _> = operations.collect();
+                operations.map(Patch::Json).map_err(|_| rejected())
             }
-            "application/merge-patch+json" => parse_json(body).map(Patch::Merge),
-            "application/strategic-merge-patch+json" => parse_json(body).map(Patch::Strategic),
-            other => Err(unsupported(other)),
+            "application/merge-patch+json" => parse_map(body).map(Patch::Merge),
+            "application/strategic-merge-patch+json" => parse_map(body).map(Patch::Strategic),
+            _ => Err(Status::undetailed(
+                Reason::UnsupportedMediaType,
+                "415: Unsupported Media Type",
+            )),
         }
     }
 
@@ -124,10 +127,7 @@ impl Patch {
     /// Refuses what custom resources do not know: a merge by the keys of built-in types.
     pub(crate) fn admit_custom(&self) -> Result<(), Status> {
         match self {
-            Patch::Strategic(_) => Err(unsupported_of(
-                "strategic merge patch is not served for custom resources",
-                &CUSTOM_MEDIA_TYPES,
-            )),
+            Patch::Strategic(_) => Err(Status::unknown_format(&CUSTOM_MEDIA_TYPES)),
             _ => Ok(()),
         }
     }
@@ -216,36 +216,50 @@ fn apply_operation(object: &mut Value, operation: &PatchOperation) -> Result<(),
     {
         return Ok(());
     }
-    json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| {
-        Status::new(
-            Reason::Invalid,
-            format!("the server rejected our request: {error}"),
-        )
-    })
+    let operation = match operation {
+        // It replaces what is not there, too.
+        PatchOperation::Replace(replace) if is_absent(object, &replace.path) => {
+            &PatchOperation::Add(AddOperation {
+                path: replace.path.clone(),
+                value: replace.value.clone(),
+            })
+        }
+        other => other,
+    };
+    json_patch::patch(object, std::slice::from_ref(operation)).map_err(|_| rejected())
+}
+
+/// What upstream says of every JSON patch that cannot be applied.
+fn rejected() -> Status {
+    let message = "the server rejected our request due to an error in our request";
+    Status::undetailed(Reason::Invalid, message)
 }
 
 fn is_absent(object: &Value, path: &Pointer) -> bool {
     object.pointer(path.as_str()).is_none()
 }
 
+/// What is merged into an object is one itself.
+fn parse_map(body: &[u8]) -> Result<Value, Status> {
+    let patch: Value = parse_json(body)?;
+    let found = match patch {
+        Value::Object(_) => return Ok(patch),
+        Value::Null => "null",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    Err(Status::bad_request(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+    )))
+}
+
 fn parse_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
-    serde_json::from_slice(body).map_err(|error| undecodable(&error))
-}
-
-fn undecodable(error: &serde_json::Error) -> Status {
-    Status::bad_request(format!("error decoding patch: {error}"))
-}
-
-fn unsupported(media_type: &str) -> Status {
-    unsupported_of(
-        &format!("the media type \"{media_type}\" is not served"),
-        &MEDIA_TYPES,
-    )
-}
-
-fn unsupported_of(why: &str, accepted: &[&str]) -> Status {
-    let message = format!("{why}; accepted media types include: {}", accepted.join(", "));
-    Status::new(Reason::UnsupportedMediaType, message)
+    serde_json::from_slice(body).map_err(|error| match error.is_eof() {
+        true => Status::bad_request("error decoding patch: unexpected end of JSON input"),
+        false => Status::bad_request(format!("error decoding patch: {error}")),
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::status::Status;
+use crate::status::{Reason, Status};
 use crate::topology::{Elements, builtin_elements};
 
 /// Merges `patch` into `object`, which is of `kind`.
@@ -97,16 +97,23 @@ fn merge_list(
     };
     match how {
         Elements::Set if !replaces => {
+            let before = elements.clone();
             for element in patch {
                 if !elements.contains(element) {
                     elements.push(element.clone());
                 }
             }
+            interleave(elements, &before, patch, |element| element);
             Ok(())
         }
-        Elements::Keyed(keys) if !replaces => patch
-            .iter()
-            .try_for_each(|element| merge_element(kind, field, keys[0], elements, element)),
+        Elements::Keyed(keys) if !replaces => {
+            let before = elements.clone();
+            let merged = patch
+                .iter()
+                .try_for_each(|element| merge_element(kind, field, keys[0], elements, element));
+            interleave(elements, &before, patch, |element| &element[keys[0]]);
+            merged
+        }
         _ => {
             *elements = patch
                 .iter()
@@ -126,9 +133,10 @@ fn merge_element(
     patch: &Value,
 ) -> Result<(), Status> {
     let (Some(fields), Some(wanted)) = (patch.as_object(), patch.get(key)) else {
-        return Err(Status::bad_request(format!(
-            "an element of \"{field}\" in a strategic merge patch has no merge key \"{key}\": {patch}"
-        )));
+        return Err(Status::new(
+            Reason::Unknown,
+            format!("map: {} does not contain declared merge key: {key}", shown(patch)),
+        ));
     };
     let at = elements.iter().position(|element| &element[key] == wanted);
     if patch["$patch"] == "delete" {
@@ -142,6 +150,31 @@ fn merge_element(
         elements.len() - 1
     });
     merge_map(kind, field, &mut elements[at], fields)
+}
+
+/// Puts merged elements into upstream's order: those of the patch keep its order, all others theirs, and where the two
+/// meet the one that stood first does, or the one that is new.
+fn interleave(
+    elements: &mut Vec<Value>,
+    before: &[Value],
+    patch: &[Value],
+    identity: impl Fn(&Value) -> &Value,
+) {
+    let place =
+        |list: &[Value], element: &Value| list.iter().position(|other| identity(other) == identity(element));
+    let (mut patched, kept): (Vec<Value>, Vec<Value>) = elements
+        .drain(..)
+        .partition(|element| place(patch, element).is_some());
+    patched.sort_by_key(|element| place(patch, element));
+    let mut kept = kept.into_iter().peekable();
+    for element in patched {
+        let stood = place(before, &element);
+        while let Some(first) = kept.next_if(|kept| stood.is_some() && place(before, kept) < stood) {
+            elements.push(first);
+        }
+        elements.push(element);
+    }
+    elements.extend(kept);
 }
 
 fn retain_keys(fields: &mut Map<String, Value>, retained: Option<&Value>) {
@@ -169,6 +202,16 @@ fn reorder(how: &Elements<'_>, list: Option<&mut Value>, order: &Value) {
         found.unwrap_or(order.len())
     };
     elements.sort_by_key(place);
+}
+
+/// As Go prints a map of plain values.
+fn shown(patch: &Value) -> String {
+    let fields = patch.as_object().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields: Vec<String> = fields
+        .map(|(key, value)| format!("{key}:{}", text(value)))
+        .collect();
+    format!("map[{}]", fields.join(" "))
 }
 
 fn unknown_directive(directive: &str, value: &str) -> Status {

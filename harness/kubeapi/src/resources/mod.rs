@@ -77,6 +77,9 @@ pub(crate) const VERBS: [&str; 8] = [
     "watch",
 ];
 
+/// The verbs of a resource whose objects are not deleted together.
+const SINGLE_VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
+
 /// The verbs of a resource that is answered and not stored.
 const QUESTION_VERBS: [&str; 1] = ["create"];
 
@@ -128,6 +131,12 @@ impl Resource {
         self
     }
 
+    /// Its objects are not deleted together.
+    fn deleted_singly(mut self) -> Self {
+        self.verbs = &SINGLE_VERBS;
+        self
+    }
+
     /// A question to the server, whose answer is not stored.
     fn question(mut self) -> Self {
         self.verbs = &QUESTION_VERBS;
@@ -163,6 +172,25 @@ impl Resource {
             Some(custom) => custom.list_kind.clone(),
             None => format!("{}List", self.kind),
         }
+    }
+
+    /// Whether a deletion is answered with the object that is gone.
+    pub(crate) fn shows_deleted(&self) -> bool {
+        self.group.is_empty() && matches!(self.kind.as_str(), "Pod" | "Service" | "ServiceAccount")
+    }
+
+    /// Whether an update of an object that is not there creates it.
+    pub(crate) fn is_made_by_update(&self) -> bool {
+        let kinds = [
+            "Event",
+            "Lease",
+            "Role",
+            "RoleBinding",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Service",
+        ];
+        self.custom().is_none() && kinds.contains(&self.kind.as_str())
     }
 
     /// Whether there are objects of it in the store.
@@ -276,6 +304,7 @@ impl Resources {
         let rows = [
             Resource::new("", "Namespace", "namespaces", Cluster)
                 .short(&["ns"])
+                .deleted_singly()
                 .with_status()
                 .selectable([SelectableField::at("status.phase")])
                 .strategy(Strategy::Namespace),
@@ -348,7 +377,8 @@ impl Resources {
         self.0.iter()
     }
 
-    fn serves(&self, group: &str, version: &str) -> bool {
+    /// Whether anything is served of this version of a group.
+    pub(crate) fn serves(&self, group: &str, version: &str) -> bool {
         self.iter()
             .any(|row| row.group == group && row.version == version)
     }

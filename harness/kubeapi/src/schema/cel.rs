@@ -41,10 +41,13 @@ impl Rules {
             return Vec::new();
         };
         if errors.iter().any(is_about_shape) {
-            let value = "null".to_owned();
             let expected = "some validation rules were not checked because the object was invalid; correct the \
                             existing errors to complete validation";
-            return vec![FieldError::invalid("<nil>", value, expected)];
+            let rule = FieldRule::Limit {
+                value: Value::Null,
+                expected: expected.to_owned(),
+            };
+            return vec![FieldError::new("<nil>", rule)];
         }
         match Validator::new().validate_compiled(schema, object, current) {
             Ok(()) => Vec::new(),
@@ -62,12 +65,15 @@ fn field_error(object: &Value, broken: &kube_cel::ValidationError) -> FieldError
         ErrorKind::ValidationFailure => broken.message.clone(),
         _ => format!("rule {:?} cannot be evaluated: {}", broken.rule, broken.message),
     };
-    if broken.reason.as_deref() == Some("FieldValueRequired") {
-        return FieldError::required_because(field, message);
-    }
-    let value = json!(type_at(object, &broken.field_path));
-    let expected = message;
-    FieldError::new(field, FieldRule::Limit { value, expected })
+    let rule = match broken.reason.as_deref() {
+        Some("FieldValueRequired") => FieldRule::RequiredBecause { why: message },
+        Some("FieldValueForbidden") => FieldRule::ForbiddenBecause { why: message },
+        _ => FieldRule::Limit {
+            value: json!(type_at(object, &broken.field_path)),
+            expected: message,
+        },
+    };
+    FieldError::new(field, rule)
 }
 
 /// Upstream shows the type of what a rule speaks of instead of the value.
@@ -93,6 +99,7 @@ fn is_about_shape(error: &FieldError) -> bool {
         FieldRule::Required
             | FieldRule::RequiredBecause { .. }
             | FieldRule::Type { .. }
+            | FieldRule::Unsupported { .. }
             | FieldRule::TooLong { .. }
             | FieldRule::TooMany { .. }
     )

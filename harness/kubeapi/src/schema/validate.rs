@@ -81,13 +81,11 @@ impl Schema {
             && length > max
         {
             errors.push(FieldError::new(path, FieldRule::TooLong { bytes_max: max }));
-        }
-        if let Some(min) = self.min_length
+        } else if let Some(min) = self.min_length
             && length < min
         {
             errors.push(invalid(format!("should be at least {min} chars long")));
-        }
-        if let Some(pattern) = &self.pattern
+        } else if let Some(pattern) = &self.pattern
             && let Ok(compiled) = &pattern.compiled
             && !compiled.is_match(text)
         {

@@ -16,7 +16,7 @@ use super::{Shared, json};
 use crate::access::{Lifetime, ReviewedUser, TokenRequest, User, review_access, review_rules};
 use crate::api::Target;
 use crate::object;
-use crate::status::{FieldError, Status};
+use crate::status::{FieldError, FieldRule, Status};
 
 const AUTHENTICATION: &str = "authentication.k8s.io/v1";
 const AUTHORIZATION: &str = "authorization.k8s.io/v1";
@@ -116,7 +116,7 @@ async fn token_review(State(shared): State<Arc<Shared>>, request: Request) -> Re
         .review(&shared.api.store, &token, &audiences, now);
     Ok(question.answer(match found {
         Some((user, audiences)) => json!({"authenticated": true, "user": user, "audiences": audiences}),
-        None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
+        None => json!({"user": {}, "error": "invalid bearer token"}),
     }))
 }
 
@@ -171,7 +171,11 @@ fn check_token_seconds(seconds: i64) -> Result<(), Status> {
         ..TOKEN_SECONDS_MIN => "may not specify a duration less than 10 minutes",
         _ => "may not specify a duration larger than 2^32 seconds",
     };
-    let error = FieldError::invalid("spec.expirationSeconds", seconds, expected);
+    let rule = FieldRule::Limit {
+        value: json!(seconds),
+        expected: expected.to_owned(),
+    };
+    let error = FieldError::new("spec.expirationSeconds", rule);
     Err(Status::unprocessable(
         "TokenRequest",
         "authentication.k8s.io",
@@ -186,7 +190,7 @@ struct Question(Value);
 impl Question {
     async fn read(request: Request, api_version: &str, kind: &str) -> Result<Self, Status> {
         let (parts, body) = request.into_parts();
-        let mut body = object_in(&media_type(&parts.headers), &read(body).await?)?;
+        let mut body = object_in(kind, &media_type(&parts.headers), &read(body).await?)?;
         for (field, expected) in [("apiVersion", api_version), ("kind", kind)] {
             let found = object::text(&body, &format!("/{field}")).to_owned();
             if !found.is_empty() && found != expected {

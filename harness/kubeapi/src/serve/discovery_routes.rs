@@ -11,7 +11,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::negotiation::{DiscoveryForm, discovery_form};
-use super::{Shared, json, json_as, text};
+use super::{Shared, json, json_as, page_not_found, text};
 use crate::discovery::{self, Root};
 use crate::openapi;
 use crate::resources::Resources;
@@ -94,30 +94,34 @@ fn revalidated(headers: &HeaderMap, hash: &str, document: impl FnOnce() -> Respo
     response
 }
 
-async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_group(&shared.api.resources.current(), &name)?,
-    ))
+async fn group(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    found(discovery::api_group(&shared.api.resources.current(), &name))
 }
 
-async fn legacy_resources(
-    State(shared): State<Arc<Shared>>,
-    Path(version): Path<String>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources.current(), "", &version)?,
+/// A document, or what is said of a path of none.
+fn found(document: Result<Value, Status>) -> Response {
+    match document {
+        Ok(document) => json(StatusCode::OK, &document),
+        Err(_no_such_path) => page_not_found(),
+    }
+}
+
+async fn legacy_resources(State(shared): State<Arc<Shared>>, Path(version): Path<String>) -> Response {
+    found(discovery::api_resource_list(
+        &shared.api.resources.current(),
+        "",
+        &version,
     ))
 }
 
 async fn group_resources(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
-) -> Result<Response, Status> {
-    Ok(json(
-        StatusCode::OK,
-        &discovery::api_resource_list(&shared.api.resources.current(), &group, &version)?,
+) -> Response {
+    found(discovery::api_resource_list(
+        &shared.api.resources.current(),
+        &group,
+        &version,
     ))
 }
 
@@ -136,7 +140,7 @@ async fn legacy_openapi(
     State(shared): State<Arc<Shared>>,
     Path(version): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Status> {
+) -> Response {
     openapi_document(&shared, &headers, "", &version)
 }
 
@@ -144,22 +148,17 @@ async fn group_openapi(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Result<Response, Status> {
+) -> Response {
     openapi_document(&shared, &headers, &group, &version)
 }
 
-fn openapi_document(
-    shared: &Shared,
-    headers: &HeaderMap,
-    group: &str,
-    version: &str,
-) -> Result<Response, Status> {
+fn openapi_document(shared: &Shared, headers: &HeaderMap, group: &str, version: &str) -> Response {
     let resources = shared.api.resources.current();
-    if resources.in_version(group, version).next().is_none() {
-        return Err(Status::no_such_path());
+    if !resources.serves(group, version) {
+        return page_not_found();
     }
     let hash = openapi::hash(&resources, group, version);
-    Ok(revalidated(headers, &hash, || {
+    revalidated(headers, &hash, || {
         json(StatusCode::OK, &openapi::document(&resources, group, version))
-    }))
+    })
 }

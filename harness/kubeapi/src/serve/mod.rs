@@ -1,7 +1,7 @@
 //! HTTP over TLS: connections, faults, authentication and authorization, routes.
 //!
 //! Owns everything between a socket and an operation of `api`. The invariant: every answer that is not the
-//! asked-for object is a `v1.Status` with its HTTP code.
+//! asked-for object is a `v1.Status` with its HTTP code, but for a path of no group: that is a page not found.
 
 mod access_routes;
 mod authorization;
@@ -13,6 +13,7 @@ mod faulting;
 mod impersonation;
 mod negotiation;
 mod parameters;
+mod place;
 mod presentation;
 mod protobuf;
 mod resource_routes;
@@ -49,7 +50,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
         .merge(resource_routes::routes())
-        .fallback(|| async { Status::no_such_path() })
+        .fallback(|| async { page_not_found() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
@@ -73,8 +74,13 @@ impl IntoResponse for Status {
     }
 }
 
+/// What is said of a path that belongs to no group.
+fn page_not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
 fn method_not_allowed() -> Status {
-    Status::new(
+    Status::undetailed(
         Reason::MethodNotAllowed,
         "the server does not allow this method on the requested resource",
     )

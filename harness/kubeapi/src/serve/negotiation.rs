@@ -1,7 +1,13 @@
-//! Reading `Accept`: which representation the client wants.
+//! Reading `Accept`: which representation and format the client wants.
 
 use crate::status::{Reason, Status};
 use crate::table::IncludeObject;
+
+/// The media types of bodies, as upstream names them.
+pub(super) const MEDIA_TYPES: [&str; 3] = ["application/json", YAML, PROTOBUF];
+pub(super) const YAML: &str = "application/yaml";
+/// Which is not written here.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The form an object is answered in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +42,25 @@ pub(super) fn representation(accept: Option<&str>, include: IncludeObject) -> Re
         }
         _ => None,
     };
-    json_ranges(accept).find_map(served).ok_or_else(not_acceptable)
+    json_ranges(accept)
+        .find_map(served)
+        .ok_or_else(|| not_acceptable(accept))
+}
+
+/// Refuses a list to a client that takes the metadata of one object alone; `kind` is the list's.
+pub(super) fn refuse_list(accept: Option<&str>, kind: &str) -> Result<(), Status> {
+    let mut transforms = json_ranges(accept).map(|range| range.transform);
+    if transforms.next() != Some(Some("PartialObjectMetadata")) || transforms.next().is_some() {
+        return Ok(());
+    }
+    let message = format!("you requested PartialObjectMetadata, but the requested object is a list ({kind})");
+    Err(Status::new(Reason::NotAcceptable, message))
+}
+
+/// Whether the answer is wanted as YAML: it is named, and JSON is not named before it.
+pub(super) fn wants_yaml(accept: Option<&str>) -> bool {
+    let mut ranges = accept.unwrap_or_default().split(',');
+    ranges.find_map(|range| media_type_of(range).filter(|name| *name != PROTOBUF)) == Some(YAML)
 }
 
 pub(super) fn discovery_form(accept: Option<&str>) -> Result<DiscoveryForm, Status> {
@@ -45,17 +69,17 @@ pub(super) fn discovery_form(accept: Option<&str>) -> Result<DiscoveryForm, Stat
         (Some("APIGroupDiscoveryList"), "apidiscovery.k8s.io", "v2") => Some(DiscoveryForm::Aggregated),
         _ => None,
     };
-    json_ranges(accept).find_map(served).ok_or_else(not_acceptable)
+    json_ranges(accept)
+        .find_map(served)
+        .ok_or_else(|| not_acceptable(accept))
 }
 
 /// A client that says nothing takes JSON (kube-rs on plain requests).
 fn json_ranges(accept: Option<&str>) -> impl Iterator<Item = JsonRange<'_>> {
     let header = accept.filter(|header| !header.trim().is_empty()).unwrap_or("*/*");
     header.split(',').filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
-            return None;
-        }
+        media_type_of(range).filter(|name| *name != PROTOBUF)?;
+        let parts = range.split(';').skip(1).map(str::trim);
         let mut parsed = JsonRange::default();
         for (key, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
             match key {
@@ -69,11 +93,28 @@ fn json_ranges(accept: Option<&str>) -> impl Iterator<Item = JsonRange<'_>> {
     })
 }
 
-fn not_acceptable() -> Status {
-    let message = "only the following media types are accepted: application/json, \
-                   application/json;as=Table;v=v1;g=meta.k8s.io, \
-                   application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-    Status::new(Reason::NotAcceptable, message)
+/// The media type of one element of `Accept`, if upstream knows it.
+fn media_type_of(range: &str) -> Option<&str> {
+    let name = range.split(';').next().unwrap_or_default().trim();
+    let known = MEDIA_TYPES.contains(&name) || matches!(name, "application/*" | "*/*");
+    known.then_some(name)
+}
+
+fn not_acceptable(accept: Option<&str>) -> Status {
+    let accepted = MEDIA_TYPES.join(", ");
+    if accept
+        .unwrap_or_default()
+        .split(',')
+        .any(|range| media_type_of(range).is_some())
+    {
+        let message = format!("only the following media types are accepted: {accepted}");
+        return Status::new(Reason::NotAcceptable, message);
+    }
+    let message = format!(
+        "406: Not Acceptable\n\nAvailable representations: {accepted}, application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf;stream=watch"
+    );
+    Status::undetailed(Reason::NotAcceptable, message)
 }
 
 #[cfg(test)]

@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::Uri;
+use serde_json::{Value, json};
 
-use crate::api::{Effect, ListRequest, VersionMatch, WatchStart};
+use crate::api::{DeleteOptions, Effect, ListRequest, VersionMatch, WatchStart};
 use crate::decoding::FieldValidation;
 use crate::managed_fields::OnConflict;
 use crate::resources::Resource;
 use crate::selector::{FieldSelector, LabelSelector, Selector};
-use crate::status::{FieldError, FieldRule, Status};
+use crate::status::{FieldError, FieldRule, Reason, Status};
 use crate::table::IncludeObject;
 
 /// A client that names no deadline gets one between half an hour and a whole one, so that they do not all
 /// reconnect at once.
 const DEFAULT_WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
+
+/// The kind of the options of reads.
+const LIST: &str = "ListOptions";
 
 /// As upstream, of a field manager's name.
 const MANAGER_MAX_BYTES: usize = 128;
@@ -49,15 +53,20 @@ impl Parameters {
         Ok(Parameters(pairs))
     }
 
+    /// Makes it the query of a watch.
+    pub(super) fn watch_anyway(&mut self) {
+        self.0.insert("watch".to_owned(), "true".to_owned());
+    }
+
     pub(super) fn is_watch(&self) -> bool {
         self.flag("watch").unwrap_or(false)
     }
 
-    pub(super) fn effect(&self) -> Result<Effect, Status> {
+    pub(super) fn effect(&self, options: &str) -> Result<Effect, Status> {
         match self.text("dryRun") {
             None => Ok(Effect::Persist),
             Some("All") => Ok(Effect::DryRun),
-            Some(other) => Err(invalid_option("dryRun", other, "supported values: \"All\"")),
+            Some(other) => Err(unsupported(options, "dryRun", json!([other]), &["All"])),
         }
     }
 
@@ -71,18 +80,19 @@ impl Parameters {
                     bytes_max: MANAGER_MAX_BYTES,
                 },
             )
-        } else if named.chars().any(char::is_control) {
-            FieldError::invalid(
-                "fieldManager",
-                named.escape_debug(),
-                "expected printable characters",
-            )
+        } else if let Some((at, control)) = named.char_indices().find(|(_, c)| c.is_control()) {
+            let shown: String = named.chars().map(escaped).collect();
+            let why = format!(
+                "invalid character U+{:04X} (at position {at})",
+                u32::from(control)
+            );
+            FieldError::invalid("fieldManager", shown, why)
         } else if named.is_empty() {
             return Ok(program(user_agent));
         } else {
             return Ok(named.to_owned());
         };
-        Err(Status::unprocessable(options, "meta.k8s.io", "", &[error]))
+        Err(Status::invalid_option(options, error))
     }
 
     /// The field manager of an apply, which must be named.
@@ -90,7 +100,7 @@ impl Parameters {
         if self.text("fieldManager").is_none() {
             let what = "apply patch";
             let error = FieldError::new("fieldManager", FieldRule::RequiredFor { what });
-            return Err(Status::unprocessable("PatchOptions", "meta.k8s.io", "", &[error]));
+            return Err(Status::invalid_option("PatchOptions", error));
         }
         self.manager("PatchOptions", "")
     }
@@ -113,16 +123,15 @@ impl Parameters {
         Err(Status::unprocessable("PatchOptions", "meta.k8s.io", "", &[error]))
     }
 
-    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
+    pub(super) fn field_validation(&self, options: &str) -> Result<FieldValidation, Status> {
         match self.text("fieldValidation") {
             None | Some("Warn") => Ok(FieldValidation::Warn),
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
-            Some(other) => Err(invalid_option(
-                "fieldValidation",
-                other,
-                "supported values: \"Ignore\", \"Strict\", \"Warn\"",
-            )),
+            Some(other) => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                Err(unsupported(options, "fieldValidation", json!(other), &supported))
+            }
         }
     }
 
@@ -131,24 +140,20 @@ impl Parameters {
             None | Some("Metadata") => Ok(IncludeObject::Metadata),
             Some("None") => Ok(IncludeObject::None),
             Some("Object") => Ok(IncludeObject::Object),
-            Some(other) => Err(invalid_option(
-                "includeObject",
-                other,
-                "supported values: \"None\", \"Metadata\", \"Object\"",
-            )),
+            Some(other) => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: \
+                 must be 'Metadata', 'Object', 'None', or empty"
+            ))),
         }
     }
 
-    pub(super) fn grace_period_seconds(&self) -> Result<Option<i64>, Status> {
-        self.number("gracePeriodSeconds")
-    }
-
-    pub(super) fn propagation_policy(&self) -> Option<String> {
-        self.text("propagationPolicy").map(str::to_owned)
-    }
-
-    pub(super) fn orphan_dependents(&self) -> Option<bool> {
-        self.flag("orphanDependents")
+    /// The options of a delete that has no body.
+    pub(super) fn delete_options(&self) -> Result<DeleteOptions, Status> {
+        let mut options = DeleteOptions::default();
+        options.grace_period_seconds = self.number("gracePeriodSeconds")?;
+        options.propagation_policy = self.text("propagationPolicy").map(str::to_owned);
+        options.orphan_dependents = self.flag("orphanDependents");
+        Ok(options)
     }
 
     pub(super) fn selector(&self, resource: &Resource) -> Result<Selector, Status> {
@@ -197,7 +202,7 @@ impl Parameters {
                 return Err(forbidden_option("resourceVersionMatch", why));
             }
         }
-        let revision = self.number::<u64>("resourceVersion")?;
+        let revision = self.revision().map_err(|why| Status::new(Reason::Unknown, why))?;
         let start = match (initial, revision) {
             (Some(true), _) | (None, None | Some(0)) => WatchStart::Existing,
             (Some(false), None | Some(0)) => WatchStart::Newest,
@@ -220,8 +225,14 @@ impl Parameters {
     }
 
     fn version_match(&self) -> Result<VersionMatch, Status> {
-        let revision = self.number::<u64>("resourceVersion")?;
+        let revision = self
+            .revision()
+            .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
         let Some(matching) = self.text("resourceVersionMatch") else {
+            if self.text("continue").is_some() && revision.is_some_and(|revision| revision != 0) {
+                let message = "specifying resource version is not allowed when using continue";
+                return Err(Status::bad_request(message));
+            }
             return Ok(revision.map_or(VersionMatch::Newest, VersionMatch::NotOlderThan));
         };
         if self.text("continue").is_some() {
@@ -235,15 +246,19 @@ impl Parameters {
             }
             ("NotOlderThan", Some(revision)) => Ok(VersionMatch::NotOlderThan(revision)),
             ("Exact", Some(0)) => {
-                let why = "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
                 Err(forbidden_option("resourceVersionMatch", why))
             }
             ("Exact", Some(revision)) => Ok(VersionMatch::Exact(revision)),
-            (other, _) => Err(invalid_option(
-                "resourceVersionMatch",
-                other,
-                "supported values: \"Exact\", \"NotOlderThan\"",
-            )),
+            (other, _) => {
+                let supported = ["Exact", "NotOlderThan", ""];
+                Err(unsupported(
+                    LIST,
+                    "resourceVersionMatch",
+                    json!(other),
+                    &supported,
+                ))
+            }
         }
     }
 
@@ -262,12 +277,31 @@ impl Parameters {
             .map(|value| !matches!(value.to_lowercase().as_str(), "false" | "0"))
     }
 
+    /// The resource version, or why it is none.
+    fn revision(&self) -> Result<Option<u64>, String> {
+        let why = |text: &str| {
+            let syntax = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+            FieldError::invalid("resourceVersion", text, syntax).to_string()
+        };
+        let parse = |text: &str| text.parse().map_err(|_| why(text));
+        self.text("resourceVersion").map(parse).transpose()
+    }
+
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
         let parse = |text: &str| {
-            text.parse()
-                .map_err(|_| Status::bad_request(format!("{name}={text}: expected a whole number")))
+            text.parse().map_err(|_| {
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })
         };
         self.text(name).map(parse).transpose()
+    }
+}
+
+/// As Go quotes it.
+fn escaped(character: char) -> String {
+    match character {
+        '\u{0}'..='\u{1f}' | '\u{7f}' => format!("\\x{:02x}", u32::from(character)),
+        other => other.escape_debug().to_string(),
     }
 }
 
@@ -280,18 +314,16 @@ fn program(user_agent: &str) -> String {
     printable
 }
 
-fn invalid_option(field: &str, value: &str, expected: &'static str) -> Status {
-    Status::unprocessable(
-        "ListOptions",
-        "meta.k8s.io",
-        "",
-        &[FieldError::invalid(field, value, expected)],
+fn unsupported(options: &str, field: &str, value: Value, supported: &[&str]) -> Status {
+    let supported = supported.iter().map(|&value| value.to_owned()).collect();
+    Status::invalid_option(
+        options,
+        FieldError::new(field, FieldRule::Unsupported { value, supported }),
     )
 }
 
 fn forbidden_option(field: &str, why: &'static str) -> Status {
-    let error = FieldError::new(field, FieldRule::Forbidden { why });
-    Status::unprocessable("ListOptions", "meta.k8s.io", "", &[error])
+    Status::invalid_option(LIST, FieldError::new(field, FieldRule::Forbidden { why }))
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::event_lines::EventLines;
@@ -13,7 +14,7 @@ use super::negotiation::Representation;
 use crate::api::Page;
 use crate::object;
 use crate::resources::Resource;
-use crate::status::Status;
+use crate::status::{Reason, Status};
 use crate::store::{ChangeKind, WatchEvent};
 use crate::table;
 
@@ -23,6 +24,8 @@ pub(super) struct Presentation {
     pub(super) resource: Arc<Resource>,
     pub(super) representation: Representation,
     pub(super) lines: Arc<EventLines>,
+    /// Whether a watch of tables has named its columns: the first event does.
+    pub(super) columns_are_known: bool,
 }
 
 #[derive(Serialize)]
@@ -31,7 +34,25 @@ struct ListBody<'a> {
     kind: String,
     api_version: String,
     metadata: Value,
-    items: Vec<&'a Value>,
+    items: Vec<Item<'a>>,
+}
+
+/// An element of a list; one of a built-in kind does not say again what it is.
+struct Item<'a> {
+    object: &'a Value,
+    names_kind: bool,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.object {
+            Value::Object(fields) if !self.names_kind => {
+                let is_said = |(key, _): &(&String, &Value)| !matches!(key.as_str(), "kind" | "apiVersion");
+                serializer.collect_map(fields.iter().filter(is_said))
+            }
+            object => object.serialize(serializer),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -55,6 +76,9 @@ impl Presentation {
         if let Some(token) = &page.continue_token {
             metadata["continue"] = json!(token);
         }
+        if self.resource.custom().is_some() && page.continue_token.is_none() {
+            metadata["continue"] = json!("");
+        }
         if let Some(remaining) = page.remaining {
             metadata["remainingItemCount"] = json!(remaining);
         }
@@ -63,13 +87,14 @@ impl Presentation {
             Representation::Object => {
                 let kind = self.resource.list_kind();
                 let api_version = self.resource.api_version();
+                let names_kind = self.resource.custom().is_some();
                 super::json(
                     StatusCode::OK,
                     &ListBody {
                         kind,
                         api_version,
                         metadata,
-                        items: items.collect(),
+                        items: items.map(|object| Item { object, names_kind }).collect(),
                     },
                 )
             }
@@ -88,35 +113,36 @@ impl Presentation {
         }
     }
 
-    pub(super) fn event(&self, event: &WatchEvent) -> Bytes {
-        let name = match event.kind {
+    pub(super) fn event(&mut self, event: &WatchEvent) -> Bytes {
+        let kind = match event.kind {
             ChangeKind::Added => "ADDED",
             ChangeKind::Modified => "MODIFIED",
             ChangeKind::Deleted => "DELETED",
         };
-        let write = || self.line(name, &self.resource.encode(&event.object));
+        let encode = || self.resource.encode(&event.object);
         match (self.representation, object::revision(&event.object)) {
             (Representation::Object, Some(revision)) => {
+                let write = || event_line(kind, &encode());
                 self.lines
                     .get_or_write(&self.resource, event.kind, revision, write)
             }
-            _ => write(),
+            _ => self.line(kind, &encode()),
         }
     }
 
-    pub(super) fn bookmark(&self, revision: u64) -> Bytes {
+    pub(super) fn bookmark(&mut self, revision: u64) -> Bytes {
         self.bookmark_with(revision, json!({}))
     }
 
     /// The bookmark between the existing objects and the changes of a streaming list.
-    pub(super) fn end_of_initial_events(&self, revision: u64) -> Bytes {
+    pub(super) fn end_of_initial_events(&mut self, revision: u64) -> Bytes {
         self.bookmark_with(
             revision,
             json!({"annotations": {"k8s.io/initial-events-end": "true"}}),
         )
     }
 
-    fn bookmark_with(&self, revision: u64, mut metadata: Value) -> Bytes {
+    fn bookmark_with(&mut self, revision: u64, mut metadata: Value) -> Bytes {
         metadata["resourceVersion"] = json!(revision.to_string());
         metadata["creationTimestamp"] = Value::Null;
         let kind = &self.resource.kind;
@@ -124,11 +150,17 @@ impl Presentation {
         self.line("BOOKMARK", &object)
     }
 
-    fn line(&self, kind: &str, object: &Value) -> Bytes {
+    fn line(&mut self, kind: &str, object: &Value) -> Bytes {
         match self.representation {
             Representation::Object => event_line(kind, object),
             Representation::Metadata => event_line(kind, &table::partial(object)),
-            Representation::Table(_) => event_line(kind, &self.table_of_one(object)),
+            Representation::Table(_) => {
+                let mut table = self.table_of_one(object);
+                if std::mem::replace(&mut self.columns_are_known, true) {
+                    table["columnDefinitions"] = Value::Null;
+                }
+                event_line(kind, &table)
+            }
         }
     }
 
@@ -144,6 +176,20 @@ impl Presentation {
             table::metadata_of_one(object),
         )
     }
+}
+
+/// The same answer, in YAML.
+pub(super) async fn in_yaml(answer: Response) -> Result<Response, Status> {
+    let (mut parts, body) = answer.into_parts();
+    let failed = |error: &dyn std::fmt::Display| Status::new(Reason::InternalError, format!("YAML: {error}"));
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .map_err(|error| failed(&error))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| failed(&error))?;
+    let body = serde_saphyr::to_string(&body).map_err(|error| failed(&error))?;
+    let yaml = header::HeaderValue::from_static("application/yaml");
+    parts.headers.insert(header::CONTENT_TYPE, yaml);
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 /// The last line of a watch that cannot go on.

@@ -10,36 +10,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde_json::{Value, json};
 
-use super::negotiation::representation;
+use super::negotiation::{self, representation};
 use super::parameters::Parameters;
-use super::presentation::Presentation;
-use super::{Shared, method_not_allowed, protobuf, text, warn, watch_body};
+use super::place::Place;
+use super::presentation::{Presentation, in_yaml};
+use super::{Shared, method_not_allowed, page_not_found, protobuf, text, warn, watch_body};
 use crate::api::{AppliedTo, DeleteOptions, Deleted, Effect, Page, ScaleChange, Strictness, Target, Write};
 use crate::decoding::{self, FieldValidation};
 use crate::object;
 use crate::patch::{APPLY, Patch};
-use crate::resources::{Resource, Resources, Scope, Subresource};
+use crate::resources::{Resource, Scope};
 use crate::status::{Reason, Status};
-use crate::strategy::Part;
+use crate::strategy::{Part, Strategy};
 
 /// As kube-apiserver's `MaxRequestBodyBytes`.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// What a path names.
-#[derive(Debug)]
-enum Place {
-    Collection {
-        resource: Arc<Resource>,
-        namespace: Option<String>,
-    },
-    Object {
-        target: Target,
-        part: Part,
-    },
-    Scale {
-        target: Target,
-    },
-}
+/// The namespaces that nobody deletes.
+const PROTECTED: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// One request, read.
 struct Call {
@@ -62,8 +50,7 @@ async fn legacy_group(
     Path((version, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources.current(), "", &version, &path)?;
-    dispatch(shared, place, request).await
+    named_group(State(shared), Path((String::new(), version, path)), request).await
 }
 
 async fn named_group(
@@ -71,90 +58,42 @@ async fn named_group(
     Path((group, version, path)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Status> {
-    let place = Place::parse(&shared.api.resources.current(), &group, &version, &path)?;
-    dispatch(shared, place, request).await
+    let (path, is_old_watch) = match path.strip_prefix("watch/") {
+        Some(path) => (path, true),
+        None => (path.as_str(), false),
+    };
+    let resources = shared.api.resources.current();
+    if !resources.serves(&group, &version) {
+        return Ok(page_not_found());
+    }
+    let place = Place::parse(&resources, &group, &version, path)?;
+    dispatch(shared, place, is_old_watch, request).await
 }
 
-impl Place {
-    fn parse(resources: &Resources, group: &str, version: &str, path: &str) -> Result<Self, Status> {
-        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        let find = |plural: &str, scope: Scope| {
-            let resource = resources.at_path(group, version, plural)?;
-            if resource.scope == scope {
-                Ok(Arc::clone(resource))
-            } else {
-                Err(Status::no_such_path())
-            }
-        };
-        let object = |resource: &Arc<Resource>, namespace: &str, name: &str, part: Part| Place::Object {
-            target: Target::new(resource, namespace, name),
-            part,
-        };
-        // `namespaces/NAME/status` is the status of a namespace, not a collection in it.
-        match segments[..] {
-            [plural] => {
-                let resource = Arc::clone(resources.at_path(group, version, plural)?);
-                Ok(Place::Collection {
-                    resource,
-                    namespace: None,
-                })
-            }
-            [plural, name, subresource @ ("status" | "scale")]
-                if let Ok(resource) = find(plural, Scope::Cluster) =>
-            {
-                Place::below(Target::new(&resource, "", name), subresource)
-            }
-            ["namespaces", namespace, plural] => {
-                let resource = find(plural, Scope::Namespaced)?;
-                Ok(Place::Collection {
-                    resource,
-                    namespace: Some(namespace.to_owned()),
-                })
-            }
-            [plural, name] => Ok(object(&find(plural, Scope::Cluster)?, "", name, Part::Main)),
-            ["namespaces", namespace, plural, name] => Ok(object(
-                &find(plural, Scope::Namespaced)?,
-                namespace,
-                name,
-                Part::Main,
-            )),
-            ["namespaces", namespace, plural, name, subresource] => {
-                let resource = find(plural, Scope::Namespaced)?;
-                Place::below(Target::new(&resource, namespace, name), subresource)
-            }
-            _ => Err(Status::no_such_path()),
-        }
-    }
-
-    /// The subresource of an object, if its resource has it.
-    fn below(target: Target, subresource: &str) -> Result<Self, Status> {
-        let resource = &target.resource;
-        match subresource {
-            "status" if resource.has(Subresource::Status) => Ok(Place::Object {
-                target,
-                part: Part::Status,
-            }),
-            "scale" if resource.has(Subresource::Scale) => Ok(Place::Scale { target }),
-            _ => Err(Status::no_such_path()),
-        }
-    }
-
-    fn resource(&self) -> &Arc<Resource> {
-        match self {
-            Place::Collection { resource, .. } => resource,
-            Place::Object { target, .. } | Place::Scale { target } => &target.resource,
-        }
-    }
-}
-
-async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result<Response, Status> {
+/// Answers a request; `is_old_watch` says that its path begins as those of watches once did.
+async fn dispatch(
+    shared: Arc<Shared>,
+    place: Place,
+    is_old_watch: bool,
+    request: Request,
+) -> Result<Response, Status> {
     let (parts, body) = request.into_parts();
-    let parameters = Parameters::of(&parts.uri)?;
+    let mut parameters = Parameters::of(&parts.uri)?;
+    if is_old_watch {
+        parameters.watch_anyway();
+    }
     let representation = representation(text(&parts.headers, header::ACCEPT), parameters.include_object()?)?;
+    if let (&Method::GET, Place::Collection { resource, .. }) = (&parts.method, &place)
+        && !parameters.is_watch()
+    {
+        negotiation::refuse_list(text(&parts.headers, header::ACCEPT), &resource.list_kind())?;
+    }
+    let is_yaml = negotiation::wants_yaml(text(&parts.headers, header::ACCEPT)) && !parameters.is_watch();
     let presentation = Presentation {
         resource: Arc::clone(place.resource()),
         representation,
         lines: Arc::clone(&shared.lines),
+        columns_are_known: false,
     };
     let media_type = media_type(&parts.headers);
     let user_agent = text(&parts.headers, header::USER_AGENT)
@@ -168,49 +107,60 @@ async fn dispatch(shared: Arc<Shared>, place: Place, request: Request) -> Result
         user_agent,
         body: read(body).await?,
     };
-    match (parts.method, place) {
-        (Method::GET, Place::Collection { resource, namespace }) => {
-            if call.parameters.is_watch() {
-                call.watch(&resource, namespace.as_deref())
-            } else {
-                call.list(&resource, namespace.as_deref())
-            }
-        }
-        (Method::POST, Place::Collection { resource, namespace }) => {
-            call.create(&resource, namespace.as_deref())
-        }
-        (Method::DELETE, Place::Collection { resource, namespace }) => {
-            call.delete_collection(&resource, namespace.as_deref())
-        }
-        (Method::GET, Place::Object { target, .. }) => {
-            let object = call.shared.api.get(&target)?;
-            Ok(call.presentation.one(StatusCode::OK, &object))
-        }
-        (Method::GET, Place::Scale { target }) => {
-            Ok(super::json(StatusCode::OK, &call.shared.api.scale(&target)?))
-        }
-        (Method::PUT, Place::Scale { target }) => call.rescale(&target, ScaleChange::Replace(call.object()?)),
-        (Method::PATCH, Place::Scale { target }) => {
-            let patch = Patch::parse(&call.media_type, &call.body)?;
-            call.rescale(&target, ScaleChange::Patch(patch))
-        }
-        (Method::PUT, Place::Object { target, part }) => call.update(&target, part),
-        (Method::PATCH, Place::Object { target, part }) if call.media_type == APPLY => {
-            call.apply(&target, part)
-        }
-        (Method::PATCH, Place::Object { target, part }) => call.patch(&target, part),
-        (
-            Method::DELETE,
-            Place::Object {
-                target,
-                part: Part::Main,
-            },
-        ) => call.delete(&target),
-        _ => Err(method_not_allowed()),
+    let answer = call.answer(parts.method, place)?;
+    if is_yaml {
+        in_yaml(answer).await
+    } else {
+        Ok(answer)
     }
 }
 
 impl Call {
+    fn answer(self, method: Method, place: Place) -> Result<Response, Status> {
+        match (method, place) {
+            (Method::GET, Place::Collection { resource, namespace }) => {
+                if self.parameters.is_watch() {
+                    self.watch(&resource, namespace.as_deref())
+                } else {
+                    self.list(&resource, namespace.as_deref())
+                }
+            }
+            (Method::POST, Place::Collection { resource, namespace }) => {
+                self.create(&resource, namespace.as_deref())
+            }
+            (Method::DELETE, Place::Collection { resource, namespace }) => {
+                self.delete_collection(&resource, namespace.as_deref())
+            }
+            (Method::GET, Place::Object { target, .. }) => {
+                let object = self.shared.api.get(&target)?;
+                Ok(self.presentation.one(StatusCode::OK, &object))
+            }
+            (Method::GET, Place::Scale { target }) => {
+                Ok(super::json(StatusCode::OK, &self.shared.api.scale(&target)?))
+            }
+            (Method::PUT, Place::Scale { target }) => {
+                self.rescale(&target, ScaleChange::Replace(self.object("Scale")?))
+            }
+            (Method::PATCH, Place::Scale { target }) => {
+                let patch = Patch::parse(&self.media_type, &self.body)?;
+                self.rescale(&target, ScaleChange::Patch(patch))
+            }
+            (Method::PUT, Place::Object { target, part }) => self.update(&target, part),
+            (Method::PATCH, Place::Object { target, part }) if self.media_type == APPLY => {
+                self.apply(&target, part)
+            }
+            (Method::PATCH, Place::Object { target, part }) => self.patch(&target, part),
+            (
+                Method::DELETE,
+                Place::Object {
+                    target,
+                    part: Part::Main,
+                },
+            ) => self.delete(&target),
+            _ => Err(method_not_allowed()),
+        }
+    }
+
     fn list(&self, resource: &Resource, namespace: Option<&str>) -> Result<Response, Status> {
         let request = self.parameters.list(resource, namespace)?;
         Ok(self.presentation.list(&self.shared.api.list(resource, &request)?))
@@ -231,10 +181,13 @@ impl Call {
     }
 
     fn create(&self, resource: &Arc<Resource>, namespace: Option<&str>) -> Result<Response, Status> {
+        if namespace.is_none() && resource.scope == Scope::Namespaced {
+            return Err(method_not_allowed());
+        }
         let namespace = namespace.unwrap_or_default();
         let manager = self.parameters.manager("CreateOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
-        let (object, warnings) = self.decoded(resource)?;
+        let write = self.write(&manager, "CreateOptions")?;
+        let (object, warnings) = self.decoded(resource, "CreateOptions")?;
         let created = self.shared.api.create(resource, namespace, object, write);
         let created = created.map(|created| self.presentation.one(StatusCode::CREATED, &created));
         Ok(warn(warnings, created.into_response()))
@@ -242,19 +195,19 @@ impl Call {
 
     fn update(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.manager("UpdateOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
-        let (object, warnings) = self.decoded(&target.resource)?;
-        let updated = self.shared.api.update(target, part, object, write);
-        let updated = updated.map(|updated| self.presentation.one(StatusCode::OK, &updated));
-        Ok(warn(warnings, updated.into_response()))
+        let write = self.write(&manager, "UpdateOptions")?;
+        let (object, warnings) = self.decoded(&target.resource, "UpdateOptions")?;
+        let outcome = self.shared.api.update_or_create(target, part, object, write);
+        let written = outcome.map(|outcome| self.written(&outcome));
+        Ok(warn(warnings, written.into_response()))
     }
 
     fn patch(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let patch = Patch::parse(&self.media_type, &self.body)?;
         self.parameters.refuse_force()?;
         let manager = self.parameters.manager("PatchOptions", &self.user_agent)?;
-        let write = self.write(&manager)?;
-        let validation = self.parameters.field_validation()?;
+        let write = self.write(&manager, "PatchOptions")?;
+        let validation = self.parameters.field_validation("PatchOptions")?;
         let of_patch = match validation {
             FieldValidation::Ignore => Vec::new(),
             FieldValidation::Warn | FieldValidation::Strict => patch.strict_errors(&self.body),
@@ -266,7 +219,7 @@ impl Call {
     }
 
     fn rescale(&self, target: &Target, change: ScaleChange) -> Result<Response, Status> {
-        let effect = self.parameters.effect()?;
+        let effect = self.parameters.effect("UpdateOptions")?;
         let scale = self.shared.api.rescale(target, change, effect)?;
         Ok(super::json(StatusCode::OK, &scale))
     }
@@ -274,31 +227,47 @@ impl Call {
     fn apply(&self, target: &Target, part: Part) -> Result<Response, Status> {
         let manager = self.parameters.applier()?;
         let (applied, twice) = Patch::parse_applied(&self.body)?;
-        let validation = self.parameters.field_validation()?;
+        let validation = self.parameters.field_validation("PatchOptions")?;
         if let (FieldValidation::Strict, Some(first)) = (validation, twice.first()) {
             return Err(Status::bad_request(format!(
                 "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  {first}"
             )));
         }
         let warnings = validation.judge(twice, |why| Status::bad_request(why))?;
-        let (write, on_conflict) = (self.write(&manager)?, self.parameters.on_conflict());
+        let write = self.write(&manager, "PatchOptions")?;
+        let on_conflict = self.parameters.on_conflict();
         let outcome = self.shared.api.apply(target, part, applied, on_conflict, write)?;
-        let response = match outcome {
-            AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, &object),
-            AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, &object),
-        };
-        Ok(warn(warnings, response))
+        Ok(warn(warnings, self.written(&outcome)))
     }
 
-    fn write<'a>(&self, manager: &'a str) -> Result<Write<'a>, Status> {
-        let effect = self.parameters.effect()?;
+    fn written(&self, outcome: &AppliedTo) -> Response {
+        match outcome {
+            AppliedTo::New(object) => self.presentation.one(StatusCode::CREATED, object),
+            AppliedTo::Existing(object) => self.presentation.one(StatusCode::OK, object),
+        }
+    }
+
+    fn write<'a>(&self, manager: &'a str, options: &str) -> Result<Write<'a>, Status> {
+        let effect = self.parameters.effect(options)?;
         Ok(Write { manager, effect })
     }
 
     fn delete(&self, target: &Target) -> Result<Response, Status> {
+        if target.resource.strategy == Strategy::Namespace && PROTECTED.contains(&target.key.name.as_ref()) {
+            let subject = target.resource.subject(&target.key.name);
+            return Err(Status::forbidden(&subject, "this namespace may not be deleted"));
+        }
         let (options, effect) = self.delete_options()?;
         Ok(match self.shared.api.delete(target, &options, effect)? {
             Deleted::Terminating(object) => self.presentation.one(StatusCode::OK, &object),
+            Deleted::Gone(last) if target.resource.shows_deleted() => {
+                let mut last = (*last).clone();
+                if target.resource.kind == "Pod" {
+                    last["metadata"]["deletionTimestamp"] = json!(object::now());
+                    last["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+                }
+                self.presentation.one(StatusCode::OK, &last)
+            }
             Deleted::Gone(last) => super::json(StatusCode::OK, &success(&target.resource, &last)),
         })
     }
@@ -308,6 +277,10 @@ impl Call {
         resource: &Arc<Resource>,
         namespace: Option<&str>,
     ) -> Result<Response, Status> {
+        let is_apart = namespace.is_some() || resource.scope == Scope::Cluster;
+        if !is_apart || !resource.verbs.contains(&"deletecollection") {
+            return Err(method_not_allowed());
+        }
         let (options, effect) = self.delete_options()?;
         let selector = self.parameters.selector(resource)?;
         let api = &self.shared.api;
@@ -323,67 +296,59 @@ impl Call {
 
     /// The body, or the query where there is no body.
     fn delete_options(&self) -> Result<(DeleteOptions, Effect), Status> {
-        let mut options = DeleteOptions::default();
-        if !self.body.is_empty() {
-            self.require_json()?;
-            options = serde_json::from_slice(&self.body).map_err(|error| undecodable(&error))?;
+        if self.body.is_empty() {
+            let options = self.parameters.delete_options()?;
+            return Ok((options, self.parameters.effect("DeleteOptions")?));
         }
-        if options.grace_period_seconds.is_none() {
-            options.grace_period_seconds = self.parameters.grace_period_seconds()?;
-        }
-        if options.propagation_policy.is_none() && options.orphan_dependents.is_none() {
-            options.propagation_policy = self.parameters.propagation_policy();
-            options.orphan_dependents = self.parameters.orphan_dependents();
-        }
-        let effect = match self.parameters.effect()? {
-            Effect::Persist => options.effect(),
-            Effect::DryRun => Effect::DryRun,
-        };
+        require_json(&self.media_type)?;
+        let options: DeleteOptions =
+            serde_json::from_slice(&self.body).map_err(|error| undecodable(&error))?;
+        let effect = options.effect();
         Ok((options, effect))
     }
 
-    /// The object in the body, with what its client is warned of.
-    fn decoded(&self, resource: &Resource) -> Result<(Value, Vec<String>), Status> {
-        let validation = self.parameters.field_validation()?;
-        let decoded = if self.media_type == protobuf::MEDIA_TYPE {
-            decoding::from_object(resource, &self.object()?)?
-        } else {
-            self.require_json()?;
-            decoding::from_body(resource, &self.body)?
+    /// The object in the body, with what its client is warned of; `options` is the kind of those it sent.
+    fn decoded(&self, resource: &Resource, options: &str) -> Result<(Value, Vec<String>), Status> {
+        let validation = self.parameters.field_validation(options)?;
+        let decoded = match self.media_type.as_str() {
+            protobuf::MEDIA_TYPE | negotiation::YAML => {
+                decoding::from_object(resource, &self.object(&resource.kind)?)?
+            }
+            other => {
+                require_json(other)?;
+                decoding::from_body(resource, &self.body)?
+            }
         };
         let warnings = validation.judge(decoded.strict, |why| decoding::unlike(resource, why))?;
         Ok((decoded.object, warnings))
     }
 
-    fn object(&self) -> Result<Value, Status> {
-        object_in(&self.media_type, &self.body)
-    }
-
-    fn require_json(&self) -> Result<(), Status> {
-        require_json(&self.media_type)
+    /// The object of a kind in the body.
+    fn object(&self, kind: &str) -> Result<Value, Status> {
+        object_in(kind, &self.media_type, &self.body)
     }
 }
 
-/// The object in a body of the media type.
-pub(super) fn object_in(media_type: &str, body: &[u8]) -> Result<Value, Status> {
+/// The object of a kind in a body of the media type.
+pub(super) fn object_in(kind: &str, media_type: &str, body: &[u8]) -> Result<Value, Status> {
     if media_type == protobuf::MEDIA_TYPE {
         return protobuf::object(body).map_err(|error| {
             let message = format!("the body of the request in protobuf: {error}");
             Status::new(Reason::UnsupportedMediaType, message)
         });
     }
-    require_json(media_type)?;
-    serde_json::from_slice(body).map_err(|error| undecodable(&error))
+    let read = match media_type {
+        negotiation::YAML => serde_saphyr::from_slice(body).map_err(|error| error.to_string()),
+        _ => require_json(media_type).map(|()| serde_json::from_slice(body).map_err(decoding::words_of))?,
+    };
+    read.map_err(|error| decoding::unreadable(kind, body, &error))
 }
 
 fn require_json(media_type: &str) -> Result<(), Status> {
     if matches!(media_type, "" | "application/json" | "*/*") {
         return Ok(());
     }
-    let message = format!(
-        "the body of the request was in an unknown format (\"{media_type}\"); accepted media types include: application/json",
-    );
-    Err(Status::new(Reason::UnsupportedMediaType, message))
+    Err(Status::unknown_format(&negotiation::MEDIA_TYPES))
 }
 
 fn success(resource: &Resource, last: &Value) -> Value {

@@ -37,7 +37,7 @@ struct Feed {
 /// The lines of a watch that opens with `opening`.
 pub(super) fn body(
     (opening, watch): (Vec<WatchEvent>, Watch),
-    presentation: Presentation,
+    mut presentation: Presentation,
     request: &WatchRequest,
     (shutdown, faults): (CancellationToken, Faults),
 ) -> Body {
@@ -87,7 +87,10 @@ impl Feed {
     async fn wait(&mut self) {
         tokio::select! {
             events = self.watch.next() => match events {
-                Ok(events) => self.lines.extend(events.iter().map(|event| self.presentation.event(event))),
+                Ok(events) => {
+                    let lines = events.iter().map(|event| self.presentation.event(event));
+                    self.lines.extend(lines);
+                }
                 Err(Expired) => {
                     self.faults.expired();
                     self.lines.push_back(error_line(&Status::expired()));
@@ -105,8 +108,8 @@ impl Feed {
 
     fn bookmark(&mut self) {
         if self.bookmarks != Bookmarks::None {
-            self.lines
-                .push_back(self.presentation.bookmark(self.watch.revision()));
+            let line = self.presentation.bookmark(self.watch.revision());
+            self.lines.push_back(line);
         }
     }
 }

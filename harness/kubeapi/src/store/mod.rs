@@ -211,6 +211,18 @@ impl State {
         object
     }
 
+    /// Sets what an existing object is removed as; it is no change by itself.
+    pub(crate) fn amend(&mut self, storage: &Arc<str>, object: Value) {
+        let key = Key::of(&object);
+        let held = self
+            .collections
+            .get_mut(storage)
+            .and_then(|held| held.get_mut(&key));
+        if let Some(held) = held {
+            *held = Trees::keep(&self.trees, Arc::new(object));
+        }
+    }
+
     /// Removes the object and returns its last state, which carries the revision of the removal.
     pub(crate) fn remove(&mut self, storage: &Arc<str>, key: &Key) -> Option<Arc<Value>> {
         let previous = self.collections.get_mut(storage)?.remove(key)?;

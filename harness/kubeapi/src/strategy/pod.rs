@@ -137,5 +137,9 @@ pub(super) fn grace_seconds(pod: &Value, requested: Option<i64>) -> i64 {
     let own = pod
         .pointer("/spec/terminationGracePeriodSeconds")
         .and_then(Value::as_i64);
-    requested.or(own).unwrap_or(30).max(0)
+    match requested.or(own).unwrap_or(30) {
+        // As upstream: there is no less than none, so it is the least there is.
+        ..0 => 1,
+        seconds => seconds,
+    }
 }

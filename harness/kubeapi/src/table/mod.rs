@@ -41,7 +41,7 @@ pub(crate) fn table<'a>(
             .collect();
         let mut row = json!({"cells": cells});
         match include {
-            IncludeObject::None => {}
+            IncludeObject::None => row["object"] = Value::Null,
             IncludeObject::Metadata => row["object"] = partial(object),
             IncludeObject::Object => row["object"] = object.clone(),
         }

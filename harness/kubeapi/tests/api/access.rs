@@ -383,7 +383,7 @@ async fn a_token_review_tells_whose_a_token_is() {
             .unwrap()
             .status
             .unwrap();
-        assert_eq!(status.authenticated, Some(name.is_some()));
+        assert_eq!(status.authenticated.unwrap_or_default(), name.is_some());
         assert_eq!(
             status
                 .user

@@ -200,7 +200,7 @@ async fn what_breaks_the_schema_is_refused_with_each_cause() {
         message,
         "Widget.example.com \"w\" is invalid: [spec.color: Unsupported value: \"green\": supported values: \"red\", \
          \"blue\", spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\", \
-         <nil>: Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the \
+         <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the \
          existing errors to complete validation]"
     );
     let ports = json!([{"name": "a"}, {"name": "a"}]);

@@ -457,5 +457,5 @@ async fn connections_to_an_api_that_is_down_are_reset() {
         assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     }
     faults.heal_all();
-    assert_eq!(read(&lab, "/nowhere").await.0, 404);
+    assert_eq!(read(&lab, "/api/v1/nothings").await.0, 404);
 }

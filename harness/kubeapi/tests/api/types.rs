@@ -316,7 +316,8 @@ async fn fields_of_custom_resources_that_come_twice_are_told() {
         (&stored["spec"]["color"], stored["metadata"].get("foo")),
         (&json!("blue"), None)
     );
-    let body = r#"{"metadata": {"name": "x", "labels": {"a": 1}}, "spec": {"color": "red"}}"#;
+    let body = r#"{"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "x", "labels": {"a": 1}}, "spec": {"color": "red"}}"#;
     let (code, _, status) = write(&lab, "POST", path, "application/json", body).await;
     assert_eq!(code, 400);
     assert!(

@@ -7,7 +7,7 @@ use super::validation::{self, path_segment};
 use crate::access::{RBAC_GROUP, Rule, rules_of};
 use crate::object::{self, default_to};
 use crate::resources::Scope;
-use crate::status::FieldError;
+use crate::status::{FieldError, FieldRule};
 
 pub(super) fn default_binding(binding: &mut Value) {
     if let Some(role) = binding.get_mut("roleRef").and_then(Value::as_object_mut) {
@@ -80,11 +80,11 @@ fn validate_rule(field: &str, rule: &Rule, scope: Scope) -> Vec<FieldError> {
     let field = format!("{field}.nonResourceURLs");
     if scope == Scope::Namespaced {
         let expected = "namespaced rules cannot apply to non-resource URLs";
-        errors.push(FieldError::invalid(field.clone(), urls(), expected));
+        errors.push(shown(field.clone(), urls(), expected));
     }
     if !(rule.api_groups.is_empty() && rule.resources.is_empty() && rule.resource_names.is_empty()) {
         let expected = "rules cannot apply to both regular resources and non-resource URLs";
-        errors.push(FieldError::invalid(field, urls(), expected));
+        errors.push(shown(field, urls(), expected));
     }
     errors
 }
@@ -124,7 +124,7 @@ fn validate_subject(field: &str, subject: &Value, scope: Scope) -> Vec<FieldErro
                 errors.extend(validation::subdomain(&format!("{field}.name"), text("name")));
             }
             if !text("apiGroup").is_empty() {
-                errors.push(one_of(group, text("apiGroup"), "supported values: \"\""));
+                errors.push(one_of(group, text("apiGroup"), &[""]));
             }
             if scope == Scope::Cluster && text("namespace").is_empty() {
                 errors.push(FieldError::required(format!("{field}.namespace")));
@@ -144,11 +144,9 @@ pub(super) fn validate_binding_change(current: &Value, binding: &Value) -> Vec<F
     if current.get("roleRef") == binding.get("roleRef") {
         return Vec::new();
     }
-    vec![FieldError::invalid(
-        "roleRef",
-        &binding["roleRef"],
-        "cannot change roleRef",
-    )]
+    let part = |name: &str| binding["roleRef"].get(name).cloned().unwrap_or_default();
+    let role = json!({"APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name")});
+    vec![shown("roleRef", role, "cannot change roleRef")]
 }
 
 fn scope_of(object: &Value) -> Scope {
@@ -158,13 +156,21 @@ fn scope_of(object: &Value) -> Scope {
     }
 }
 
-const ONLY_RBAC: &str = "supported values: \"rbac.authorization.k8s.io\"";
-const ROLE_KINDS: &str = "supported values: \"Role\", \"ClusterRole\"";
-const CLUSTER_ROLE_KINDS: &str = "supported values: \"ClusterRole\"";
-const SUBJECT_KINDS: &str = "supported values: \"ServiceAccount\", \"User\", \"Group\"";
+const ONLY_RBAC: &[&str] = &["rbac.authorization.k8s.io"];
+const ROLE_KINDS: &[&str] = &["Role", "ClusterRole"];
+const CLUSTER_ROLE_KINDS: &[&str] = &["ClusterRole"];
+const SUBJECT_KINDS: &[&str] = &["ServiceAccount", "User", "Group"];
 
-fn one_of(field: impl Into<String>, found: &str, supported: &'static str) -> FieldError {
-    FieldError::invalid(field, found, supported)
+fn one_of(field: impl Into<String>, found: &str, supported: &[&str]) -> FieldError {
+    let value = json!(found);
+    let supported = supported.iter().map(|&value| value.to_owned()).collect();
+    FieldError::new(field, FieldRule::Unsupported { value, supported })
+}
+
+/// A value that is shown as JSON.
+fn shown(field: impl Into<String>, value: Value, expected: &str) -> FieldError {
+    let expected = expected.to_owned();
+    FieldError::new(field, FieldRule::Limit { value, expected })
 }
 
 #[cfg(test)]

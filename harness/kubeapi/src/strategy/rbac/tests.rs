@@ -15,7 +15,7 @@ fn a_rule_is_about_objects_or_about_paths() {
     assert_eq!(
         broken(&validate_role(&role("ns", paths.clone()))),
         [
-            "rules[0].nonResourceURLs: Invalid value: \"[\"/healthz\"]\": namespaced rules cannot apply to non-resource URLs"
+            "rules[0].nonResourceURLs: Invalid value: [\"/healthz\"]: namespaced rules cannot apply to non-resource URLs"
         ]
     );
     let mut both = paths;
@@ -52,7 +52,7 @@ fn a_binding_names_a_role_in_reach_and_subjects_of_a_kind() {
     assert_eq!(validate_binding(&binding("ns", "ClusterRole", jane.clone())), []);
     assert_eq!(
         broken(&validate_binding(&binding("", "Role", jane))),
-        ["roleRef.kind: Invalid value: \"Role\": supported values: \"ClusterRole\""]
+        ["roleRef.kind: Unsupported value: \"Role\": supported values: \"ClusterRole\""]
     );
     let account = json!({"kind": "ServiceAccount", "name": "op"});
     assert_eq!(validate_binding(&binding("ns", "Role", account.clone())), []);

@@ -41,6 +41,7 @@ enum Format {
     Text,
     Number,
     Flag,
+    Date,
 }
 
 impl Column {
@@ -50,6 +51,7 @@ impl Column {
             Format::Text => ("string", ""),
             Format::Number => ("integer", ""),
             Format::Flag => ("boolean", ""),
+            Format::Date => ("date", ""),
         };
         json!({"name": self.name, "type": kind, "format": format, "description": self.name, "priority": self.priority})
     }
@@ -150,14 +152,14 @@ const LEASE: &[Column] = &[
 
 const CONFIG_MAP: &[Column] = &[
     NAME,
-    Column::number("Data", |map| json!(size(map, &["/data", "/binaryData"]))),
+    Column::new("Data", |map| json!(size(map, &["/data", "/binaryData"]))),
     AGE,
 ];
 
 const SECRET: &[Column] = &[
     NAME,
     Column::new("Type", |secret| json!(text(secret, "/type"))),
-    Column::number("Data", |secret| json!(size(secret, &["/data"]))),
+    Column::new("Data", |secret| json!(size(secret, &["/data"]))),
     AGE,
 ];
 
@@ -169,9 +171,12 @@ const SERVICE_ACCOUNT: &[Column] = &[
 
 const DEFINITION: &[Column] = &[
     NAME,
-    Column::new("Created At", |definition| {
-        json!(text(definition, "/metadata/creationTimestamp"))
-    }),
+    Column {
+        format: Format::Date,
+        ..Column::new("Created At", |definition| {
+            json!(text(definition, "/metadata/creationTimestamp"))
+        })
+    },
 ];
 
 fn size(object: &Value, pointers: &[&str]) -> usize {
