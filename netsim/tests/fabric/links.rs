@@ -1,6 +1,7 @@
 //! What a link is after it was down.
 
 use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use netsim::fabric::{Families, Forwarding, Host, LinkEnd, Mac};
 
@@ -21,8 +22,13 @@ pub async fn addresses_outlast_a_link_that_was_down() {
     router.link(&end(1), &host, &end(2), 1500).await.unwrap();
     router.set_down("eth0").await.unwrap();
     router.set_up_again("eth0").await.unwrap();
+    // The kernel takes an IPv6 address into use some time after its link is up (net/ipv6/addrconf.c).
+    let deadline = Instant::now() + Duration::from_secs(5);
     for address in ["192.0.2.1:0", "[2001:db8::1]:0"] {
-        let bound = router.netns().run(|| UdpSocket::bind(address)).unwrap();
-        assert!(bound.is_ok(), "{address}: {bound:?}");
+        let bind = || router.netns().run(|| UdpSocket::bind(address)).unwrap();
+        while let Err(error) = bind() {
+            assert!(Instant::now() < deadline, "{address}: {error}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
