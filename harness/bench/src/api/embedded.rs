@@ -99,6 +99,7 @@ pub async fn serve() -> Result<()> {
         cluster: "bench".to_owned(),
         listeners: vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?],
         service_cidr: "10.96.0.0/16".parse()?,
+        service_cidr_v6: None,
     };
     let server = Server::start(config, Arc::new(NoPods)).await?;
     println!("{}", json!(server.kubeconfig()));
