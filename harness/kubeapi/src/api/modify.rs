@@ -121,6 +121,10 @@ impl Api {
                 decoding::reread(resource, &proposed, patch.words()).map_err(|why| refusal(&why))?;
             let strict = [strictness.of_patch, decoded.strict].concat();
             warnings = strictness.validation.judge(strict, refusal)?;
+            let kind = object::text(&decoded.object, "/kind");
+            if resource.custom().is_none() && !kind.is_empty() && kind != resource.kind {
+                return Err(refusal("converting it: unknown conversion"));
+            }
             target.check_name(&decoded.object)?;
             check_uid(resource, current, &decoded.object)?;
             decode(resource, &target.key.namespace, decoded.object)

@@ -17,7 +17,7 @@ use crate::resources::{Form, Resource, Scope, Subresource, VERBS};
 use crate::schema::Schema;
 use crate::schema::cel::Rules;
 use crate::selector::SelectableField;
-use crate::status::FieldError;
+use crate::status::{FieldError, FieldRule};
 use crate::strategy::Strategy;
 use definition::{Names, Spec, Version};
 pub(crate) use definition::{PrinterColumn, ScalePaths, rank};
@@ -69,8 +69,25 @@ impl Custom {
     /// What the object, which is to follow `current`, breaks of the schema and its rules.
     pub(crate) fn validate(&self, current: Option<&Value>, object: &Value) -> Vec<FieldError> {
         let mut errors = self.schema.validate(object);
-        errors.extend(self.rules.validate(current, object, &errors));
+        let broken = self.rules.validate(current, object, &errors);
+        errors.extend(self.negative_replicas(object));
+        errors.extend(broken);
         errors
+    }
+
+    /// What is wrong with the numbers that a scale shows.
+    fn negative_replicas(&self, object: &Value) -> Vec<FieldError> {
+        let paths = self.scale.iter();
+        let paths = paths.flat_map(|scale| [&scale.spec_replicas_path, &scale.status_replicas_path]);
+        let replicas = paths.filter_map(|path| {
+            let replicas = object.pointer(&path.replace('.', "/"))?;
+            (replicas.as_i64()? < 0).then(|| (path, replicas.clone()))
+        });
+        let told = replicas.map(|(path, value)| {
+            let expected = "should be a non-negative integer".to_owned();
+            FieldError::new(path, FieldRule::Limit { value, expected })
+        });
+        told.collect()
     }
 
     /// The object to store from one of this version.

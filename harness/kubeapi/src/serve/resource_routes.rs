@@ -301,8 +301,14 @@ impl Call {
             return Ok((options, self.parameters.effect("DeleteOptions")?));
         }
         require_json(&self.media_type)?;
-        let options: DeleteOptions =
-            serde_json::from_slice(&self.body).map_err(|error| undecodable(&error))?;
+        let body: Value = serde_json::from_slice(&self.body).map_err(|error| undecodable(&error))?;
+        let kind = object::text(&body, "/kind");
+        if !matches!(kind, "" | "DeleteOptions") {
+            let version = object::text(&body, "/apiVersion");
+            let message = format!("no kind {kind:?} is registered for version {version:?}");
+            return Err(Status::new(Reason::Unknown, message));
+        }
+        let options: DeleteOptions = serde_json::from_value(body).map_err(|error| undecodable(&error))?;
         let effect = options.effect();
         Ok((options, effect))
     }

@@ -225,13 +225,17 @@ fn validate_endpoint_slice(slice: &Value) -> Vec<FieldError> {
         }
         for (at, address) in addresses.iter().enumerate() {
             let address = address.as_str().unwrap_or_default();
-            let expected = match (address_type, address.parse::<IpAddr>()) {
-                ("IPv4" | "IPv6", Err(_)) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-                ("IPv4", Ok(IpAddr::V6(_))) => "must be an IPv4 address",
-                ("IPv6", Ok(IpAddr::V4(_))) => "must be an IPv6 address",
+            // Upstream tells the place of an address in its list only where it is none at all.
+            let (field, expected) = match (address_type, address.parse::<IpAddr>()) {
+                ("IPv4" | "IPv6", Err(_)) => (
+                    format!("{field}[{at}]"),
+                    "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+                ),
+                ("IPv4", Ok(IpAddr::V6(_))) => (field.clone(), "must be an IPv4 address"),
+                ("IPv6", Ok(IpAddr::V4(_))) => (field.clone(), "must be an IPv6 address"),
                 _ => continue,
             };
-            errors.push(FieldError::invalid(format!("{field}[{at}]"), address, expected));
+            errors.push(FieldError::invalid(field, address, expected));
         }
     }
     errors

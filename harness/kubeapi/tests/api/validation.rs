@@ -65,7 +65,7 @@ async fn a_broken_rule_is_told_with_its_field() {
         (
             "endpointslices",
             json!({"metadata": {"name": "a"}, "addressType": "IPv4", "endpoints": [{"addresses": ["fd00::1"]}, {}]}),
-            "EndpointSlice.discovery.k8s.io \"a\" is invalid: [endpoints[0].addresses[0]: Invalid value: \"fd00::1\": \
+            "EndpointSlice.discovery.k8s.io \"a\" is invalid: [endpoints[0].addresses: Invalid value: \"fd00::1\": \
              must be an IPv4 address, endpoints[1].addresses: Required value: must contain at least 1 address]",
         ),
         (

@@ -103,20 +103,25 @@ impl Step {
     }
 }
 
-/// All files, in order of their names.
-pub fn load() -> Vec<Subject> {
+/// The files of the subjects that are wanted, in order of their names.
+pub fn load(is_wanted: impl Fn(&str) -> bool) -> Vec<Subject> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/cases");
     let files = fs::read_dir(&folder).unwrap();
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(|file| read(file)).collect()
+    let wanted = files.iter().filter(|file| is_wanted(name(file)));
+    wanted.map(|file| read(file)).collect()
+}
+
+fn name(file: &Path) -> &str {
+    file.file_stem().unwrap().to_str().unwrap()
 }
 
 fn read(file: &Path) -> Subject {
     let text = fs::read_to_string(file).unwrap();
     let mut subject: Subject =
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    subject.name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+    subject.name = name(file).to_owned();
     assert!(!subject.about.is_empty(), "{}: about", file.display());
     let names: BTreeSet<_> = subject.cases.iter().map(|case| &case.name).collect();
     assert_eq!(

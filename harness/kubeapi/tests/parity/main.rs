@@ -26,7 +26,10 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().unwrap());
-    let subjects = case::load();
+    // Whoever names one test, as nextest does for each, waits for no other subject.
+    let filter = arguments.filter.as_ref().filter(|_| arguments.exact);
+    let subject = filter.map(|test| test.split("::").nth(1));
+    let subjects = case::load(|name| subject.is_none_or(|subject| subject == Some(name)));
     let mut trials = pattern::trials();
 
     // A list of them needs no server.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         name: "kubeapi",
         runtime: &runtime,
         endpoint: embedded.as_ref().map(|server| &server.endpoint),
+        ignored: false,
     };
     trials.extend(side.trials(&subjects));
 
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let side = Side {
         name: "kube-apiserver",
         endpoint: upstream.as_ref().map(|server| &server.endpoint),
+        ignored: assets.is_err(),
         ..side
     };
     let reason = assets.err().unwrap_or_default();
@@ -75,6 +80,8 @@ struct Side<'a> {
     runtime: &'a Arc<Runtime>,
     /// `None` where the server does not run.
     endpoint: Option<&'a Arc<Endpoint>>,
+    /// Whether it cannot run.
+    ignored: bool,
 }
 
 impl Side<'_> {
@@ -91,7 +98,6 @@ impl Side<'_> {
         let kind = if pending.is_some() { "pending" } else { "" };
         let steps = subject.before.iter().chain(&case.steps).cloned();
         let (steps, endpoint) = (Vec::from_iter(steps), self.endpoint.cloned());
-        let ignored = endpoint.is_none();
         let runtime = Arc::clone(self.runtime);
         let play = move || {
             let endpoint = endpoint.ok_or("the server does not run")?;
@@ -102,6 +108,8 @@ impl Side<'_> {
                 (Ok(()), Some(reason)) => Err(format!("passes, though marked as pending: {reason}").into()),
             }
         };
-        Trial::test(name, play).with_kind(kind).with_ignored_flag(ignored)
+        Trial::test(name, play)
+            .with_kind(kind)
+            .with_ignored_flag(self.ignored)
     }
 }

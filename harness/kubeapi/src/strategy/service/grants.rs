@@ -158,7 +158,14 @@ impl Grants {
         let reserved = self.pool(family).map(|pool| pool.reserve(number));
         match reserved {
             Some(Ok(())) => Ok(address),
-            Some(Err(Refusal::Taken)) => Err(refused("provided IP is already allocated")),
+            Some(Err(Refusal::Taken)) => {
+                let value = json!([text]);
+                let expected = format!("failed to allocate IP {text}: provided IP is already allocated");
+                Err(FieldError::new(
+                    "spec.clusterIPs",
+                    FieldRule::Limit { value, expected },
+                ))
+            }
             Some(Err(Refusal::OutOfRange)) | None => Err(refused("expected an address of the service range")),
         }
     }

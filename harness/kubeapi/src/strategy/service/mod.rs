@@ -207,6 +207,9 @@ pub(super) fn validate_change(current: &Value, service: &Value) -> Vec<FieldErro
     if !kept(current) || !kept(service) || current["spec"]["clusterIP"] == service["spec"]["clusterIP"] {
         return Vec::new();
     }
-    let value = object::text(service, "/spec/clusterIP").to_owned();
-    vec![FieldError::new("spec.clusterIP", FieldRule::Immutable { value })]
+    let rule = FieldRule::Limit {
+        value: json!([service["spec"]["clusterIP"]]),
+        expected: "may not change once set".to_owned(),
+    };
+    vec![FieldError::new("spec.clusterIPs[0]", rule)]
 }
