@@ -3,7 +3,7 @@
 //! Owns, in each cluster, the EndpointSlices of its global Services that show the ready endpoints of the Service of
 //! the same namespace and name in another cluster, and no other object. Which Services take part is said by their
 //! annotations under `service.cilium.io`, read as Cilium's operator reads them (`pkg/clustermesh/endpointslicesync`
-//! and `pkg/annotation` of cilium/cilium, 1.18): `global` makes a Service take part, `shared: "false"` keeps its own
+//! and `pkg/annotation` of cilium/cilium): `global` makes a Service take part, `shared: "false"` keeps its own
 //! endpoints at home, and `global-sync-endpoint-slices` asks for slices, which a headless Service gets unless it says
 //! `"false"`. Level-triggered, like every controller.
 //!
