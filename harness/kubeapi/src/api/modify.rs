@@ -75,9 +75,11 @@ impl Api {
         write: Write<'_>,
     ) -> Result<AppliedTo, Status> {
         let resource = &target.resource;
-        let may_create = part == Part::Main && resource.is_made_by_update();
+        if part != Part::Main || !resource.is_made_by_update() {
+            return self.update(target, part, body, write).map(AppliedTo::Existing);
+        }
         match self.update(target, part, body.clone(), write) {
-            Err(status) if may_create && status.reason == Reason::NotFound => {
+            Err(status) if status.reason == Reason::NotFound => {
                 authorize_requester(&self.rules, || creation(target))?;
                 let created = self.create(resource, &target.key.namespace, body, write);
                 created.map(AppliedTo::New)
