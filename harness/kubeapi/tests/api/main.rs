@@ -9,6 +9,7 @@ mod apply;
 mod controllers;
 mod crud;
 mod custom;
+mod definitions;
 mod faults;
 mod garbage;
 mod kept;
