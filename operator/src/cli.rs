@@ -3,18 +3,23 @@
 //! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
 //! a file or the environment, never from an argument that other users of the host could see.
 
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Parser, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use sdwan_operator::controller::{self, Settings};
+use sdwan_operator::controller::{self, Contest, Settings, Timing};
 use sdwan_operator::core::{AnnotationPrefix, Owner, PolicyName};
 use sdwan_operator::manager::{Credentials, Identity, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::server::{self, Telemetry};
 use secrecy::SecretString;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -58,6 +63,18 @@ pub struct Cli {
           value_parser = parse_duration)]
     resync: Duration,
 
+    /// Least time between two activations of the policy
+    #[arg(long, env = "SDWAN_MIN_INTERVAL", value_name = "DURATION", default_value = "250ms",
+          value_parser = parse_duration)]
+    min_interval: Duration,
+
+    #[command(flatten)]
+    election: ElectionArgs,
+
+    /// Address for /healthz, /readyz and /metrics, in plain HTTP [default: none]
+    #[arg(long, env = "SDWAN_LISTEN", value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+
     /// File to write once the watches are complete and the first round has succeeded
     #[arg(long, env = "SDWAN_READY_FILE", value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -93,6 +110,45 @@ struct ManagerArgs {
     /// Accept any certificate of the Manager
     #[arg(long, env = "SDWAN_MANAGER_INSECURE", conflicts_with = "manager_ca")]
     manager_insecure: bool,
+}
+
+#[derive(Debug, Args)]
+struct ElectionArgs {
+    /// Write only while holding a Lease, so that several replicas can run
+    #[arg(long, env = "SDWAN_LEADER_ELECT")]
+    leader_elect: bool,
+
+    /// Name of the Lease
+    #[arg(
+        long,
+        env = "SDWAN_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "sdwan-operator"
+    )]
+    lease_name: String,
+
+    /// Kubernetes namespace of the Lease [default: the kubeconfig's or the pod's]
+    #[arg(long, env = "SDWAN_LEASE_NAMESPACE", value_name = "NAME")]
+    lease_namespace: Option<String>,
+
+    /// This replica in the Lease; no two may have the same [default: host name and time of start]
+    #[arg(long, env = "SDWAN_LEASE_IDENTITY", value_name = "NAME")]
+    lease_identity: Option<String>,
+
+    /// How long a Lease that is not renewed stays with its holder, in whole seconds
+    #[arg(long, env = "SDWAN_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
+          value_parser = parse_duration)]
+    lease_duration: Duration,
+
+    /// How long a leader that cannot renew goes on leading
+    #[arg(long, env = "SDWAN_LEASE_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s",
+          value_parser = parse_duration)]
+    lease_renew_deadline: Duration,
+
+    /// The pause between two attempts to take or renew the Lease
+    #[arg(long, env = "SDWAN_LEASE_RETRY", value_name = "DURATION", default_value = "2s",
+          value_parser = parse_duration)]
+    lease_retry: Duration,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -141,6 +197,8 @@ impl Cli {
             },
             service_vpn: self.service_vpn,
             resync: self.resync,
+            min_interval: self.min_interval,
+            contest: self.election.contest(kubernetes.default_namespace())?,
             ready_file: self.ready_file,
         };
         let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
@@ -152,9 +210,14 @@ impl Cli {
             };
             info!(signal = name, "stopping");
         };
-        controller::run(kubernetes, manager, settings, stop)
-            .await
-            .context("write the ready file")
+        let telemetry = Arc::new(Telemetry::default());
+        let server = serve(self.listen, telemetry.clone()).await?;
+        tokio::select! {
+            outcome = controller::run(kubernetes, manager, settings, telemetry, stop) => {
+                outcome.context("write the ready file")
+            }
+            never = server => match never {},
+        }
     }
 }
 
@@ -199,6 +262,54 @@ impl ManagerArgs {
             Patience::default(),
         )?)
     }
+}
+
+impl ElectionArgs {
+    fn contest(self, kube_namespace: &str) -> anyhow::Result<Option<Contest>> {
+        if !self.leader_elect {
+            return Ok(None);
+        }
+        Ok(Some(Contest {
+            kube_namespace: self.lease_namespace.unwrap_or_else(|| kube_namespace.to_owned()),
+            name: self.lease_name,
+            identity: self.lease_identity.map_or_else(unique_identity, Ok)?,
+            timing: Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry)?,
+        }))
+    }
+}
+
+/// The host's name, which is the pod's, and the time: a container that is started again is another contender.
+fn unique_identity() -> anyhow::Result<String> {
+    const PATH: &str = "/proc/sys/kernel/hostname";
+    let host = std::fs::read_to_string(PATH).context("read the host name: give --lease-identity")?;
+    Ok(format!(
+        "{}_{:x}",
+        host.trim_end(),
+        Timestamp::now().as_nanosecond()
+    ))
+}
+
+/// Binds at once, so that an address that cannot be had is an error, and answers when polled.
+async fn serve(
+    listen: Option<SocketAddr>,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<impl Future<Output = Infallible>> {
+    let listener = match listen {
+        Some(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address}"))?;
+            info!(address = %listener.local_addr().unwrap_or(address), "listening");
+            Some(listener)
+        }
+        None => None,
+    };
+    Ok(async {
+        match listener {
+            Some(listener) => server::serve(listener, telemetry).await,
+            None => std::future::pending().await,
+        }
+    })
 }
 
 async fn kubernetes_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Client> {

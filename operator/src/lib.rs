@@ -2,7 +2,8 @@
 //! Manager.
 //!
 //! Three layers: [`core`] decides (pure values, no I/O), [`manager`] speaks the Manager's REST API, and
-//! [`controller`] watches Kubernetes and runs the loop view → compile → observe → diff → apply.
+//! [`controller`] watches Kubernetes and runs the loop view → compile → observe → diff → apply. Beside them,
+//! [`server`] tells probes and scrapers how it goes.
 //!
 //! Invariant: only objects that carry the owner mark are ever written or deleted, and an active centralized
 //! policy is never deactivated.
@@ -12,3 +13,4 @@
 pub mod controller;
 pub mod core;
 pub mod manager;
+pub mod server;

@@ -243,7 +243,7 @@ async fn every_finished_task_in_the_contract_is_judged_as_it_says() {
         manager.shelf().task_results.push_back(step.response);
         let outcome = reconciler.reconcile(&SteeringPolicy::default()).await;
         match outcome {
-            Ok(()) => assert!(success, "{file}"),
+            Ok(_) => assert!(success, "{file}"),
             Err(ManagerError::TaskFailed { .. } | ManagerError::Busy { .. }) => assert!(!success, "{file}"),
             Err(error) => panic!("{file}: {error}"),
         }

@@ -4,91 +4,15 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/operator.rs"]
+mod operator;
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use sdwan_operator::controller::{self, Settings};
-use sdwan_operator::core::AnnotationPrefix;
-use sdwan_operator::manager::Identity;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-
 use self::cluster::FakeCluster;
+use self::operator::{NEVER, Operator, eventually, ready, stays};
 use self::support::{FakeManager, Fault, refusal};
-
-struct Operator {
-    task: JoinHandle<std::io::Result<()>>,
-    stop: oneshot::Sender<()>,
-    ready_file: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Operator {
-    fn start(cluster: &FakeCluster, manager: &FakeManager, resync: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ready_file = folder.path().join("ready");
-        let settings = Settings {
-            annotation_prefix: AnnotationPrefix::default(),
-            identity: Identity::default(),
-            service_vpn: 10,
-            resync,
-            ready_file: Some(ready_file.clone()),
-        };
-        let (stop, stopped) = oneshot::channel();
-        let run = controller::run(cluster.client(), manager.client(), settings, async {
-            stopped.await.ok();
-        });
-        Self {
-            task: tokio::spawn(run),
-            stop,
-            ready_file,
-            _folder: folder,
-        }
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), self.task)
-            .await
-            .expect("it stops")
-            .unwrap()
-            .unwrap();
-    }
-}
-
-const NEVER: Duration = Duration::from_secs(3600);
-
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let poll = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), poll)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// Gives what must not happen a fair chance to happen.
-async fn stays(what: &str, condition: impl Fn() -> bool) {
-    let poll = async {
-        while condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(Duration::from_millis(200), poll)
-            .await
-            .is_err(),
-        "no longer: {what}"
-    );
-}
-
-async fn ready(operator: &Operator) {
-    eventually("ready", || operator.ready_file.exists()).await;
-}
 
 #[tokio::test]
 async fn an_annotation_steers_and_its_removal_ends_that() {

@@ -1,37 +1,38 @@
 //! The loop: watch Kubernetes, keep the fabric as the annotations say.
 //!
-//! Owns when to act: after a burst of changes, at the resync interval, and again after a failure. What to do is
-//! [`crate::core`]'s, how to write it [`crate::manager`]'s.
+//! Owns when to act: as the leader only, after a burst of changes, at the resync interval, and again after a failure.
+//! What to do is [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
 //! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before
-//! both initial lists are complete; one round at a time; an error never ends the loop.
+//! both initial lists are complete; one round at a time, none without the lease; an error never ends the loop.
 
 mod backoff;
+mod changes;
+mod election;
 mod events;
 mod reconciler;
+mod rounds;
 mod watch;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, info};
 
-use self::backoff::Backoff;
-use self::events::EventReporter;
-pub use self::reconciler::Reconciler;
-use self::watch::Watches;
-use crate::core::{AnnotationPrefix, compile};
-use crate::manager::{Identity, ManagerClient, ManagerError};
+use self::election::Election;
+pub use self::election::{Contest, Leadership, Timing, UnacceptableTiming};
+pub use self::reconciler::{Effect, Reconciler};
+use self::rounds::Rounds;
+use crate::core::AnnotationPrefix;
+use crate::manager::{Identity, ManagerClient};
+use crate::server::Telemetry;
 
-/// A burst of changes has ended when nothing came for this long …
-const QUIET: Duration = Duration::from_millis(5);
-/// … and is acted upon after this long, even if it goes on.
-const BURST_MAX: Duration = Duration::from_millis(50);
-/// How long a round in progress may go on after the signal to stop.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 const LOGOUT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the loop needs to know.
@@ -45,6 +46,10 @@ pub struct Settings {
     pub service_vpn: u16,
     /// How often the Manager is observed afresh, to repair what others changed.
     pub resync: Duration,
+    /// The least time between two activations.
+    pub min_interval: Duration,
+    /// The Lease to lead by, if there are several replicas.
+    pub contest: Option<Contest>,
     /// A file to write when the watches are complete and the first round has succeeded.
     pub ready_file: Option<PathBuf>,
 }
@@ -57,100 +62,53 @@ pub async fn run(
     kubernetes: kube::Client,
     manager: ManagerClient,
     settings: Settings,
+    telemetry: Arc<Telemetry>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let mut stop = pin!(stop);
-    let watches = Watches::start(&kubernetes);
-    let mut rounds = Rounds {
-        events: EventReporter::new(kubernetes),
-        reconciler: Reconciler::new(manager, settings.identity.clone(), settings.service_vpn),
-        settings,
-        watches,
+    let contender = settings
+        .contest
+        .clone()
+        .map(|contest| Contender::start(Election::new(kubernetes.clone(), contest)));
+    let leadership = match &contender {
+        Some(contender) => contender.leadership.clone(),
+        None => Leadership::unopposed(),
     };
-    // Logging in takes longer than listing, and neither needs the other.
-    let first = async { tokio::join!(rounds.watches.complete(), rounds.reconciler.warm_up()) };
-    let outcome = tokio::select! {
-        _ = first => rounds.run(stop.as_mut()).await,
-        () = stop.as_mut() => Ok(()),
-    };
-    if timeout(LOGOUT_PATIENCE, rounds.reconciler.logout())
-        .await
-        .is_err()
-    {
+    let mut rounds = Rounds::new(&kubernetes, manager, settings, telemetry, leadership);
+    let outcome = rounds.run(pin!(stop)).await;
+    if timeout(LOGOUT_PATIENCE, rounds.logout()).await.is_err() {
         debug!("no answer to the logout");
+    }
+    if let Some(contender) = contender {
+        contender.retire().await;
     }
     info!("stopped");
     outcome
 }
 
-struct Rounds {
-    settings: Settings,
-    watches: Watches,
-    events: EventReporter,
-    reconciler: Reconciler,
+/// An election that goes on beside the loop, so that work there delays no renewal.
+struct Contender {
+    leadership: Leadership,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
-impl Rounds {
-    async fn run(&mut self, mut stop: std::pin::Pin<&mut impl Future<Output = ()>>) -> std::io::Result<()> {
-        let mut backoff = Backoff::default();
-        let mut ready = false;
-        let mut observe_afresh_at = Instant::now() + self.settings.resync;
-        loop {
-            let outcome = {
-                let mut round = pin!(self.round());
-                tokio::select! {
-                    outcome = round.as_mut() => outcome,
-                    () = stop.as_mut() => {
-                        if timeout(STOP_GRACE, round).await.is_err() {
-                            warn!("round in progress was cut short");
-                        }
-                        return Ok(());
-                    }
-                }
-            };
-            let retry_at = match outcome {
-                Ok(()) => {
-                    backoff.reset();
-                    if !std::mem::replace(&mut ready, true) {
-                        self.announce().await?;
-                    }
-                    None
-                }
-                Err(failure) => {
-                    let delay = backoff.next_delay();
-                    error!(error = &failure as &dyn std::error::Error, retry_in = ?delay, "round failed");
-                    Some(Instant::now() + delay)
-                }
-            };
-            tokio::select! {
-                () = stop.as_mut() => return Ok(()),
-                () = sleep_until(retry_at.unwrap_or(observe_afresh_at)) => {}
-                () = self.watches.settled(), if retry_at.is_none() => {}
-            }
-            if Instant::now() >= observe_afresh_at {
-                self.reconciler.forget();
-                observe_afresh_at = Instant::now() + self.settings.resync;
-            }
+impl Contender {
+    fn start(election: Election) -> Self {
+        let leadership = election.leadership();
+        let (stop, stopped) = oneshot::channel();
+        Self {
+            leadership,
+            stop,
+            task: tokio::spawn(election.run(async {
+                stopped.await.ok();
+            })),
         }
     }
 
-    async fn round(&mut self) -> Result<(), ManagerError> {
-        let compiled = compile(&self.watches.view(&self.settings.annotation_prefix));
-        let (outcome, ()) = tokio::join!(
-            self.reconciler.reconcile(&compiled.policy),
-            self.events.report(&compiled.rejections)
-        );
-        outcome
-    }
-
-    async fn announce(&self) -> std::io::Result<()> {
-        info!("ready");
-        let Some(path) = &self.settings.ready_file else {
-            return Ok(());
-        };
-        let mut unfinished = path.clone().into_os_string();
-        unfinished.push(".tmp");
-        tokio::fs::write(&unfinished, "ready\n").await?;
-        tokio::fs::rename(&unfinished, path).await
+    /// Gives the lease back.
+    async fn retire(self) {
+        // If the election has ended by itself there is nothing to give back.
+        self.stop.send(()).ok();
+        self.task.await.ok();
     }
 }

@@ -8,6 +8,17 @@ use tracing::{info, warn};
 use crate::core::{ChangeSet, Scope, SteeringPolicy, diff, render};
 use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
 
+/// What a round did to the fabric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it already was as asked.
+    None,
+    /// Objects were written that the edges do not look at.
+    Written,
+    /// The policy was activated.
+    Activated,
+}
+
 /// Keeps the operator's objects on one Manager as a policy says.
 #[derive(Debug)]
 pub struct Reconciler {
@@ -33,7 +44,7 @@ impl Reconciler {
     ///
     /// # Errors
     /// [`ManagerError`]; the same call can be made again.
-    pub async fn reconcile(&mut self, policy: &SteeringPolicy) -> Result<(), ManagerError> {
+    pub async fn reconcile(&mut self, policy: &SteeringPolicy) -> Result<Effect, ManagerError> {
         // Taken, so that an error or a cancelled round leaves no stale state behind.
         let mut observed = match self.observed.take() {
             Some(observed) => observed,
@@ -65,7 +76,11 @@ impl Reconciler {
                 .await?;
         }
         self.observed = Some(observed);
-        Ok(())
+        Ok(match change_set.activation {
+            Some(_) => Effect::Activated,
+            None if change_set.is_empty() => Effect::None,
+            None => Effect::Written,
+        })
     }
 
     /// Logs in and observes ahead of the first round; a failure is left for that round to meet.

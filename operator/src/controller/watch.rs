@@ -1,7 +1,7 @@
 //! Watches on Services and EndpointSlices of all namespaces.
 //!
-//! Owns the local copies, the wake-up, and the translation to a [`View`]. Invariant: a wake-up is never lost; it
-//! says only that something changed, never what.
+//! Owns the local copies of one cluster, and their translation to a [`View`]. Invariant: every change is told to
+//! [`Changes`] after it is in the copies.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -15,13 +15,11 @@ use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::backoff::Backoff;
-use super::{BURST_MAX, QUIET};
+use super::changes::Changes;
 use crate::core::{AnnotatedService, AnnotationPrefix, Intent, ServiceRef, SlicePort, SliceView, View};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -30,19 +28,16 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 pub(super) struct Watches {
     services: Store<Service>,
     slices: Store<EndpointSlice>,
-    changed: Arc<Notify>,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Watches {
-    pub(super) fn start(kubernetes: &Client) -> Self {
-        let changed = Arc::new(Notify::new());
-        let (services, services_task) = start_watch(Api::all(kubernetes.clone()), changed.clone());
-        let (slices, slices_task) = start_watch(Api::all(kubernetes.clone()), changed.clone());
+    pub(super) fn start(kubernetes: &Client, changes: &Arc<Changes>) -> Self {
+        let (services, services_task) = start_watch(Api::all(kubernetes.clone()), changes.clone());
+        let (slices, slices_task) = start_watch(Api::all(kubernetes.clone()), changes.clone());
         Self {
             services,
             slices,
-            changed,
             tasks: [services_task, slices_task],
         }
     }
@@ -57,20 +52,9 @@ impl Watches {
         }
     }
 
-    /// Waits for a change, and for the end of the burst that it may be part of.
-    pub(super) async fn settled(&self) {
-        self.changed.notified().await;
-        let burst_end = Instant::now() + BURST_MAX;
-        loop {
-            let quiet_end = (Instant::now() + QUIET).min(burst_end);
-            tokio::select! {
-                biased;
-                () = sleep_until(quiet_end) => {
-                    return;
-                }
-                () = self.changed.notified() => {}
-            }
-        }
+    /// Whether a watch has ended, which it never should.
+    pub(super) fn have_ended(&self) -> bool {
+        self.tasks.iter().any(JoinHandle::is_finished)
     }
 
     /// The facts of this moment.
@@ -99,7 +83,7 @@ impl Drop for Watches {
     }
 }
 
-fn start_watch<K>(api: Api<K>, changed: Arc<Notify>) -> (Store<K>, JoinHandle<()>)
+fn start_watch<K>(api: Api<K>, changes: Arc<Changes>) -> (Store<K>, JoinHandle<()>)
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
@@ -115,7 +99,7 @@ where
             match event {
                 // The list is not in the store before it is complete.
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(_) => changed.notify_one(),
+                Ok(_) => changes.arrived(),
                 Err(error) => warn!(
                     kind = %K::kind(&K::DynamicType::default()),
                     error = &error as &dyn std::error::Error,

@@ -133,6 +133,28 @@ pub enum ManagerError {
     NoWanEdges,
 }
 
+impl ManagerError {
+    /// The error in one word, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Setup(_) => "setup",
+            Self::Transport { .. } => "transport",
+            Self::LoginRefused { .. } => "login_refused",
+            Self::SessionRefused { .. } => "session_refused",
+            Self::Refused { .. } => "refused",
+            Self::Busy { .. } => "busy",
+            Self::Unclear { .. } => "unclear",
+            Self::Decode { .. } => "decode",
+            Self::TaskFailed { .. } => "task_failed",
+            Self::TaskTimeout { .. } => "task_timeout",
+            Self::ForeignPolicyActive { .. } => "foreign_policy",
+            Self::NameTaken { .. } => "name_taken",
+            Self::NoWanEdges => "no_wan_edges",
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} /{}", self.method, self.path)

@@ -1,6 +1,11 @@
-//! A cluster that only knows Services, EndpointSlices and Events, behind a `kube::Client` without any socket.
+//! A cluster that stores what it is given, behind a `kube::Client` without any socket.
+//!
+//! It knows lists, watches, gets, creates, replacements, patches, deletion and the status subresource of any resource,
+//! checks resource versions, and can be told to misbehave.
 
-use std::collections::BTreeMap;
+#![allow(dead_code, reason = "each test binary uses its part of this module")]
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,31 +17,88 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-const SERVICES: &str = "/api/v1/services";
-const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub const SERVICES: &str = "/api/v1/services";
+pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub const LEASES: &str = "/apis/coordination.k8s.io/v1/leases";
+pub const EVENTS: &str = "/apis/events.k8s.io/v1/events";
+pub const POLICIES: &str = "/apis/sdwan.pathproof.dev/v1alpha1/steeringpolicies";
+pub const TUNNELS: &str = "/apis/sdwan.pathproof.dev/v1alpha1/wantunnels";
+const CUSTOM: &str = "/apis/sdwan.pathproof.dev/";
 
 #[derive(Clone)]
 pub struct FakeCluster {
     inner: Arc<Mutex<Inner>>,
     revision: watch::Sender<u64>,
-    /// While true, lists of EndpointSlices are not answered.
-    hold_slices: watch::Sender<bool>,
+    /// Requests that begin like one of these are not answered.
+    held: watch::Sender<BTreeSet<&'static str>>,
+    /// Counts up when all watches are to break off.
+    breaks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Inner {
     revision: u64,
-    objects: BTreeMap<(&'static str, String), Value>,
-    log: Vec<(u64, &'static str, Value)>,
-    events: Vec<Value>,
+    objects: BTreeMap<Key, Value>,
+    log: Vec<(u64, String, Value)>,
+    /// Watches from before this revision are gone.
+    oldest: u64,
+    custom_resources: bool,
+    /// Every request, as `METHOD path?query`.
+    requests: Vec<String>,
+}
+
+/// An object: path of the collection of all namespaces, namespace, name.
+type Key = (String, String, String);
+
+/// What a path names.
+struct Target {
+    collection: String,
+    kube_namespace: String,
+    name: Option<String>,
+    subresource: Option<String>,
+}
+
+impl Target {
+    fn of(path: &str) -> Option<Self> {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let prefix = match segments.first()? {
+            &"api" => 2,
+            _ => 3,
+        };
+        let (head, rest) = segments.split_at_checked(prefix)?;
+        let (kube_namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            rest => ("", rest),
+        };
+        let [resource, rest @ ..] = rest else { return None };
+        Some(Self {
+            collection: format!("/{}/{resource}", head.join("/")),
+            kube_namespace: kube_namespace.to_owned(),
+            name: rest.first().map(|&name| name.to_owned()),
+            subresource: rest.get(1).map(|&name| name.to_owned()),
+        })
+    }
+
+    fn key(&self) -> Key {
+        let name = self.name.clone().unwrap_or_default();
+        (self.collection.clone(), self.kube_namespace.clone(), name)
+    }
 }
 
 impl FakeCluster {
+    /// A cluster with the operator's own resources installed.
     pub fn new() -> Self {
+        let cluster = Self::without_custom_resources();
+        cluster.lock().custom_resources = true;
+        cluster
+    }
+
+    pub fn without_custom_resources() -> Self {
         Self {
             inner: Arc::default(),
             revision: watch::Sender::new(0),
-            hold_slices: watch::Sender::new(false),
+            held: watch::Sender::default(),
+            breaks: watch::Sender::new(0),
         }
     }
 
@@ -51,11 +113,10 @@ impl FakeCluster {
             .collect();
         self.put(
             SERVICES,
-            name,
             json!({
                 "apiVersion": "v1", "kind": "Service",
                 "metadata": { "name": name, "namespace": "shop", "uid": name, "annotations": annotations },
-                "spec": { "ports": [{ "port": 80, "targetPort": "http" }] },
+                "spec": { "ports": [{ "name": "http", "port": 80, "targetPort": "http" }] },
             }),
         );
     }
@@ -68,7 +129,6 @@ impl FakeCluster {
         };
         self.put(
             SLICES,
-            &format!("{service}-x"),
             json!({
                 "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
                 "metadata": {
@@ -82,100 +142,243 @@ impl FakeCluster {
     }
 
     pub fn delete_service(&self, name: &str) {
-        let mut inner = self.lock();
-        let mut object = inner
-            .objects
-            .remove(&(SERVICES, name.to_owned()))
-            .expect("the Service is there");
-        self.note(&mut inner, SERVICES, "DELETED", &mut object);
+        self.delete(SERVICES, "shop", name);
     }
 
     pub fn events(&self) -> Vec<Value> {
-        self.lock().events.clone()
+        self.all(EVENTS)
     }
 
+    /// Leaves lists of EndpointSlices unanswered.
     pub fn hold_slices(&self, hold: bool) {
-        self.hold_slices.send_replace(hold);
+        self.hold("GET /apis/discovery.k8s.io/v1/endpointslices", hold);
     }
 
-    fn put(&self, resource: &'static str, name: &str, mut object: Value) {
+    /// Leaves requests that begin like this, as `METHOD path?query`, unanswered.
+    pub fn hold(&self, call: &'static str, hold: bool) {
+        self.held.send_modify(|held| {
+            if hold {
+                held.insert(call);
+            } else {
+                held.remove(call);
+            }
+        });
+    }
+
+    /// Breaks all watches off.
+    pub fn break_watches(&self) {
+        self.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// Forgets the history: watches that want to go on from the past are told that it is gone.
+    pub fn compact(&self) {
         let mut inner = self.lock();
-        let key = (resource, name.to_owned());
-        let kind = if inner.objects.contains_key(&key) {
-            "MODIFIED"
-        } else {
-            "ADDED"
-        };
-        self.note(&mut inner, resource, kind, &mut object);
-        inner.objects.insert(key, object);
+        inner.revision += 1;
+        inner.oldest = inner.revision;
+        self.revision.send_replace(inner.revision);
     }
 
-    fn note(&self, inner: &mut Inner, resource: &'static str, kind: &str, object: &mut Value) {
+    pub fn requests(&self) -> Vec<String> {
+        self.lock().requests.clone()
+    }
+
+    pub fn all(&self, collection: &str) -> Vec<Value> {
+        let inner = self.lock();
+        inner.rows(collection, "").cloned().collect()
+    }
+
+    pub fn get(&self, collection: &str, kube_namespace: &str, name: &str) -> Option<Value> {
+        let key = (collection.to_owned(), kube_namespace.to_owned(), name.to_owned());
+        self.lock().objects.get(&key).cloned()
+    }
+
+    /// Creates or replaces an object, as a person would.
+    pub fn put(&self, collection: &str, object: Value) {
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+        let key = (collection.to_owned(), text("namespace"), text("name"));
+        self.store(&mut self.lock(), key, object);
+    }
+
+    /// Deletes an object, or marks it while finalizers hold it.
+    pub fn delete(&self, collection: &str, kube_namespace: &str, name: &str) {
+        let key = (collection.to_owned(), kube_namespace.to_owned(), name.to_owned());
+        let mut inner = self.lock();
+        let mut object = inner.objects.get(&key).expect("the object is there").clone();
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        self.store(&mut inner, key, object);
+    }
+
+    fn store(&self, inner: &mut Inner, key: Key, mut object: Value) -> Value {
         inner.revision += 1;
-        object["metadata"]["resourceVersion"] = json!(inner.revision.to_string());
-        inner.log.push((
-            inner.revision,
-            resource,
-            json!({ "type": kind, "object": object }),
-        ));
+        let old = inner.objects.get(&key);
+        let generation = old.map_or(0, |old| old["metadata"]["generation"].as_u64().unwrap_or(1));
+        let changed = old.is_none_or(|old| old["spec"] != object["spec"]);
+        let metadata = &mut object["metadata"];
+        metadata["resourceVersion"] = json!(inner.revision.to_string());
+        metadata["generation"] = json!(generation + u64::from(changed));
+        if metadata["uid"].is_null() {
+            metadata["uid"] = json!(format!("uid-{}", inner.revision));
+        }
+        let held = metadata["finalizers"]
+            .as_array()
+            .is_some_and(|held| !held.is_empty());
+        let gone = !metadata["deletionTimestamp"].is_null() && !held;
+        let kind = match (gone, old.is_some()) {
+            (true, _) => "DELETED",
+            (false, true) => "MODIFIED",
+            (false, false) => "ADDED",
+        };
+        let event = json!({ "type": kind, "object": object });
+        inner.log.push((inner.revision, key.0.clone(), event));
+        if gone {
+            inner.objects.remove(&key);
+        } else {
+            inner.objects.insert(key, object.clone());
+        }
         self.revision.send_replace(inner.revision);
+        object
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
     }
 
-    async fn list(&self, resource: &'static str) -> Response {
-        if resource == SLICES {
-            self.hold_slices.subscribe().wait_for(|hold| !hold).await.unwrap();
-        }
+    fn list(&self, target: &Target) -> Response {
         let inner = self.lock();
-        let items: Vec<_> = inner
-            .objects
-            .iter()
-            .filter(|((r, _), _)| *r == resource)
-            .map(|(_, o)| o)
-            .collect();
+        let items: Vec<_> = inner.rows(&target.collection, &target.kube_namespace).collect();
         let revision = inner.revision.to_string();
         axum::Json(json!({ "metadata": { "resourceVersion": revision }, "items": items })).into_response()
     }
 
-    fn watch(&self, resource: &'static str, from: u64) -> Response {
-        let state = (self.clone(), self.revision.subscribe(), from);
-        let lines = futures::stream::unfold(state, move |(cluster, mut revision, from)| async move {
-            let now = *revision.wait_for(|&revision| revision > from).await.ok()?;
-            let inner = cluster.lock();
-            let new = inner
-                .log
-                .iter()
-                .filter(|(at, r, _)| (from + 1..=now).contains(at) && *r == resource);
-            let lines: String = new.map(|(_, _, event)| format!("{event}\n")).collect();
-            drop(inner);
-            Some((Ok::<_, Infallible>(lines), (cluster, revision, now)))
+    fn watch(&self, collection: String, from: u64) -> Response {
+        if from < self.lock().oldest {
+            // As kube-apiserver has it: an event, not the status of the answer.
+            let gone = status(StatusCode::GONE, "Expired");
+            return format!("{}\n", json!({ "type": "ERROR", "object": gone })).into_response();
+        }
+        let mut breaks = self.breaks.subscribe();
+        breaks.mark_unchanged();
+        let state = (self.clone(), self.revision.subscribe(), breaks, from);
+        let lines = futures::stream::unfold(state, move |(cluster, mut revision, mut breaks, from)| {
+            let collection = collection.clone();
+            async move {
+                let now = tokio::select! {
+                    now = revision.wait_for(|&revision| revision > from) => *now.ok()?,
+                    _ = breaks.changed() => return None,
+                };
+                let inner = cluster.lock();
+                let new = inner
+                    .log
+                    .iter()
+                    .filter(|(at, of, _)| (from + 1..=now).contains(at) && *of == collection);
+                let lines: String = new.map(|(_, _, event)| format!("{event}\n")).collect();
+                drop(inner);
+                Some((Ok::<_, Infallible>(lines), (cluster, revision, breaks, now)))
+            }
         });
         Body::from_stream(lines).into_response()
     }
+
+    fn write(&self, method: &Method, target: &Target, mut body: Value) -> Response {
+        let mut inner = self.lock();
+        let mut key = target.key();
+        if *method == Method::POST {
+            key.2 = body["metadata"]["name"].as_str().unwrap().to_owned();
+            body["metadata"]["namespace"] = json!(target.kube_namespace);
+        }
+        let old = inner.objects.get(&key).cloned();
+        let given = body["metadata"]["resourceVersion"].clone();
+        let stale = |old: &Value| !given.is_null() && given != old["metadata"]["resourceVersion"];
+        let new = match (method, old) {
+            (&Method::POST, Some(_)) => return refuse(StatusCode::CONFLICT, "AlreadyExists"),
+            (&Method::PUT | &Method::PATCH, Some(old)) if stale(&old) => {
+                return refuse(StatusCode::CONFLICT, "Conflict");
+            }
+            (&Method::PUT, None) => return refuse(StatusCode::NOT_FOUND, "NotFound"),
+            (&Method::PATCH, old) => {
+                if old.is_none() && target.subresource.is_some() {
+                    return refuse(StatusCode::NOT_FOUND, "NotFound");
+                }
+                patched(old.unwrap_or(json!({})), &body, target)
+            }
+            _ => body,
+        };
+        axum::Json(self.store(&mut inner, key, new)).into_response()
+    }
+}
+
+impl Inner {
+    fn rows<'a>(&'a self, collection: &'a str, kube_namespace: &'a str) -> impl Iterator<Item = &'a Value> {
+        let matching = move |(of, namespace, _): &Key| {
+            of == collection && (kube_namespace.is_empty() || namespace == kube_namespace)
+        };
+        self.objects
+            .iter()
+            .filter(move |(key, _)| matching(key))
+            .map(|(_, object)| object)
+    }
+}
+
+/// An applied or merged patch, near enough: fields below `metadata` are merged, other fields replaced.
+fn patched(mut object: Value, patch: &Value, target: &Target) -> Value {
+    let only_status = target.subresource.as_deref() == Some("status");
+    for (key, value) in patch.as_object().unwrap() {
+        if key == "metadata" {
+            for (key, value) in value.as_object().unwrap() {
+                object["metadata"][key] = value.clone();
+            }
+        } else if (key == "status") == only_status {
+            object[key] = value.clone();
+        }
+    }
+    object["metadata"]["namespace"] = json!(target.kube_namespace);
+    object
+}
+
+fn refuse(code: StatusCode, reason: &str) -> Response {
+    (code, axum::Json(status(code, reason))).into_response()
+}
+
+fn status(code: StatusCode, reason: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": reason,
+        "reason": reason, "code": code.as_u16(),
+    })
 }
 
 async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let call = format!("{} {}", parts.method, parts.uri.path_and_query().unwrap());
+    cluster.lock().requests.push(call.clone());
+    let mut held = cluster.held.subscribe();
+    let free = |held: &BTreeSet<&str>| held.iter().all(|start| !call.starts_with(start));
+    held.wait_for(free).await.unwrap();
+    let Some(target) = Target::of(parts.uri.path()) else {
+        return refuse(StatusCode::NOT_FOUND, "NotFound");
+    };
+    if target.collection.starts_with(CUSTOM) && !cluster.lock().custom_resources {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
     let query = parts.uri.query().unwrap_or_default();
-    let resource = [SERVICES, SLICES]
-        .into_iter()
-        .find(|resource| *resource == parts.uri.path());
-    match (parts.method, resource) {
-        (Method::GET, Some(resource)) if query.contains("watch=true") => {
+    match (&parts.method, &target.name) {
+        (&Method::GET, None) if query.contains("watch=true") => {
             let from = query
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("resourceVersion="));
-            cluster.watch(resource, from.unwrap().parse().unwrap())
+            cluster.watch(target.collection, from.unwrap().parse().unwrap())
         }
-        (Method::GET, Some(resource)) => cluster.list(resource).await,
-        (Method::POST, None) if parts.uri.path() == "/apis/events.k8s.io/v1/namespaces/shop/events" => {
-            let event: Value = serde_json::from_slice(&to_bytes(body, usize::MAX).await.unwrap()).unwrap();
-            cluster.lock().events.push(event.clone());
-            (StatusCode::CREATED, axum::Json(event)).into_response()
+        (&Method::GET, None) => cluster.list(&target),
+        (&Method::GET, Some(name)) => match cluster.get(&target.collection, &target.kube_namespace, name) {
+            Some(object) => axum::Json(object).into_response(),
+            None => refuse(StatusCode::NOT_FOUND, "NotFound"),
+        },
+        (&Method::DELETE, Some(name)) => {
+            cluster.delete(&target.collection, &target.kube_namespace, name);
+            axum::Json(json!({ "kind": "Status", "status": "Success" })).into_response()
         }
-        _ => StatusCode::NOT_FOUND.into_response(),
+        _ => {
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            cluster.write(&parts.method, &target, serde_json::from_slice(&body).unwrap())
+        }
     }
 }

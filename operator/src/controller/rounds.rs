@@ -1,0 +1,260 @@
+//! Rounds: one after the other, while this replica leads.
+//!
+//! Owns their order and their times. Invariants: a round is cut at its next wait when the lease is lost; two
+//! activations are at least the minimum interval apart.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{error, info, warn};
+
+use super::Settings;
+use super::backoff::Backoff;
+use super::changes::Changes;
+use super::election::Leadership;
+use super::events::EventReporter;
+use super::reconciler::{Effect, Reconciler};
+use super::watch::Watches;
+use crate::core::compile;
+use crate::manager::{ManagerClient, ManagerError};
+use crate::server::{Check, RoundOutcome, Telemetry};
+
+/// How long a round in progress may go on after the signal to stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long a round may take before the loop counts as stuck: more than all of the Manager's patience together.
+const ROUND_MAX: Duration = Duration::from_secs(900);
+/// How long after the end of a wait the loop counts as stuck.
+const WAKE_GRACE: Duration = Duration::from_secs(30);
+/// How often a loop that only waits looks whether its tasks live.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The loop and all that it works with.
+pub(super) struct Rounds {
+    settings: Settings,
+    telemetry: Arc<Telemetry>,
+    leadership: Leadership,
+    watches: Watches,
+    changes: Arc<Changes>,
+    events: EventReporter,
+    reconciler: Reconciler,
+    /// When the changes arrived that are not on the fabric yet.
+    pending: Vec<Instant>,
+    /// No round begins before this, so that activations keep their interval.
+    not_before: Instant,
+    announced: bool,
+}
+
+/// Why rounds ended.
+enum End {
+    Stopped,
+    NotLeading,
+}
+
+impl Rounds {
+    pub(super) fn new(
+        kubernetes: &kube::Client,
+        manager: ManagerClient,
+        settings: Settings,
+        telemetry: Arc<Telemetry>,
+        leadership: Leadership,
+    ) -> Self {
+        let changes = Arc::new(Changes::default());
+        Self {
+            watches: Watches::start(kubernetes, &changes),
+            changes,
+            events: EventReporter::new(kubernetes.clone()),
+            reconciler: Reconciler::new(manager, settings.identity.clone(), settings.service_vpn),
+            settings,
+            telemetry,
+            leadership,
+            pending: Vec::new(),
+            not_before: Instant::now(),
+            announced: false,
+        }
+    }
+
+    /// Leads whenever it may, until `stop` is done.
+    pub(super) async fn run<S: Future<Output = ()>>(&mut self, mut stop: Pin<&mut S>) -> std::io::Result<()> {
+        loop {
+            tokio::select! {
+                () = stop.as_mut() => return Ok(()),
+                () = self.stand_by() => {}
+            }
+            let end = self.lead(stop.as_mut()).await?;
+            // Whatever was observed, somebody else may change it from here on.
+            self.reconciler.forget();
+            if matches!(end, End::Stopped) {
+                return Ok(());
+            }
+            warn!("lease lost, nothing is written any more");
+        }
+    }
+
+    /// Ends the session on the Manager.
+    pub(super) async fn logout(&self) {
+        self.reconciler.logout().await;
+    }
+
+    /// Waits until this replica leads and knows the cluster.
+    async fn stand_by(&mut self) {
+        let telemetry = self.telemetry.clone();
+        telemetry.lead(self.leadership.is_held());
+        let (watches, reconciler) = (&self.watches, &mut self.reconciler);
+        let mut leadership = self.leadership.clone();
+        let complete = async {
+            watches.complete().await;
+            telemetry.health.note(Check::Cluster(String::new()), Ok(()));
+        };
+        // Logging in takes longer than listing, and neither needs the other.
+        let leading = async {
+            leadership.gained().await;
+            reconciler.warm_up().await;
+        };
+        let mut both = pin!(async { tokio::join!(complete, leading) });
+        loop {
+            look_alive(&telemetry, watches, Instant::now() + LOOK_INTERVAL);
+            if timeout(LOOK_INTERVAL, both.as_mut()).await.is_ok() {
+                break;
+            }
+        }
+        telemetry.lead(true);
+    }
+
+    async fn lead<S: Future<Output = ()>>(&mut self, mut stop: Pin<&mut S>) -> std::io::Result<End> {
+        let mut leadership = self.leadership.clone();
+        let mut lost = pin!(leadership.lost());
+        let mut backoff = Backoff::default();
+        let mut observe_afresh_at = Instant::now() + self.settings.resync;
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = lost.as_mut() => {
+                    self.telemetry.metrics.round(RoundOutcome::Cut);
+                    return Ok(End::NotLeading);
+                }
+                outcome = self.round_unless(stop.as_mut()) => outcome,
+            };
+            let Some(outcome) = outcome else {
+                return Ok(End::Stopped);
+            };
+            self.note(&outcome);
+            let retry_at = match outcome {
+                Ok(_) => {
+                    backoff.reset();
+                    self.announce().await?;
+                    None
+                }
+                Err(failure) => {
+                    let delay = backoff.next_delay();
+                    error!(error = &failure as &dyn std::error::Error, retry_in = ?delay, "round failed");
+                    Some(Instant::now() + delay)
+                }
+            };
+            tokio::select! {
+                () = lost.as_mut() => return Ok(End::NotLeading),
+                () = stop.as_mut() => return Ok(End::Stopped),
+                () = self.idle(retry_at.unwrap_or(observe_afresh_at), retry_at.is_none()) => {}
+            }
+            if Instant::now() >= observe_afresh_at {
+                self.reconciler.forget();
+                observe_afresh_at = Instant::now() + self.settings.resync;
+            }
+        }
+    }
+
+    /// A round, which ends soon after `stop` does: `None` if it was cut short by that.
+    async fn round_unless<S: Future<Output = ()>>(
+        &mut self,
+        stop: Pin<&mut S>,
+    ) -> Option<Result<Effect, ManagerError>> {
+        let telemetry = self.telemetry.clone();
+        let mut round = pin!(self.round());
+        tokio::select! {
+            outcome = round.as_mut() => return Some(outcome),
+            () = stop => {}
+        }
+        if timeout(STOP_GRACE, round).await.is_err() {
+            warn!("round in progress was cut short");
+            telemetry.metrics.round(RoundOutcome::Cut);
+        }
+        None
+    }
+
+    async fn round(&mut self) -> Result<Effect, ManagerError> {
+        look_alive(&self.telemetry, &self.watches, Instant::now() + ROUND_MAX);
+        self.pending.extend(self.changes.take());
+        let compiled = compile(&self.watches.view(&self.settings.annotation_prefix));
+        let (outcome, ()) = tokio::join!(
+            self.reconciler.reconcile(&compiled.policy),
+            self.events.report(&compiled.rejections)
+        );
+        outcome
+    }
+
+    /// Keeps the books on a round.
+    fn note(&mut self, outcome: &Result<Effect, ManagerError>) {
+        let now = Instant::now();
+        let Telemetry { health, metrics } = &*self.telemetry;
+        let said = outcome.as_ref().map(|_| ()).map_err(ToString::to_string);
+        health.note(Check::Round, said);
+        match outcome {
+            Ok(effect) => {
+                let arrivals = std::mem::take(&mut self.pending);
+                if *effect == Effect::Activated {
+                    metrics.activation();
+                    arrivals.iter().for_each(|at| metrics.programmed(now - *at));
+                    self.not_before = now + self.settings.min_interval;
+                }
+                metrics.round(match effect {
+                    Effect::None => RoundOutcome::Unchanged,
+                    Effect::Written | Effect::Activated => RoundOutcome::Programmed,
+                });
+            }
+            Err(error) => {
+                metrics.round(RoundOutcome::Failed);
+                metrics.error(error.kind());
+                // It may have activated before it failed.
+                self.not_before = now + self.settings.min_interval;
+            }
+        }
+    }
+
+    /// Waits until `wake`, or for a change if that matters, and at least as long as the interval asks.
+    async fn idle(&self, wake: Instant, changes_matter: bool) {
+        let mut settled = pin!(self.changes.settled());
+        loop {
+            let look = Instant::now() + LOOK_INTERVAL;
+            look_alive(&self.telemetry, &self.watches, look);
+            tokio::select! {
+                () = sleep_until(wake.min(look)) => if Instant::now() >= wake { break },
+                () = settled.as_mut(), if changes_matter => break,
+            }
+        }
+        sleep_until(self.not_before).await;
+    }
+
+    async fn announce(&mut self) -> std::io::Result<()> {
+        if std::mem::replace(&mut self.announced, true) {
+            return Ok(());
+        }
+        info!("ready");
+        let Some(path) = &self.settings.ready_file else {
+            return Ok(());
+        };
+        let mut unfinished = path.clone().into_os_string();
+        unfinished.push(".tmp");
+        tokio::fs::write(&unfinished, "ready\n").await?;
+        tokio::fs::rename(&unfinished, path).await
+    }
+}
+
+/// Says that the loop will be heard of again by then, and whether the watches live.
+fn look_alive(telemetry: &Telemetry, watches: &Watches, back_by: Instant) {
+    telemetry.health.promise(back_by + WAKE_GRACE);
+    if watches.have_ended() {
+        telemetry.health.ended("a watch");
+    }
+}

@@ -1,0 +1,168 @@
+//! Metrics in the OpenMetrics text format, all named `sdwan_operator_…`.
+//!
+//! Owns the registry and what is in it. Labels have few values: never the name of a Service.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the buckets, in seconds: from a quick Manager to one that pushes for a minute.
+const PROGRAMMED_BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// How a round ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RoundOutcome {
+    /// The fabric already was as asked.
+    Unchanged,
+    /// The fabric was changed.
+    Programmed,
+    /// An error ended it.
+    Failed,
+    /// The lease was lost, or the operator stopped.
+    Cut,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    programmed: Histogram,
+    rounds: Family<Round, Counter>,
+    errors: Family<Kind, Counter>,
+    activations: Counter,
+    services: Family<Subject, Gauge>,
+    endpoints: Gauge,
+    leader: Gauge,
+    clusters: Family<ClusterName, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Round {
+    outcome: RoundOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Subject {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterName {
+    cluster: String,
+}
+
+impl Metrics {
+    /// Counts a round.
+    pub fn round(&self, outcome: RoundOutcome) {
+        self.rounds.get_or_create(&Round { outcome }).inc();
+    }
+
+    /// Counts an activation of the policy.
+    pub fn activation(&self) {
+        self.activations.inc();
+    }
+
+    /// Counts an error, by its kind in one word.
+    pub fn error(&self, kind: &'static str) {
+        self.errors.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Notes how long after its arrival a change was in force on the fabric.
+    pub fn programmed(&self, after: Duration) {
+        self.programmed.observe(after.as_secs_f64());
+    }
+
+    /// Notes what the latest view amounts to.
+    pub fn subjects(&self, steered: usize, refused: usize, endpoints: usize) {
+        for (state, count) in [("steered", steered), ("refused", refused)] {
+            self.services.get_or_create(&Subject { state }).set(whole(count));
+        }
+        self.endpoints.set(whole(endpoints));
+    }
+
+    /// Notes whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+
+    /// Notes whether everything in a cluster was seen once.
+    pub fn cluster(&self, name: &str, listed: bool) {
+        let label = ClusterName {
+            cluster: name.to_owned(),
+        };
+        self.clusters.get_or_create(&label).set(listed.into());
+    }
+
+    /// All of it, in the OpenMetrics text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("sdwan_operator"),
+            programmed: Histogram::new(PROGRAMMED_BUCKETS),
+            rounds: Family::default(),
+            errors: Family::default(),
+            activations: Counter::default(),
+            services: Family::default(),
+            endpoints: Gauge::default(),
+            leader: Gauge::default(),
+            clusters: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register_with_unit(
+            "annotation_to_programmed",
+            "From the arrival of a change to its being in force on the fabric",
+            Unit::Seconds,
+            metrics.programmed.clone(),
+        );
+        registry.register("rounds", "Rounds by how they ended", metrics.rounds.clone());
+        registry.register("errors", "Errors by kind", metrics.errors.clone());
+        registry.register(
+            "activations",
+            "Activations of the centralized policy",
+            metrics.activations.clone(),
+        );
+        registry.register(
+            "services",
+            "Services and policies that ask for something",
+            metrics.services.clone(),
+        );
+        registry.register(
+            "endpoints",
+            "Endpoints that are steered",
+            metrics.endpoints.clone(),
+        );
+        registry.register("leader", "Whether this replica leads", metrics.leader.clone());
+        registry.register(
+            "cluster_listed",
+            "Whether everything in a cluster was seen once",
+            metrics.clusters.clone(),
+        );
+        metrics
+    }
+}
