@@ -29,7 +29,7 @@ use self::election::Election;
 pub use self::election::{Contest, Leadership, Timing, UnacceptableTiming};
 pub use self::reconciler::{Effect, Reconciler};
 use self::rounds::Rounds;
-use crate::core::AnnotationPrefix;
+use crate::core::{Conventions, ServiceType};
 use crate::manager::{Identity, ManagerClient};
 use crate::server::Telemetry;
 
@@ -38,12 +38,12 @@ const LOGOUT_PATIENCE: Duration = Duration::from_secs(1);
 /// What the loop needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The annotations that are read.
-    pub annotation_prefix: AnnotationPrefix,
+    /// How intents are to be understood.
+    pub conventions: Conventions,
+    /// The service of a site that inspects traffic.
+    pub inspection: ServiceType,
     /// Whose objects are managed.
     pub identity: Identity,
-    /// The service VPN of the cluster.
-    pub service_vpn: u16,
     /// How often the Manager is observed afresh, to repair what others changed.
     pub resync: Duration,
     /// The least time between two activations.

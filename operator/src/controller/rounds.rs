@@ -66,7 +66,7 @@ impl Rounds {
             watches: Watches::start(kubernetes, &changes),
             changes,
             events: EventReporter::new(kubernetes.clone()),
-            reconciler: Reconciler::new(manager, settings.identity.clone(), settings.service_vpn),
+            reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
             settings,
             telemetry,
             leadership,
@@ -186,10 +186,10 @@ impl Rounds {
     async fn round(&mut self) -> Result<Effect, ManagerError> {
         look_alive(&self.telemetry, &self.watches, Instant::now() + ROUND_MAX);
         self.pending.extend(self.changes.take());
-        let compiled = compile(&self.watches.view(&self.settings.annotation_prefix));
+        let compiled = compile(&self.watches.view(&self.settings.conventions));
         let (outcome, ()) = tokio::join!(
             self.reconciler.reconcile(&compiled.policy),
-            self.events.report(&compiled.rejections)
+            self.events.report(&compiled.outcomes)
         );
         outcome
     }

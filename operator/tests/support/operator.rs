@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sdwan_operator::controller::{self, Contest, Settings, Timing};
-use sdwan_operator::core::AnnotationPrefix;
+use sdwan_operator::core::{Cluster, Conventions, ServiceType};
 use sdwan_operator::manager::Identity;
 use sdwan_operator::server::Telemetry;
 use tokio::sync::oneshot;
@@ -29,9 +29,12 @@ pub struct Operator {
 /// Settings for a test: no resync, no pause between activations.
 pub fn settings() -> Settings {
     Settings {
-        annotation_prefix: AnnotationPrefix::default(),
+        conventions: Conventions {
+            clusters: [(Cluster::default(), 10)].into(),
+            ..Conventions::default()
+        },
+        inspection: ServiceType::default(),
         identity: Identity::default(),
-        service_vpn: 10,
         resync: NEVER,
         min_interval: Duration::ZERO,
         contest: None,
