@@ -6,6 +6,8 @@
 mod cluster;
 #[path = "support/operator.rs"]
 mod operator;
+#[path = "support/rbac.rs"]
+mod rbac;
 mod support;
 
 use std::time::Duration;

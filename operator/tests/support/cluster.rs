@@ -1,7 +1,7 @@
 //! A cluster that stores what it is given, behind a `kube::Client` without any socket.
 //!
 //! It knows lists, watches, gets, creates, replacements, patches, deletion and the status subresource of any resource,
-//! checks resource versions, and can be told to misbehave.
+//! checks resource versions, allows what the checked-in roles allow, and can be told to misbehave.
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
@@ -16,6 +16,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use super::rbac::Access;
 
 pub const SERVICES: &str = "/api/v1/services";
 pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -45,6 +47,8 @@ struct Inner {
     custom_resources: bool,
     /// Every request, as `METHOD path?query`.
     requests: Vec<String>,
+    /// What was asked for, and whether the roles allow it.
+    accesses: BTreeMap<Access, bool>,
 }
 
 /// An object: path of the collection of all namespaces, namespace, name.
@@ -77,6 +81,21 @@ impl Target {
             name: rest.first().map(|&name| name.to_owned()),
             subresource: rest.get(1).map(|&name| name.to_owned()),
         })
+    }
+
+    fn access(&self, method: &Method, watch: bool) -> Access {
+        let (prefix, resource) = self.collection.rsplit_once('/').unwrap();
+        let group = prefix
+            .strip_prefix("/apis/")
+            .and_then(|rest| rest.split('/').next());
+        let resource = [Some(resource), self.subresource.as_deref()];
+        Access {
+            verb: Access::verb(method, self.name.is_some(), watch),
+            group: group.unwrap_or_default().to_owned(),
+            resource: resource.into_iter().flatten().collect::<Vec<_>>().join("/"),
+            kube_namespace: self.kube_namespace.clone(),
+            name: self.name.clone().unwrap_or_default(),
+        }
     }
 
     fn key(&self) -> Key {
@@ -180,6 +199,11 @@ impl FakeCluster {
 
     pub fn requests(&self) -> Vec<String> {
         self.lock().requests.clone()
+    }
+
+    /// What was asked for, and whether the checked-in roles allow it.
+    pub fn accesses(&self) -> BTreeMap<Access, bool> {
+        self.lock().accesses.clone()
     }
 
     pub fn all(&self, collection: &str) -> Vec<Value> {
@@ -360,6 +384,12 @@ async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Respons
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     let query = parts.uri.query().unwrap_or_default();
+    let access = target.access(&parts.method, query.contains("watch=true"));
+    let allowed = access.is_allowed();
+    cluster.lock().accesses.insert(access, allowed);
+    if !allowed {
+        return refuse(StatusCode::FORBIDDEN, "Forbidden");
+    }
     match (&parts.method, &target.name) {
         (&Method::GET, None) if query.contains("watch=true") => {
             let from = query

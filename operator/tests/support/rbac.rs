@@ -1,0 +1,65 @@
+//! The rules of the checked-in manifests, as an API server decides by them.
+
+use std::sync::LazyLock;
+
+use axum::http::Method;
+use serde_json::Value;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Access {
+    pub verb: &'static str,
+    pub group: String,
+    /// With its subresource, as in `steeringpolicies/status`.
+    pub resource: String,
+    pub kube_namespace: String,
+    pub name: String,
+}
+
+/// Rules with the namespace that they hold in; everywhere if it is empty.
+static RULES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/deploy/manifests/sdwan-operator.yaml"
+    ))
+    .unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let roles = documents
+        .iter()
+        .filter(|document| document["kind"] == "ClusterRole" || document["kind"] == "Role");
+    let rules = roles.flat_map(|role| {
+        let kube_namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
+        let rules = role["rules"].as_array().unwrap().iter();
+        rules.map(|rule| (kube_namespace.to_owned(), rule.clone()))
+    });
+    rules.collect()
+});
+
+impl Access {
+    pub fn verb(method: &Method, named: bool, watch: bool) -> &'static str {
+        match (method, named) {
+            (&Method::GET, false) if watch => "watch",
+            (&Method::GET, false) => "list",
+            (&Method::GET, true) => "get",
+            (&Method::POST, _) => "create",
+            (&Method::PUT, _) => "update",
+            (&Method::PATCH, _) => "patch",
+            (&Method::DELETE, _) => "delete",
+            _ => panic!("unknown method {method}"),
+        }
+    }
+
+    pub fn is_allowed(&self) -> bool {
+        RULES.iter().any(|(kube_namespace, rule)| {
+            let has = |key: &str, wanted: &str| {
+                let words = rule[key].as_array();
+                words.is_some_and(|words| words.iter().any(|word| word == wanted))
+            };
+            (kube_namespace.is_empty() || *kube_namespace == self.kube_namespace)
+                && has("apiGroups", &self.group)
+                && has("resources", &self.resource)
+                && has("verbs", self.verb)
+                && (rule["resourceNames"].is_null() || has("resourceNames", &self.name))
+        })
+    }
+}
