@@ -3,6 +3,7 @@
 //! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
 //! a file or the environment, never from an argument that other users of the host could see.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -38,6 +39,17 @@ pub struct Cli {
     /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
+
+    /// A cluster of the mesh; may be repeated. Without KUBECONFIG it is that of --kubeconfig; without vpn its service
+    /// VPN is --service-vpn. The first one has the Lease and shows the tunnels [default: one without a name]
+    #[arg(long, env = "SDWAN_CLUSTER", value_name = "NAME=[KUBECONFIG][,vpn=ID]", value_delimiter = ' ',
+          value_parser = parse_cluster)]
+    cluster: Vec<ClusterArg>,
+
+    /// How long to wait at the start for clusters that cannot be listed; then their rules are kept as they are
+    #[arg(long, env = "SDWAN_CLUSTER_PATIENCE", value_name = "DURATION", default_value = "10s",
+          value_parser = parse_duration)]
+    cluster_patience: Duration,
 
     #[command(flatten)]
     manager: ManagerArgs,
@@ -166,6 +178,13 @@ struct ElectionArgs {
     lease_retry: Duration,
 }
 
+#[derive(Debug, Clone)]
+struct ClusterArg {
+    name: String,
+    kubeconfig: Option<PathBuf>,
+    service_vpn: Option<u16>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -203,12 +222,26 @@ impl Cli {
             .install_default()
             .map_err(|_| anyhow!("install the TLS crypto provider: another one is installed"))?;
         let manager = self.manager.client()?;
-        let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
+        let mut clusters = Vec::new();
+        let mut service_vpns = BTreeMap::new();
+        for member in members(self.cluster) {
+            let kubeconfig = member.kubeconfig.as_deref().or(self.kubeconfig.as_deref());
+            let cluster = Cluster::from(member.name.as_str());
+            clusters.push((cluster.clone(), kubernetes_client(kubeconfig).await?));
+            let service_vpn = member.service_vpn.unwrap_or(self.service_vpn);
+            if service_vpns.insert(cluster, service_vpn).is_some() {
+                return Err(anyhow!(
+                    "use --cluster: two clusters have the name `{}`",
+                    member.name
+                ));
+            }
+        }
+        let kube_namespace = clusters[0].1.default_namespace().to_owned();
         let settings = Settings {
             conventions: Conventions {
                 annotation_prefix: self.annotation_prefix,
                 tenants: self.tenant.into_iter().collect(),
-                clusters: [(Cluster::default(), self.service_vpn)].into(),
+                clusters: service_vpns,
                 endpoints: self.endpoints,
             },
             inspection: self.inspection_service,
@@ -218,7 +251,8 @@ impl Cli {
             },
             resync: self.resync,
             min_interval: self.min_interval,
-            contest: self.election.contest(kubernetes.default_namespace())?,
+            cluster_patience: self.cluster_patience,
+            contest: self.election.contest(&kube_namespace)?,
             ready_file: self.ready_file,
         };
         let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
@@ -233,7 +267,7 @@ impl Cli {
         let telemetry = Arc::new(Telemetry::default());
         let server = serve(self.listen, telemetry.clone()).await?;
         tokio::select! {
-            outcome = controller::run(kubernetes, manager, settings, telemetry, stop) => {
+            outcome = controller::run(clusters, manager, settings, telemetry, stop) => {
                 outcome.context("write the ready file")
             }
             never = server => match never {},
@@ -332,6 +366,18 @@ async fn serve(
     })
 }
 
+/// The clusters given, or the only one, which needs no name.
+fn members(given: Vec<ClusterArg>) -> Vec<ClusterArg> {
+    if !given.is_empty() {
+        return given;
+    }
+    vec![ClusterArg {
+        name: String::new(),
+        kubeconfig: None,
+        service_vpn: None,
+    }]
+}
+
 async fn kubernetes_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Client> {
     let config = match kubeconfig {
         Some(path) => {
@@ -358,6 +404,27 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(accepted.to_owned()),
     }
+}
+
+fn parse_cluster(text: &str) -> Result<ClusterArg, String> {
+    let accepted =
+        "accepted: a name, its kubeconfig and service VPN (1-65530), such as blue=/etc/blue.yaml,vpn=20";
+    let (name, rest) = text.split_once('=').ok_or(accepted)?;
+    let (path, service_vpn) = match rest.rsplit_once(",vpn=") {
+        Some((path, id)) => match id.parse() {
+            Ok(id @ 1..=65530) => (path, Some(id)),
+            _ => return Err(accepted.to_owned()),
+        },
+        None => (rest, None),
+    };
+    if name.is_empty() {
+        return Err(accepted.to_owned());
+    }
+    Ok(ClusterArg {
+        name: name.to_owned(),
+        kubeconfig: (!path.is_empty()).then(|| path.into()),
+        service_vpn,
+    })
 }
 
 fn parse_tenant(text: &str) -> Result<(String, u16), String> {

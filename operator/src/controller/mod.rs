@@ -4,12 +4,15 @@
 //! What to do is [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
 //! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before
-//! both initial lists are complete; one round at a time, none without the lease; an error never ends the loop.
+//! the initial lists of a cluster are complete; one round at a time, none without the lease; an error never ends the loop.
 
 mod backoff;
 mod changes;
+mod clusters;
+mod custom;
 mod election;
-mod events;
+mod failures;
+mod publish;
 mod reconciler;
 mod rounds;
 mod watch;
@@ -27,9 +30,9 @@ use tracing::{debug, info};
 
 use self::election::Election;
 pub use self::election::{Contest, Leadership, Timing, UnacceptableTiming};
-pub use self::reconciler::{Effect, Reconciler};
+pub use self::reconciler::{Effect, Knowledge, Reconciler};
 use self::rounds::Rounds;
-use crate::core::{Conventions, ServiceType};
+use crate::core::{Cluster, Conventions, ServiceType};
 use crate::manager::{Identity, ManagerClient};
 use crate::server::Telemetry;
 
@@ -48,6 +51,8 @@ pub struct Settings {
     pub resync: Duration,
     /// The least time between two activations.
     pub min_interval: Duration,
+    /// How long to wait at the start for clusters that cannot be listed, after one was.
+    pub cluster_patience: Duration,
     /// The Lease to lead by, if there are several replicas.
     pub contest: Option<Contest>,
     /// A file to write when the watches are complete and the first round has succeeded.
@@ -56,28 +61,31 @@ pub struct Settings {
 
 /// Runs the loop until `stop` is done.
 ///
+/// The first of the clusters, which all need a name of their own, has the Lease and shows the tunnels.
+///
 /// # Errors
 /// Only if the ready file cannot be written; everything else is logged and retried.
 pub async fn run(
-    kubernetes: kube::Client,
+    clusters: Vec<(Cluster, kube::Client)>,
     manager: ManagerClient,
     settings: Settings,
     telemetry: Arc<Telemetry>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let contender = settings
-        .contest
-        .clone()
-        .map(|contest| Contender::start(Election::new(kubernetes.clone(), contest)));
+    let home = clusters.first().map(|(_, kubernetes)| kubernetes.clone());
+    let contender = home
+        .zip(settings.contest.clone())
+        .map(|(kubernetes, contest)| Contender::start(Election::new(kubernetes, contest)));
     let leadership = match &contender {
         Some(contender) => contender.leadership.clone(),
         None => Leadership::unopposed(),
     };
-    let mut rounds = Rounds::new(&kubernetes, manager, settings, telemetry, leadership);
+    let mut rounds = Rounds::new(&clusters, manager, settings, telemetry, leadership);
     let outcome = rounds.run(pin!(stop)).await;
     if timeout(LOGOUT_PATIENCE, rounds.logout()).await.is_err() {
         debug!("no answer to the logout");
     }
+    rounds.publishers.stop().await;
     if let Some(contender) = contender {
         contender.retire().await;
     }

@@ -5,7 +5,7 @@
 
 use tracing::{info, warn};
 
-use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, diff, render};
+use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, diff, keep, render};
 use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
 
 /// What a round did to the fabric.
@@ -17,6 +17,15 @@ pub enum Effect {
     Written,
     /// The policy was activated.
     Activated,
+}
+
+/// Whether a policy says all that there is to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// What it does not say is not wanted.
+    Whole,
+    /// What it does not say may be wanted by a cluster that could not be looked at, and stays.
+    Part,
 }
 
 /// Keeps the operator's objects on one Manager as a policy says.
@@ -45,6 +54,18 @@ impl Reconciler {
     /// # Errors
     /// [`ManagerError`]; the same call can be made again.
     pub async fn reconcile(&mut self, policy: &SteeringPolicy) -> Result<Effect, ManagerError> {
+        self.reconcile_knowing(policy, Knowledge::Whole).await
+    }
+
+    /// Makes the fabric do what `policy` says; what it does not say is kept where it may not be all.
+    ///
+    /// # Errors
+    /// [`ManagerError`]; the same call can be made again.
+    pub async fn reconcile_knowing(
+        &mut self,
+        policy: &SteeringPolicy,
+        knowledge: Knowledge,
+    ) -> Result<Effect, ManagerError> {
         // Taken, so that an error or a cancelled round leaves no stale state behind.
         let mut observed = match self.observed.take() {
             Some(observed) => observed,
@@ -58,7 +79,10 @@ impl Reconciler {
             sites: observed.sites.clone(),
             inspection: self.inspection,
         };
-        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        let mut desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        if knowledge == Knowledge::Part {
+            desired = keep(desired, &observed.objects);
+        }
         let change_set = diff(&desired, &observed.objects);
         if change_set.activation.is_none() {
             // Nothing else will bring an interrupted edit to the fabric.

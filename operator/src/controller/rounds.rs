@@ -14,13 +14,13 @@ use tracing::{error, info, warn};
 use super::Settings;
 use super::backoff::Backoff;
 use super::changes::Changes;
+use super::clusters::Clusters;
 use super::election::Leadership;
-use super::events::EventReporter;
-use super::reconciler::{Effect, Reconciler};
-use super::watch::Watches;
-use crate::core::compile;
+use super::publish::{Bulletin, Programming, Publishers};
+use super::reconciler::{Effect, Knowledge, Reconciler};
+use crate::core::{Cluster, Compiled, Outcome, compile};
 use crate::manager::{ManagerClient, ManagerError};
-use crate::server::{Check, RoundOutcome, Telemetry};
+use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
 
 /// How long a round in progress may go on after the signal to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -36,9 +36,11 @@ pub(super) struct Rounds {
     settings: Settings,
     telemetry: Arc<Telemetry>,
     leadership: Leadership,
-    watches: Watches,
+    clusters: Clusters,
     changes: Arc<Changes>,
-    events: EventReporter,
+    pub(super) publishers: Publishers,
+    /// What was last published.
+    bulletin: Bulletin,
     reconciler: Reconciler,
     /// When the changes arrived that are not on the fabric yet.
     pending: Vec<Instant>,
@@ -55,7 +57,7 @@ enum End {
 
 impl Rounds {
     pub(super) fn new(
-        kubernetes: &kube::Client,
+        clusters: &[(Cluster, kube::Client)],
         manager: ManagerClient,
         settings: Settings,
         telemetry: Arc<Telemetry>,
@@ -63,9 +65,10 @@ impl Rounds {
     ) -> Self {
         let changes = Arc::new(Changes::default());
         Self {
-            watches: Watches::start(kubernetes, &changes),
+            clusters: Clusters::start(clusters, &changes),
             changes,
-            events: EventReporter::new(kubernetes.clone()),
+            publishers: Publishers::start(clusters, &leadership),
+            bulletin: Bulletin::default(),
             reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
             settings,
             telemetry,
@@ -102,20 +105,21 @@ impl Rounds {
     async fn stand_by(&mut self) {
         let telemetry = self.telemetry.clone();
         telemetry.lead(self.leadership.is_held());
-        let (watches, reconciler) = (&self.watches, &mut self.reconciler);
+        let (clusters, reconciler) = (&self.clusters, &mut self.reconciler);
+        let patience = self.settings.cluster_patience;
         let mut leadership = self.leadership.clone();
-        let complete = async {
-            watches.complete().await;
-            telemetry.health.note(Check::Cluster(String::new()), Ok(()));
+        let seen = async {
+            clusters.seen(patience).await;
+            clusters.report(&telemetry);
         };
         // Logging in takes longer than listing, and neither needs the other.
         let leading = async {
             leadership.gained().await;
             reconciler.warm_up().await;
         };
-        let mut both = pin!(async { tokio::join!(complete, leading) });
+        let mut both = pin!(async { tokio::join!(seen, leading) });
         loop {
-            look_alive(&telemetry, watches, Instant::now() + LOOK_INTERVAL);
+            look_alive(&telemetry, clusters, Instant::now() + LOOK_INTERVAL);
             if timeout(LOOK_INTERVAL, both.as_mut()).await.is_ok() {
                 break;
             }
@@ -184,14 +188,18 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<Effect, ManagerError> {
-        look_alive(&self.telemetry, &self.watches, Instant::now() + ROUND_MAX);
+        look_alive(&self.telemetry, &self.clusters, Instant::now() + ROUND_MAX);
         self.pending.extend(self.changes.take());
-        let compiled = compile(&self.watches.view(&self.settings.conventions));
-        let (outcome, ()) = tokio::join!(
-            self.reconciler.reconcile(&compiled.policy),
-            self.events.report(&compiled.outcomes)
-        );
-        outcome
+        let knowledge = match self.clusters.unseen().next() {
+            None => Knowledge::Whole,
+            Some(_) => Knowledge::Part,
+        };
+        let Compiled { policy, outcomes } = compile(&self.clusters.view(&self.settings.conventions));
+        count(&self.telemetry.metrics, &outcomes);
+        self.bulletin.outcomes = outcomes;
+        self.bulletin.programming = Programming::Pending;
+        self.publishers.tell(self.bulletin.clone());
+        self.reconciler.reconcile_knowing(&policy, knowledge).await
     }
 
     /// Keeps the books on a round.
@@ -200,6 +208,17 @@ impl Rounds {
         let Telemetry { health, metrics } = &*self.telemetry;
         let said = outcome.as_ref().map(|_| ()).map_err(ToString::to_string);
         health.note(Check::Round, said);
+        self.bulletin.programming = match outcome {
+            Ok(_) => Programming::Done,
+            Err(error) => Programming::Failed {
+                reason: camel_case(error.kind()),
+                message: error.to_string(),
+            },
+        };
+        if matches!(outcome, Ok(Effect::Activated)) {
+            self.bulletin.activations += 1;
+        }
+        self.publishers.tell(self.bulletin.clone());
         match outcome {
             Ok(effect) => {
                 let arrivals = std::mem::take(&mut self.pending);
@@ -227,7 +246,7 @@ impl Rounds {
         let mut settled = pin!(self.changes.settled());
         loop {
             let look = Instant::now() + LOOK_INTERVAL;
-            look_alive(&self.telemetry, &self.watches, look);
+            look_alive(&self.telemetry, &self.clusters, look);
             tokio::select! {
                 () = sleep_until(wake.min(look)) => if Instant::now() >= wake { break },
                 () = settled.as_mut(), if changes_matter => break,
@@ -251,10 +270,26 @@ impl Rounds {
     }
 }
 
-/// Says that the loop will be heard of again by then, and whether the watches live.
-fn look_alive(telemetry: &Telemetry, watches: &Watches, back_by: Instant) {
+/// Says that the loop will be heard of again by then, and how the watches are.
+fn look_alive(telemetry: &Telemetry, clusters: &Clusters, back_by: Instant) {
     telemetry.health.promise(back_by + WAKE_GRACE);
-    if watches.have_ended() {
-        telemetry.health.ended("a watch");
-    }
+    clusters.report(telemetry);
+}
+
+fn count(metrics: &Metrics, outcomes: &[Arc<Outcome>]) {
+    let accepted = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.verdict.as_ref().ok());
+    let steered = accepted.clone().count();
+    let endpoints = accepted.map(|accepted| accepted.endpoints).sum();
+    metrics.subjects(steered, outcomes.len() - steered, endpoints);
+}
+
+/// The word as conditions have their reasons: `task_failed` is `TaskFailed`.
+fn camel_case(word: &str) -> String {
+    let capitalized = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+    word.split('_')
+        .filter(|part| !part.is_empty())
+        .map(capitalized)
+        .collect()
 }

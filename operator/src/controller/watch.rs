@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::reflector::{Store, store};
@@ -15,13 +15,15 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::backoff::Backoff;
 use super::changes::Changes;
+use super::failures::Failures;
 use crate::core::{
-    AnnotationPrefix, Cluster, Conventions, EndpointState, Intent, ServiceKind, ServicePort, ServiceRef,
-    ServiceView, SlicePort, SliceView, View,
+    AnnotationPrefix, Cluster, EndpointState, Intent, ServiceKind, ServicePort, ServiceRef, ServiceView,
+    SlicePort, SliceView, View,
 };
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -30,16 +32,21 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 pub(super) struct Watches {
     services: Store<Service>,
     slices: Store<EndpointSlice>,
+    failures: Arc<Failures>,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Watches {
     pub(super) fn start(kubernetes: &Client, changes: &Arc<Changes>) -> Self {
-        let (services, services_task) = start_watch(Api::all(kubernetes.clone()), changes.clone());
-        let (slices, slices_task) = start_watch(Api::all(kubernetes.clone()), changes.clone());
+        let failures = Arc::new(Failures::default());
+        let (services, services_task) =
+            start_watch(Api::all(kubernetes.clone()), changes.clone(), failures.clone());
+        let (slices, slices_task) =
+            start_watch(Api::all(kubernetes.clone()), changes.clone(), failures.clone());
         Self {
             services,
             slices,
+            failures,
             tasks: [services_task, slices_task],
         }
     }
@@ -54,25 +61,33 @@ impl Watches {
         }
     }
 
+    /// Whether both initial lists were here once.
+    pub(super) fn is_complete(&self) -> bool {
+        let services = self.services.wait_until_ready().now_or_never();
+        services.is_some() && self.slices.wait_until_ready().now_or_never().is_some()
+    }
+
+    /// Why the cluster cannot be reached, if it cannot for some time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failures.lasting(Instant::now())
+    }
+
     /// Whether a watch has ended, which it never should.
     pub(super) fn have_ended(&self) -> bool {
         self.tasks.iter().any(JoinHandle::is_finished)
     }
 
-    /// The facts of this moment.
-    pub(super) fn view(&self, conventions: &Conventions) -> View {
+    /// Adds the facts of this moment.
+    pub(super) fn add_to(&self, view: &mut View, cluster: &Cluster) {
+        let prefix = &view.conventions.annotation_prefix;
         let services = self.services.state();
         let services = services
             .iter()
-            .filter_map(|service| service_view(service, &conventions.annotation_prefix));
+            .filter_map(|service| service_view(service, cluster, prefix));
+        view.services.extend(services);
         let slices = self.slices.state();
-        let slices = slices.iter().filter_map(|slice| slice_view(slice));
-        View {
-            conventions: conventions.clone(),
-            services: services.collect(),
-            slices: slices.collect(),
-            ..View::default()
-        }
+        let slices = slices.iter().filter_map(|slice| slice_view(slice, cluster));
+        view.slices.extend(slices);
     }
 }
 
@@ -82,7 +97,7 @@ impl Drop for Watches {
     }
 }
 
-fn start_watch<K>(api: Api<K>, changes: Arc<Changes>) -> (Store<K>, JoinHandle<()>)
+fn start_watch<K>(api: Api<K>, changes: Arc<Changes>, failures: Arc<Failures>) -> (Store<K>, JoinHandle<()>)
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
@@ -95,22 +110,28 @@ where
             .backoff(Backoff::default());
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
+            if event.is_ok() {
+                failures.clear();
+            }
             match event {
                 // The list is not in the store before it is complete.
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
                 Ok(_) => changes.arrived(),
-                Err(error) => warn!(
-                    kind = %K::kind(&K::DynamicType::default()),
-                    error = &error as &dyn std::error::Error,
-                    "watch interrupted"
-                ),
+                Err(error) => {
+                    failures.add(error.to_string(), Instant::now());
+                    warn!(
+                        kind = %K::kind(&K::DynamicType::default()),
+                        error = &error as &dyn std::error::Error,
+                        "watch interrupted"
+                    );
+                }
             }
         }
     });
     (reader, task)
 }
 
-fn service_view(service: &Service, prefix: &AnnotationPrefix) -> Option<ServiceView> {
+fn service_view(service: &Service, cluster: &Cluster, prefix: &AnnotationPrefix) -> Option<ServiceView> {
     let spec = service.spec.as_ref();
     let is_external = spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
     let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
@@ -122,7 +143,7 @@ fn service_view(service: &Service, prefix: &AnnotationPrefix) -> Option<ServiceV
     };
     Some(ServiceView {
         service: ServiceRef {
-            cluster: Cluster::default(),
+            cluster: cluster.clone(),
             kube_namespace: service.namespace()?,
             name: service.name_any(),
         },
@@ -138,7 +159,7 @@ fn service_view(service: &Service, prefix: &AnnotationPrefix) -> Option<ServiceV
     })
 }
 
-fn slice_view(slice: &EndpointSlice) -> Option<SliceView> {
+fn slice_view(slice: &EndpointSlice, cluster: &Cluster) -> Option<SliceView> {
     let endpoints = slice.endpoints.iter().flat_map(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
         let ready = conditions.and_then(|conditions| conditions.ready);
@@ -161,7 +182,7 @@ fn slice_view(slice: &EndpointSlice) -> Option<SliceView> {
     Some(SliceView {
         name: slice.name_any(),
         service: ServiceRef {
-            cluster: Cluster::default(),
+            cluster: cluster.clone(),
             kube_namespace: slice.namespace()?,
             name: slice.labels().get(SERVICE_NAME_LABEL)?.clone(),
         },

@@ -13,6 +13,7 @@ mod color;
 mod compile;
 mod diff;
 mod intent;
+mod keep;
 mod naming;
 mod objects;
 mod outcome;
@@ -34,6 +35,7 @@ pub use self::diff::{Activation, ChangeSet, diff};
 pub use self::intent::{
     Action, Encryption, Intent, IntentError, Mode, Path, Place, PortKey, Preference, Settings, Tunnel,
 };
+pub use self::keep::keep;
 pub use self::naming::{ListName, Owner, PolicyName, UnacceptableName};
 pub use self::objects::{
     AppliedAt, Assembly, CentralPolicy, Definition, DefinitionKey, DefinitionKind, Inspection, List,

@@ -199,6 +199,21 @@ pub struct AppliedAt {
     pub service_vpns: ListName,
 }
 
+impl Sequence {
+    /// The lists that it refers to.
+    pub(super) fn lists(&self) -> impl Iterator<Item = &ListName> {
+        let action = match &self.action {
+            SequenceAction::KeepSla { class, .. } => Some(class),
+            SequenceAction::Set {
+                tunnels: Some(Tunnels::Group { group, .. }),
+                ..
+            } => Some(group),
+            _ => None,
+        };
+        std::iter::once(&self.hosts).chain(action)
+    }
+}
+
 impl List {
     /// Which kind.
     #[must_use]

@@ -41,7 +41,7 @@ pub struct Metrics {
     services: Family<Subject, Gauge>,
     endpoints: Gauge,
     leader: Gauge,
-    clusters: Family<ClusterName, Gauge>,
+    clusters: Family<ClusterState, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,8 +60,9 @@ struct Subject {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClusterName {
+struct ClusterState {
     cluster: String,
+    state: &'static str,
 }
 
 impl Metrics {
@@ -98,12 +99,15 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
-    /// Notes whether everything in a cluster was seen once.
-    pub fn cluster(&self, name: &str, listed: bool) {
-        let label = ClusterName {
-            cluster: name.to_owned(),
-        };
-        self.clusters.get_or_create(&label).set(listed.into());
+    /// Notes whether everything in a cluster was seen once, and whether it can be reached.
+    pub fn cluster(&self, name: &str, seen: bool, reachable: bool) {
+        for (state, is) in [("seen", seen), ("reachable", reachable)] {
+            let label = ClusterState {
+                cluster: name.to_owned(),
+                state,
+            };
+            self.clusters.get_or_create(&label).set(is.into());
+        }
     }
 
     /// All of it, in the OpenMetrics text format.
@@ -159,8 +163,8 @@ impl Default for Metrics {
         );
         registry.register("leader", "Whether this replica leads", metrics.leader.clone());
         registry.register(
-            "cluster_listed",
-            "Whether everything in a cluster was seen once",
+            "clusters",
+            "Whether everything in a cluster was seen once, and whether it can be reached",
             metrics.clusters.clone(),
         );
         metrics

@@ -45,6 +45,8 @@ struct Inner {
     /// Watches from before this revision are gone.
     oldest: u64,
     custom_resources: bool,
+    /// Every request fails.
+    fails: bool,
     /// Every request, as `METHOD path?query`.
     requests: Vec<String>,
     /// What was asked for, and whether the roles allow it.
@@ -187,6 +189,11 @@ impl FakeCluster {
     /// Breaks all watches off.
     pub fn break_watches(&self) {
         self.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// Has every request fail.
+    pub fn fail(&self, fails: bool) {
+        self.lock().fails = fails;
     }
 
     /// Forgets the history: watches that want to go on from the past are told that it is gone.
@@ -377,6 +384,9 @@ async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Respons
     let mut held = cluster.held.subscribe();
     let free = |held: &BTreeSet<&str>| held.iter().all(|start| !call.starts_with(start));
     held.wait_for(free).await.unwrap();
+    if cluster.lock().fails {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+    }
     let Some(target) = Target::of(parts.uri.path()) else {
         return refuse(StatusCode::NOT_FOUND, "NotFound");
     };

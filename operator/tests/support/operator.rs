@@ -29,14 +29,12 @@ pub struct Operator {
 /// Settings for a test: no resync, no pause between activations.
 pub fn settings() -> Settings {
     Settings {
-        conventions: Conventions {
-            clusters: [(Cluster::default(), 10)].into(),
-            ..Conventions::default()
-        },
+        conventions: Conventions::default(),
         inspection: ServiceType::default(),
         identity: Identity::default(),
         resync: NEVER,
         min_interval: Duration::ZERO,
+        cluster_patience: Duration::from_millis(100),
         contest: None,
         ready_file: None,
     }
@@ -71,16 +69,27 @@ impl Operator {
     }
 
     pub fn with(cluster: &FakeCluster, manager: &FakeManager, settings: Settings) -> Self {
+        Self::of_mesh(&[("", cluster)], manager, settings)
+    }
+
+    /// Of several clusters, all in service VPN 10.
+    pub fn of_mesh(members: &[(&str, &FakeCluster)], manager: &FakeManager, settings: Settings) -> Self {
+        let names = members.iter().map(|(name, _)| Cluster::from(*name));
+        let clients = members.iter().map(|(_, cluster)| cluster.client());
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready");
         let settings = Settings {
             ready_file: Some(ready_file.clone()),
+            conventions: Conventions {
+                clusters: names.clone().map(|name| (name, 10)).collect(),
+                ..settings.conventions
+            },
             ..settings
         };
         let telemetry = Arc::new(Telemetry::default());
         let (stop, stopped) = oneshot::channel();
         let run = controller::run(
-            cluster.client(),
+            names.zip(clients).collect(),
             manager.client(),
             settings,
             telemetry.clone(),

@@ -1,0 +1,180 @@
+//! Kubernetes Events: an intent refused, in force for the first time, its SLA class broken and kept again.
+//!
+//! Invariant: one Event for each such turn, however many rounds see it; a refusal that cannot be told is tried again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::policies::Name;
+use super::{Key, PARALLEL_WRITES, WRITE_PATIENCE, key};
+use crate::api;
+use crate::core::{Compliance, Outcome, ServiceRef, Subject};
+
+/// An Event that is to be written, and what it is about.
+pub(super) type Due = (Arc<Outcome>, Event);
+
+pub(super) struct EventReporter {
+    recorder: Recorder,
+    /// Refusals that were told.
+    reported: HashSet<Arc<Outcome>>,
+}
+
+impl EventReporter {
+    pub(super) fn new(kubernetes: kube::Client) -> Self {
+        let reporter = Reporter {
+            controller: "sdwan-operator".to_owned(),
+            instance: None,
+        };
+        Self {
+            recorder: Recorder::new(kubernetes, reporter),
+            reported: HashSet::new(),
+        }
+    }
+
+    /// Writes the Events that are due, refusals only once; whether all refusals are told.
+    pub(super) async fn report(&mut self, due: Vec<Due>) -> bool {
+        let is_refused = |outcome: &Outcome| outcome.verdict.is_err();
+        let refused: HashSet<_> = due.iter().map(|(outcome, _)| outcome.clone()).collect();
+        self.reported.retain(|reported| refused.contains(reported));
+        let new = due
+            .into_iter()
+            .filter(|(outcome, _)| !self.reported.contains(outcome));
+        let writes: Vec<_> = new.map(|(outcome, event)| self.publish(outcome, event)).collect();
+        let written: Vec<_> = stream::iter(writes)
+            .buffer_unordered(PARALLEL_WRITES)
+            .collect()
+            .await;
+        let told = written
+            .into_iter()
+            .flatten()
+            .filter(|outcome| is_refused(outcome));
+        self.reported.extend(told);
+        refused.iter().filter(|outcome| is_refused(outcome)).count() == self.reported.len()
+    }
+
+    async fn publish(&self, outcome: Arc<Outcome>, event: Event) -> Option<Arc<Outcome>> {
+        let service = &outcome.service;
+        info!(%service, reason = event.reason, note = event.note, "event");
+        let regarding = regarding(service, &outcome.subject);
+        match timeout(WRITE_PATIENCE, self.recorder.publish(&event, &regarding)).await {
+            Ok(Ok(())) => Some(outcome),
+            Ok(Err(error)) => {
+                warn!(%service, error = &error as &dyn std::error::Error, "event not written");
+                None
+            }
+            Err(_) => {
+                warn!(%service, "event not written in time");
+                None
+            }
+        }
+    }
+}
+
+/// The Events of all refusals.
+pub(super) fn refusals(outcomes: &[Arc<Outcome>]) -> Vec<Due> {
+    let refused = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.clone(), refusal(outcome)?)));
+    refused.collect()
+}
+
+/// The Events of what came into force and of SLA classes that turned. `already` are the policies that say so, if
+/// something may have come into force.
+pub(super) fn turns(
+    outcomes: &[Arc<Outcome>],
+    known: &HashMap<Key, Arc<Outcome>>,
+    already: Option<&HashSet<Name>>,
+) -> Vec<Due> {
+    let mut due = Vec::new();
+    for outcome in outcomes {
+        let before = known.get(&key(outcome));
+        let is_new = before.is_none_or(|before| before.intent != outcome.intent);
+        let shown = (
+            outcome.service.kube_namespace.clone(),
+            outcome.service.name.clone(),
+        );
+        if is_new && already.is_some_and(|already| before.is_some() || !already.contains(&shown)) {
+            due.extend(in_force(outcome).map(|event| (outcome.clone(), event)));
+        }
+        due.extend(turn(before, outcome).map(|event| (outcome.clone(), event)));
+    }
+    due
+}
+
+fn regarding(service: &ServiceRef, subject: &Subject) -> ObjectReference {
+    let (api_version, kind, name, uid) = match subject {
+        Subject::Annotations { uid } => ("v1".to_owned(), "Service", &service.name, uid),
+        Subject::Policy { name, uid, .. } => {
+            let api_version = format!("{}/{}", api::GROUP, api::VERSION);
+            (api_version, "SteeringPolicy", name, uid)
+        }
+    };
+    ObjectReference {
+        api_version: Some(api_version),
+        kind: Some(kind.to_owned()),
+        namespace: Some(service.kube_namespace.clone()),
+        name: Some(name.clone()),
+        uid: Some(uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+fn refusal(outcome: &Outcome) -> Option<Event> {
+    let refusal = outcome.verdict.as_ref().err()?;
+    Some(event(
+        EventType::Warning,
+        refusal.reason(),
+        format!("not steered: {refusal}"),
+    ))
+}
+
+fn in_force(outcome: &Outcome) -> Option<Event> {
+    let accepted = outcome.verdict.as_ref().ok()?;
+    let way = match accepted.tunnel {
+        Some(color) => format!("{} endpoints are steered to {color}", accepted.endpoints),
+        None => format!("{} endpoints are steered", accepted.endpoints),
+    };
+    Some(event(EventType::Normal, "Programmed", way))
+}
+
+/// What is to be said of an SLA class that is kept or broken otherwise than before.
+fn turn(before: Option<&Arc<Outcome>>, outcome: &Outcome) -> Option<Event> {
+    let compliance = |outcome: &Outcome| {
+        outcome
+            .verdict
+            .as_ref()
+            .ok()
+            .and_then(|accepted| accepted.compliance)
+    };
+    let tunnel = outcome.verdict.as_ref().ok().and_then(|accepted| accepted.tunnel);
+    let tunnel = tunnel.map_or_else(|| "no tunnel".to_owned(), |color| color.to_string());
+    match (before.and_then(|before| compliance(before)), compliance(outcome)?) {
+        (Some(Compliance::Violated), Compliance::Met) => Some(event(
+            EventType::Normal,
+            "SlaMet",
+            format!("{tunnel} keeps the SLA class again"),
+        )),
+        (before, Compliance::Violated) if before != Some(Compliance::Violated) => Some(event(
+            EventType::Warning,
+            "SlaViolated",
+            format!("{tunnel} does not keep the SLA class, and no other one does"),
+        )),
+        _ => None,
+    }
+}
+
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: "Steer".to_owned(),
+        secondary: None,
+    }
+}

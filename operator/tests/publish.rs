@@ -1,0 +1,203 @@
+//! What users see of their intents.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/operator.rs"]
+mod operator;
+#[path = "support/rbac.rs"]
+mod rbac;
+mod support;
+
+use serde_json::{Value, json};
+
+use self::cluster::{FakeCluster, POLICIES};
+use self::operator::{NEVER, Operator, eventually, ready, stays};
+use self::support::{FakeManager, Fault, refusal};
+
+fn policy(cluster: &FakeCluster, name: &str) -> Option<Value> {
+    cluster.get(POLICIES, "shop", name)
+}
+
+/// `status reason` of a condition.
+fn condition(cluster: &FakeCluster, name: &str, kind: &str) -> String {
+    let policy = policy(cluster, name).unwrap_or_default();
+    let conditions = policy["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let found = conditions.iter().find(|condition| condition["type"] == kind);
+    found.map_or(String::new(), |condition| {
+        format!(
+            "{} {}",
+            condition["status"].as_str().unwrap(),
+            condition["reason"].as_str().unwrap()
+        )
+    })
+}
+
+fn reasons(cluster: &FakeCluster) -> Vec<String> {
+    let events = cluster.events();
+    events
+        .iter()
+        .map(|event| event["reason"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn an_annotation_is_shown_as_a_policy_that_goes_with_it() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "bizinternet"), ("mode", "preferred")]);
+    cluster.endpoints("business", &["10.2.0.5", "10.2.0.6"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    eventually("programmed", || {
+        condition(&cluster, "business", "Programmed") == "True Programmed"
+    })
+    .await;
+    let shown = policy(&cluster, "business").unwrap();
+    assert_eq!(shown["spec"]["tunnel"], "biz-internet");
+    assert_eq!(shown["spec"]["mode"], "preferred");
+    assert_eq!(shown["metadata"]["ownerReferences"][0]["kind"], "Service");
+    assert_eq!(shown["metadata"]["ownerReferences"][0]["uid"], "business");
+    assert_eq!(shown["status"]["tunnel"], "biz-internet");
+    assert_eq!(shown["status"]["endpoints"], 2);
+    assert_eq!(
+        shown["status"]["observedGeneration"],
+        shown["metadata"]["generation"]
+    );
+    assert_eq!(condition(&cluster, "business", "Accepted"), "True Accepted");
+    eventually("told", || reasons(&cluster) == ["Programmed"]).await;
+
+    cluster.service("business", &[]);
+    eventually("gone with the annotation", || {
+        policy(&cluster, "business").is_none()
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_shown_is_kept_and_nothing_is_written_twice() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    let is_programmed = || condition(&cluster, "business", "Programmed") == "True Programmed";
+    eventually("programmed", is_programmed).await;
+    let patches = || {
+        let requests = cluster.requests();
+        requests.iter().filter(|call| call.starts_with("PATCH")).count()
+    };
+    let before = patches();
+    cluster.endpoints("business", &["10.2.0.9"]);
+    eventually("steered", || manager.in_force().contains("10.2.0.9/32")).await;
+    stays("as many endpoints as before are no news", || patches() == before).await;
+
+    cluster.delete(POLICIES, "shop", "business");
+    eventually("shown again", is_programmed).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_condition_and_so_is_a_manager_that_fails() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    let taken = || Fault::new("POST /dataservice/template/policy/list", 400, refusal("no"));
+    manager.shelf().faults.extend((0..1000).map(|_| taken()));
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    eventually("failed", || {
+        condition(&cluster, "business", "Programmed") == "False Refused"
+    })
+    .await;
+    assert_eq!(condition(&cluster, "business", "Accepted"), "True Accepted");
+    manager.shelf().faults.clear();
+    eventually("programmed", || {
+        condition(&cluster, "business", "Programmed") == "True Programmed"
+    })
+    .await;
+
+    cluster.service("business", &[("tunnel", "mpls"), ("tenant", "nobody")]);
+    eventually("refused", || {
+        condition(&cluster, "business", "Accepted") == "False UnknownTenant"
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_of_that_name_that_somebody_wrote_is_left_alone() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    let foreign = json!({
+        "apiVersion": "sdwan.pathproof.dev/v1alpha1", "kind": "SteeringPolicy",
+        "metadata": { "name": "business", "namespace": "shop" },
+        "spec": { "serviceRef": { "name": "other" }, "tunnel": "lte" },
+    });
+    cluster.put(POLICIES, foreign);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    eventually("told", || reasons(&cluster).contains(&"Programmed".to_owned())).await;
+    let spec = || policy(&cluster, "business").unwrap()["spec"].clone();
+    stays("as it was written", || spec()["tunnel"] == "lte").await;
+    cluster.service("business", &[]);
+    stays("still there", || policy(&cluster, "business").is_some()).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_resources_annotations_steer_all_the_same() {
+    let (cluster, manager) = (
+        FakeCluster::without_custom_resources(),
+        FakeManager::start().await,
+    );
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    assert!(manager.in_force().contains("10.2.0.5/32"));
+    eventually("told", || reasons(&cluster) == ["Programmed"]).await;
+    let written = cluster.requests();
+    let asked = |call: &&String| call.starts_with("PATCH /apis/sdwan");
+    assert_eq!(written.iter().find(asked), None);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn steering_does_not_wait_for_an_api_server_that_takes_no_writes() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    for call in ["POST /apis/events", "PATCH /apis/sdwan"] {
+        cluster.hold(call, true);
+    }
+    cluster.service("broken", &[("tunnel", "business-class")]);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    cluster.endpoints("business", &["10.2.0.6"]);
+    eventually("steered", || manager.in_force().contains("10.2.0.6/32")).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn the_checked_in_roles_allow_what_is_asked_for() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    cluster.service("broken", &[("tunnel", "business-class")]);
+    let operator = Operator::replica(&cluster, &manager, "one");
+    eventually("programmed", || {
+        condition(&cluster, "business", "Programmed") == "True Programmed"
+    })
+    .await;
+    cluster.service("business", &[]);
+    eventually("gone", || policy(&cluster, "business").is_none()).await;
+    operator.stop().await;
+    let accesses = cluster.accesses();
+    let refused: Vec<_> = accesses.iter().filter(|(_, allowed)| !**allowed).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(accesses.len() > 12, "{accesses:?}");
+}
