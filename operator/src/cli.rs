@@ -13,7 +13,9 @@ use jiff::SignedDuration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use sdwan_operator::controller::{self, Settings};
 use sdwan_operator::core::{AnnotationPrefix, Owner, PolicyName};
-use sdwan_operator::manager::{Credentials, Identity, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::manager::{
+    Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
+};
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -82,9 +84,13 @@ struct ManagerArgs {
     )]
     manager_username: String,
 
-    /// File with the user's password
+    /// File with the user's password, read again at every login
     #[arg(long, env = "SDWAN_MANAGER_PASSWORD_FILE", value_name = "PATH")]
     manager_password_file: Option<PathBuf>,
+
+    /// Kind of login
+    #[arg(long, env = "SDWAN_MANAGER_LOGIN", value_enum, default_value_t = LoginKind::Auto)]
+    manager_login: LoginKind,
 
     /// PEM file of the CA that signed the Manager's certificate [default: the system's CAs]
     #[arg(long, env = "SDWAN_MANAGER_CA", value_name = "PATH")]
@@ -178,19 +184,20 @@ impl ManagerArgs {
             Some(path) => Trust::Ca(std::fs::read(path).with_context(|| read_failure("Manager CA", path))?),
             None => Trust::System,
         };
-        let password = match &self.manager_password_file {
+        let password = match self.manager_password_file {
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| read_failure("password file", path))?;
-                SecretString::from(text.trim_end_matches(['\r', '\n']))
+                // Read here only so that a wrong path is found at once.
+                std::fs::read_to_string(&path).with_context(|| read_failure("password file", &path))?;
+                Password::File(path)
             }
-            None => SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
+            None => Password::Given(SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
                 anyhow!("find the Manager's password: give --manager-password-file or set {PASSWORD_ENV}")
-            })?),
+            })?)),
         };
         let credentials = Credentials {
             username: self.manager_username,
             password,
+            login: self.manager_login,
         };
         Ok(ManagerClient::new(
             &url,

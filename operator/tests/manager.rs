@@ -352,7 +352,7 @@ async fn an_expired_session_is_renewed_once(#[case] status: u16, #[case] body: &
         .reconcile(&steer(&[("batch", "mpls", &["10.2.0.7"])]))
         .await
         .unwrap();
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
     assert!(manager.in_force().contains("10.2.0.7/32"));
 }
 

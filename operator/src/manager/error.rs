@@ -1,6 +1,7 @@
 //! What can go wrong between the operator and the Manager.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -43,6 +44,26 @@ pub enum ManagerError {
     LoginRefused {
         /// The user.
         username: String,
+    },
+    /// The file with the password cannot be read.
+    #[error("read password file `{}`", .path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Tokens were asked for, and the Manager has no login for them.
+    #[error(
+        "log in to the Manager for tokens: it has no such login (20.18.1 and later have); accepted: session, auto"
+    )]
+    NoTokens,
+    /// A login or a refresh was answered without a token.
+    #[error("read the answer to `{call}`: there is no token in it")]
+    NoTokenInAnswer {
+        /// The request.
+        call: Call,
     },
     /// The session was refused although it is fresh.
     #[error("send `{call}`: status {status} with a fresh session; the user may lack the permission")]

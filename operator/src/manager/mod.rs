@@ -8,7 +8,9 @@
 //! deleted; no call deactivates a policy.
 
 mod apply;
+mod credentials;
 mod error;
+mod login;
 mod observe;
 mod reply;
 mod session;
@@ -16,7 +18,8 @@ mod task;
 mod transport;
 mod wire;
 
+pub use self::credentials::{Credentials, LoginKind, Password};
 pub use self::error::{Call, ManagerError, Taken};
 pub use self::observe::{Identity, Observed};
-pub use self::transport::{Credentials, ManagerClient, Patience, Trust};
+pub use self::transport::{ManagerClient, Patience, Trust};
 pub use reqwest::Url;

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
+mod sessions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
@@ -11,11 +13,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use sdwan_operator::manager::{Credentials, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::manager::{Credentials, LoginKind, ManagerClient, Password, Patience, Trust, Url};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+
+pub use self::sessions::Sessions;
 
 pub const MARK: &str = "managed by sdwan-operator/ppo";
 
@@ -27,11 +31,13 @@ pub struct FakeManager {
 
 #[derive(Default)]
 pub struct Shelf {
-    /// Every request after login, as `METHOD path`.
+    /// Every request but those of a login, as `METHOD path`.
     pub calls: Vec<String>,
-    /// The same with bodies, since the start.
+    /// Every request, since the start.
+    pub attempts: Vec<String>,
+    /// Those within a session with their bodies, since the start.
     pub requests: Vec<(String, Value)>,
-    pub logins: usize,
+    pub sessions: Sessions,
     /// List kind (path segment) and id to row.
     pub lists: BTreeMap<(String, String), Value>,
     pub definitions: BTreeMap<String, Value>,
@@ -48,7 +54,6 @@ pub struct Shelf {
     /// The next tasks look like this; after that, like success.
     pub task_results: VecDeque<Value>,
     tasks: BTreeMap<String, Value>,
-    session: Option<String>,
     issued: usize,
 }
 
@@ -105,9 +110,14 @@ impl FakeManager {
     }
 
     pub fn client_with_password(&self, password: &str) -> ManagerClient {
+        self.client_of(Password::Given(SecretString::from(password)), LoginKind::Auto)
+    }
+
+    pub fn client_of(&self, password: Password, login: LoginKind) -> ManagerClient {
         let credentials = Credentials {
             username: "admin".to_owned(),
-            password: SecretString::from(password),
+            password,
+            login,
         };
         let patience = Patience {
             request: Duration::from_secs(5),
@@ -148,7 +158,7 @@ impl FakeManager {
     }
 
     pub fn expire_session(&self) {
-        self.shelf().session = None;
+        self.shelf().sessions.expire();
     }
 }
 
@@ -204,7 +214,8 @@ impl Shelf {
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         let call = format!("{method} {path}");
-        if !["/j_security_check", "/dataservice/client/token"].contains(&path) {
+        self.attempts.push(call.clone());
+        if !["/j_security_check", "/jwt/login", "/dataservice/client/token"].contains(&path) {
             self.calls.push(call.clone());
         }
         if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
@@ -215,30 +226,8 @@ impl Shelf {
             }
             return response;
         }
-        if path == "/j_security_check" {
-            return self.log_in(body);
-        }
-        let cookie = headers
-            .get(header::COOKIE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let known = self
-            .session
-            .as_ref()
-            .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
-        if !known {
-            return login_page();
-        }
-        let token = format!("token-{}", self.session.as_deref().unwrap_or_default());
-        if path == "/dataservice/client/token" {
-            return token.into_response();
-        }
-        if method != Method::GET
-            && headers
-                .get("X-XSRF-TOKEN")
-                .is_none_or(|given| given != token.as_str())
-        {
-            return refuse(403, "SessionTokenFilter: token mismatch");
+        if let Some(response) = self.sessions.answer(method, path, headers, body) {
+            return response;
         }
         let body = if body.is_empty() {
             Value::Null
@@ -247,7 +236,8 @@ impl Shelf {
         };
         self.requests.push((call, body.clone()));
         let path = path
-            .trim_start_matches("/dataservice/")
+            .trim_start_matches("/dataservice")
+            .trim_start_matches('/')
             .split('?')
             .next()
             .unwrap();
@@ -255,26 +245,12 @@ impl Shelf {
         self.route(method, &segments, body)
     }
 
-    fn log_in(&mut self, body: &Bytes) -> Response {
-        if &body[..] != b"j_username=admin&j_password=secret" {
-            return login_page();
-        }
-        self.logins += 1;
-        let session = format!("session-{}", self.logins);
-        self.session = Some(session.clone());
-        (
-            [(
-                header::SET_COOKIE,
-                format!("JSESSIONID={session}; Path=/; HttpOnly"),
-            )],
-            (),
-        )
-            .into_response()
-    }
-
     fn route(&mut self, method: &Method, path: &[&str], body: Value) -> Response {
         match (method.as_str(), path) {
-            (_, ["logout"]) => StatusCode::FOUND.into_response(),
+            (_, ["logout"]) => {
+                self.sessions.expire();
+                StatusCode::FOUND.into_response()
+            }
             ("GET", ["device"]) => {
                 let edges = self
                     .sites
