@@ -92,7 +92,7 @@ pub(super) struct TaskStarted {
     pub(super) id: String,
 }
 
-/// An error answer: the envelope if there is one, else the start of the body.
+/// An error answer: the envelope if there is one, else the body; of either, as much as a message can hold.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Refusal {
     #[serde(default)]
@@ -109,18 +109,32 @@ struct Envelope {
 }
 
 impl Refusal {
-    const EXCERPT: usize = 200;
+    const EXCERPT: usize = 300;
 
     pub(super) fn read(body: &[u8]) -> Self {
-        serde_json::from_slice::<Envelope>(body)
-            .map(|envelope| envelope.error)
-            .unwrap_or_else(|_| {
-                let text = String::from_utf8_lossy(body);
-                Self {
-                    message: text.trim().chars().take(Self::EXCERPT).collect(),
-                    ..Self::default()
-                }
-            })
+        let Ok(Envelope { error }) = serde_json::from_slice(body) else {
+            return Self {
+                message: excerpt(&String::from_utf8_lossy(body)),
+                ..Self::default()
+            };
+        };
+        Self {
+            message: excerpt(&error.message),
+            details: excerpt(&error.details),
+            code: error.code,
+        }
+    }
+}
+
+/// The beginning of a text, and of a page only that it is one.
+fn excerpt(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a page of HTML".to_owned();
+    }
+    match text.char_indices().nth(Refusal::EXCERPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -210,4 +224,23 @@ pub(super) fn with_process_id(mut body: Value, process_id: Option<&str>) -> Valu
         fields.insert("processId".to_owned(), id.into());
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_quotes_no_page_and_no_more_than_a_message_can_hold() {
+        let long = "é".repeat(5000);
+        let body = json!({ "error": { "message": long, "details": "<html>whole</html>", "code": "X" } });
+        let text = Refusal::read(body.to_string().as_bytes()).to_string();
+        assert!(text.ends_with("é…: a page of HTML (X)"), "{text}");
+        assert!(text.chars().count() < 400);
+        assert_eq!(
+            Refusal::read(b" <?xml?><p>oops</p>").to_string(),
+            "a page of HTML"
+        );
+        assert_eq!(Refusal::read(b"oops\n").to_string(), "oops");
+    }
 }
