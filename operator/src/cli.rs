@@ -12,7 +12,9 @@ use clap::{Args, Parser, ValueEnum};
 use jiff::SignedDuration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use sdwan_operator::controller::{self, Settings};
-use sdwan_operator::core::{AnnotationPrefix, Owner, PolicyName};
+use sdwan_operator::core::{
+    AnnotationPrefix, Cluster, Conventions, Endpoints, Owner, PolicyName, ServiceType,
+};
 use sdwan_operator::manager::{
     Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
 };
@@ -42,12 +44,25 @@ pub struct Cli {
           value_parser = clap::value_parser!(u16).range(1..=65530))]
     service_vpn: u16,
 
+    /// Service VPN (1-65530) of the endpoints whose intent names this tenant; may be repeated
+    #[arg(long, env = "SDWAN_TENANT", value_name = "NAME=VPN", value_delimiter = ',', value_parser = parse_tenant)]
+    tenant: Vec<(String, u16)>,
+
+    /// Which endpoints are steered: all, those that serve (also while they terminate), or those that are ready
+    #[arg(long, env = "SDWAN_ENDPOINTS", value_name = "WHICH", default_value = "all", value_parser = parse_endpoints)]
+    endpoints: Endpoints,
+
+    /// Service of a site that inspects traffic: FW, IDS or IDP
+    #[arg(long, env = "SDWAN_INSPECTION_SERVICE", value_name = "TYPE", default_value = "FW",
+          value_parser = parse_service_type)]
+    inspection_service: ServiceType,
+
     /// Prefix of the annotations that are read
     #[arg(long, env = "SDWAN_ANNOTATION_PREFIX", value_name = "DOMAIN",
           default_value_t = AnnotationPrefix::default())]
     annotation_prefix: AnnotationPrefix,
 
-    /// Name of the centralized policy and its data definition on the Manager
+    /// Name of the centralized policy on the Manager, which those of its definitions begin with
     #[arg(long, env = "SDWAN_POLICY_NAME", value_name = "NAME", default_value_t = PolicyName::default())]
     policy_name: PolicyName,
 
@@ -140,12 +155,17 @@ impl Cli {
         let manager = self.manager.client()?;
         let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
         let settings = Settings {
-            annotation_prefix: self.annotation_prefix,
+            conventions: Conventions {
+                annotation_prefix: self.annotation_prefix,
+                tenants: self.tenant.into_iter().collect(),
+                clusters: [(Cluster::default(), self.service_vpn)].into(),
+                endpoints: self.endpoints,
+            },
+            inspection: self.inspection_service,
             identity: Identity {
                 owner: self.owner,
                 policy_name: self.policy_name,
             },
-            service_vpn: self.service_vpn,
             resync: self.resync,
             ready_file: self.ready_file,
         };
@@ -234,4 +254,28 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(accepted.to_owned()),
     }
+}
+
+fn parse_tenant(text: &str) -> Result<(String, u16), String> {
+    let (name, service_vpn) = text.split_once('=').unwrap_or_default();
+    match service_vpn.parse() {
+        Ok(service_vpn @ 1..=65530) if !name.is_empty() => Ok((name.to_owned(), service_vpn)),
+        _ => Err("accepted: the tenant's name and its service VPN (1-65530), such as blue=20".to_owned()),
+    }
+}
+
+fn parse_endpoints(text: &str) -> Result<Endpoints, String> {
+    match text {
+        "all" => Ok(Endpoints::All),
+        "serving" => Ok(Endpoints::Serving),
+        "ready" => Ok(Endpoints::Ready),
+        _ => Err("accepted: all, serving, ready".to_owned()),
+    }
+}
+
+fn parse_service_type(text: &str) -> Result<ServiceType, String> {
+    let known = ServiceType::ALL
+        .into_iter()
+        .find(|service| service.as_str() == text);
+    known.ok_or_else(|| "accepted: FW, IDS, IDP".to_owned())
 }

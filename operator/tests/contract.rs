@@ -11,12 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sdwan_operator::controller::Reconciler;
-use sdwan_operator::core::{
-    AnnotatedService, Intent, Mode, ServiceRef, SlicePort, SliceView, SteeringPolicy, View, compile,
-};
+use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Identity, ManagerError};
 use serde_json::Value;
 
+use self::support::steering::steering;
 use self::support::{FakeManager, Fault};
 
 struct Step {
@@ -98,39 +97,12 @@ fn keys(place: &str, value: &Value, found: &mut BTreeSet<String>) {
 }
 
 fn policy(color: &str, mode: Mode, hosts: &[&str]) -> SteeringPolicy {
-    let service = ServiceRef {
-        kube_namespace: "shop".to_owned(),
-        name: "business".to_owned(),
-    };
-    let intent = Ok(Intent {
-        tunnel: color.parse().unwrap(),
-        mode,
-    });
-    let annotated = AnnotatedService {
-        service: service.clone(),
-        uid: String::new(),
-        created: None,
-        intent,
-    };
-    let ready = hosts.iter().map(|host| host.parse().unwrap()).collect();
-    let ports = vec![SlicePort {
-        protocol: "TCP".to_owned(),
-        port: 8080,
-    }];
-    compile(&View {
-        services: vec![annotated],
-        slices: vec![SliceView {
-            service,
-            ready,
-            ports,
-        }],
-    })
-    .policy
+    steering(&[("business", color, mode, hosts)])
 }
 
 async fn steered() -> (FakeManager, Reconciler) {
     let manager = FakeManager::start().await;
-    let mut reconciler = Reconciler::new(manager.client(), Identity::default(), 10);
+    let mut reconciler = Reconciler::new(manager.client(), Identity::default(), ServiceType::default());
     reconciler
         .reconcile(&policy("biz-internet", Mode::Strict, &["10.2.0.5"]))
         .await

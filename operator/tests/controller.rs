@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sdwan_operator::controller::{self, Settings};
-use sdwan_operator::core::AnnotationPrefix;
+use sdwan_operator::core::{Cluster, Conventions, ServiceType};
 use sdwan_operator::manager::Identity;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,9 +30,12 @@ impl Operator {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready");
         let settings = Settings {
-            annotation_prefix: AnnotationPrefix::default(),
+            conventions: Conventions {
+                clusters: [(Cluster::default(), 10)].into(),
+                ..Conventions::default()
+            },
+            inspection: ServiceType::default(),
             identity: Identity::default(),
-            service_vpn: 10,
             resync,
             ready_file: Some(ready_file.clone()),
         };
@@ -94,7 +97,7 @@ async fn ready(operator: &Operator) {
 async fn an_annotation_steers_and_its_removal_ends_that() {
     let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
     cluster.service("business", &[]);
-    cluster.endpoints("business", &["10.2.0.5", "!10.2.0.6"]);
+    cluster.endpoints("business", &["10.2.0.5"]);
     let operator = Operator::start(&cluster, &manager, NEVER);
     ready(&operator).await;
     assert_eq!(manager.take_writes(), Vec::<String>::new());
@@ -106,7 +109,8 @@ async fn an_annotation_steers_and_its_removal_ends_that() {
             .contains("destinationDataPrefixList 10.2.0.5/32,")
     })
     .await;
-    cluster.endpoints("business", &["10.2.0.5", "10.2.0.6"]);
+    // What is not ready yet has packets on their way too.
+    cluster.endpoints("business", &["10.2.0.5", "!10.2.0.6"]);
     eventually("both steered", || {
         manager.in_force().contains("10.2.0.5/32 10.2.0.6/32")
     })

@@ -6,43 +6,20 @@ mod support;
 
 use rstest::rstest;
 use sdwan_operator::controller::Reconciler;
-use sdwan_operator::core::{
-    AnnotatedService, Color, Intent, Mode, ServiceRef, SlicePort, SliceView, SteeringPolicy, View, compile,
-};
+use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Identity, ManagerError};
 use serde_json::{Value, json};
 
+use self::support::steering::steering;
 use self::support::{FakeManager, Fault, MARK, text};
 
 const DEFINITION: &str = "PUT /dataservice/template/policy/definition/data/";
 
 fn steer(services: &[(&str, &str, &[&str])]) -> SteeringPolicy {
-    let mut view = View::default();
-    for &(name, color, hosts) in services {
-        let service = ServiceRef {
-            kube_namespace: "shop".to_owned(),
-            name: name.to_owned(),
-        };
-        let tunnel: Color = color.parse().unwrap();
-        view.services.push(AnnotatedService {
-            service: service.clone(),
-            uid: name.to_owned(),
-            created: None,
-            intent: Ok(Intent {
-                tunnel,
-                mode: Mode::Strict,
-            }),
-        });
-        view.slices.push(SliceView {
-            service,
-            ready: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-            ports: vec![SlicePort {
-                protocol: "TCP".to_owned(),
-                port: 8080,
-            }],
-        });
-    }
-    compile(&view).policy
+    let strict = services
+        .iter()
+        .map(|&(name, color, hosts)| (name, color, Mode::Strict, hosts));
+    steering(&strict.collect::<Vec<_>>())
 }
 
 fn business() -> SteeringPolicy {
@@ -50,7 +27,7 @@ fn business() -> SteeringPolicy {
 }
 
 fn reconciler(manager: &FakeManager) -> Reconciler {
-    Reconciler::new(manager.client(), Identity::default(), 10)
+    Reconciler::new(manager.client(), Identity::default(), ServiceType::default())
 }
 
 /// A Manager on which `business` is steered, by a reconciler that is still there.
@@ -110,13 +87,13 @@ async fn an_edit_of_the_active_policy_is_one_locked_edit_with_one_activation() {
     let writes = manager.take_writes();
     let steps = [
         position(&writes, "POST /dataservice/template/policy/list/dataprefix"),
+        position(&writes, "PUT /dataservice/template/policy/list/dataprefix/"),
         position(&writes, DEFINITION),
         position(&writes, "PUT /dataservice/template/policy/vsmart/central/"),
         position(
             &writes,
             "POST /dataservice/template/policy/vsmart/activate/central/",
         ),
-        position(&writes, "DELETE /dataservice/template/policy/list/dataprefix/"),
     ];
     assert!(steps.is_sorted(), "{writes:#?}");
     assert_eq!(activations(&writes), 1);
@@ -390,7 +367,7 @@ async fn wrong_credentials_are_an_error_that_does_not_show_the_password() {
     let manager = FakeManager::start().await;
     let client = manager.client_with_password("hunter2");
     assert!(!format!("{client:?}").contains("hunter2"));
-    let error = Reconciler::new(client, Identity::default(), 10)
+    let error = Reconciler::new(client, Identity::default(), ServiceType::default())
         .reconcile(&business())
         .await
         .unwrap_err();

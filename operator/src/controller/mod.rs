@@ -23,7 +23,7 @@ use self::backoff::Backoff;
 use self::events::EventReporter;
 pub use self::reconciler::Reconciler;
 use self::watch::Watches;
-use crate::core::{AnnotationPrefix, compile};
+use crate::core::{Conventions, ServiceType, compile};
 use crate::manager::{Identity, ManagerClient, ManagerError};
 
 /// A burst of changes has ended when nothing came for this long …
@@ -37,12 +37,12 @@ const LOGOUT_PATIENCE: Duration = Duration::from_secs(1);
 /// What the loop needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The annotations that are read.
-    pub annotation_prefix: AnnotationPrefix,
+    /// How intents are to be understood.
+    pub conventions: Conventions,
+    /// The service of a site that inspects traffic.
+    pub inspection: ServiceType,
     /// Whose objects are managed.
     pub identity: Identity,
-    /// The service VPN of the cluster.
-    pub service_vpn: u16,
     /// How often the Manager is observed afresh, to repair what others changed.
     pub resync: Duration,
     /// A file to write when the watches are complete and the first round has succeeded.
@@ -63,7 +63,7 @@ pub async fn run(
     let watches = Watches::start(&kubernetes);
     let mut rounds = Rounds {
         events: EventReporter::new(kubernetes),
-        reconciler: Reconciler::new(manager, settings.identity.clone(), settings.service_vpn),
+        reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
         settings,
         watches,
     };
@@ -135,10 +135,10 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<(), ManagerError> {
-        let compiled = compile(&self.watches.view(&self.settings.annotation_prefix));
+        let compiled = compile(&self.watches.view(&self.settings.conventions));
         let (outcome, ()) = tokio::join!(
             self.reconciler.reconcile(&compiled.policy),
-            self.events.report(&compiled.rejections)
+            self.events.report(&compiled.outcomes)
         );
         outcome
     }

@@ -5,7 +5,7 @@
 
 use tracing::{info, warn};
 
-use crate::core::{ChangeSet, Scope, SteeringPolicy, diff, render};
+use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, diff, render};
 use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
 
 /// Keeps the operator's objects on one Manager as a policy says.
@@ -13,18 +13,18 @@ use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
 pub struct Reconciler {
     manager: ManagerClient,
     identity: Identity,
-    service_vpn: u16,
+    inspection: ServiceType,
     observed: Option<Observed>,
 }
 
 impl Reconciler {
     /// A reconciler that has observed nothing yet.
     #[must_use]
-    pub fn new(manager: ManagerClient, identity: Identity, service_vpn: u16) -> Self {
+    pub fn new(manager: ManagerClient, identity: Identity, inspection: ServiceType) -> Self {
         Self {
             manager,
             identity,
-            service_vpn,
+            inspection,
             observed: None,
         }
     }
@@ -45,7 +45,7 @@ impl Reconciler {
         let resumed = self.manager.resume(&self.identity, &mut observed).await;
         let scope = Scope {
             sites: observed.sites.clone(),
-            service_vpn: self.service_vpn,
+            inspection: self.inspection,
         };
         let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
         let change_set = diff(&desired, &observed.objects);
@@ -90,7 +90,8 @@ fn announce(change_set: &ChangeSet, policy: &SteeringPolicy) {
     info!(
         rules = policy.rules.len(),
         create = change_set.create.len(),
-        repair = change_set.repair.len(),
+        edit = change_set.edit.len() + change_set.narrow.len(),
+        definitions = change_set.definitions.len(),
         remove = change_set.remove.len(),
         activation = ?change_set.activation,
         "fabric differs from the annotations"

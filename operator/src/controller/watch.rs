@@ -3,7 +3,6 @@
 //! Owns the local copies, the wake-up, and the translation to a [`View`]. Invariant: a wake-up is never lost; it
 //! says only that something changed, never what.
 
-use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -22,7 +21,10 @@ use tracing::warn;
 
 use super::backoff::Backoff;
 use super::{BURST_MAX, QUIET};
-use crate::core::{AnnotatedService, AnnotationPrefix, Intent, ServiceRef, SlicePort, SliceView, View};
+use crate::core::{
+    AnnotationPrefix, Cluster, Conventions, EndpointState, Intent, ServiceKind, ServicePort, ServiceRef,
+    ServiceView, SlicePort, SliceView, View,
+};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -74,22 +76,19 @@ impl Watches {
     }
 
     /// The facts of this moment.
-    pub(super) fn view(&self, prefix: &AnnotationPrefix) -> View {
-        let services: Vec<_> = self
-            .services
-            .state()
+    pub(super) fn view(&self, conventions: &Conventions) -> View {
+        let services = self.services.state();
+        let services = services
             .iter()
-            .filter_map(|service| annotated(service, prefix))
-            .collect();
-        let names: HashSet<&ServiceRef> = services.iter().map(|annotated| &annotated.service).collect();
+            .filter_map(|service| service_view(service, &conventions.annotation_prefix));
         let slices = self.slices.state();
-        let slices = slices
-            .iter()
-            .filter_map(|slice| Some((owner_of(slice)?, slice)))
-            .filter(|(service, _)| names.contains(service))
-            .map(|(service, slice)| slice_view(service, slice))
-            .collect();
-        View { services, slices }
+        let slices = slices.iter().filter_map(|slice| slice_view(slice));
+        View {
+            conventions: conventions.clone(),
+            services: services.collect(),
+            slices: slices.collect(),
+            ..View::default()
+        }
     }
 }
 
@@ -127,59 +126,62 @@ where
     (reader, task)
 }
 
-fn annotated(service: &Service, prefix: &AnnotationPrefix) -> Option<AnnotatedService> {
-    let intent = Intent::read(service.annotations(), prefix).transpose()?;
-    Some(AnnotatedService {
+fn service_view(service: &Service, prefix: &AnnotationPrefix) -> Option<ServiceView> {
+    let spec = service.spec.as_ref();
+    let is_external = spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
+    let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let port = |port: &k8s_openapi::api::core::v1::ServicePort| {
+        Some(ServicePort {
+            name: port.name.clone().unwrap_or_default(),
+            number: port.port.try_into().ok()?,
+        })
+    };
+    Some(ServiceView {
         service: ServiceRef {
+            cluster: Cluster::default(),
             kube_namespace: service.namespace()?,
             name: service.name_any(),
         },
         uid: service.uid().unwrap_or_default(),
         created: service.creation_timestamp().map(|time| time.0.as_second()),
-        intent,
+        kind: if is_external {
+            ServiceKind::ExternalName
+        } else {
+            ServiceKind::Endpoints
+        },
+        ports: ports.iter().filter_map(port).collect(),
+        intent: Intent::read(service.annotations(), prefix).transpose(),
     })
 }
 
-fn owner_of(slice: &EndpointSlice) -> Option<ServiceRef> {
-    let name = slice.labels().get(SERVICE_NAME_LABEL)?.clone();
-    Some(ServiceRef {
-        kube_namespace: slice.namespace()?,
-        name,
-    })
-}
-
-fn slice_view(service: ServiceRef, slice: &EndpointSlice) -> SliceView {
-    // The API defines an unknown readiness as ready.
-    let is_ready = |conditions: Option<bool>| conditions.unwrap_or(true);
-    let ready = slice
-        .endpoints
-        .iter()
-        .filter(|endpoint| {
-            is_ready(
-                endpoint
-                    .conditions
-                    .as_ref()
-                    .and_then(|conditions| conditions.ready),
-            )
-        })
-        .flat_map(|endpoint| &endpoint.addresses)
+fn slice_view(slice: &EndpointSlice) -> Option<SliceView> {
+    let endpoints = slice.endpoints.iter().flat_map(|endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        let ready = conditions.and_then(|conditions| conditions.ready);
+        let serving = conditions.and_then(|conditions| conditions.serving);
+        let state = EndpointState::of(ready, serving);
         // Slices of type FQDN have names here, which no edge can match.
-        .filter_map(|address| address.parse().ok())
-        .collect();
-    let ports = slice
-        .ports
-        .iter()
-        .flatten()
-        .filter_map(|port| {
-            Some(SlicePort {
-                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                port: port.port?.try_into().ok()?,
-            })
+        let addresses = endpoint
+            .addresses
+            .iter()
+            .filter_map(|address| address.parse().ok());
+        addresses.map(move |address| (address, state))
+    });
+    let ports = slice.ports.iter().flatten().filter_map(|port| {
+        Some(SlicePort {
+            name: port.name.clone().unwrap_or_default(),
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            port: port.port?.try_into().ok()?,
         })
-        .collect();
-    SliceView {
-        service,
-        ready,
-        ports,
-    }
+    });
+    Some(SliceView {
+        name: slice.name_any(),
+        service: ServiceRef {
+            cluster: Cluster::default(),
+            kube_namespace: slice.namespace()?,
+            name: slice.labels().get(SERVICE_NAME_LABEL)?.clone(),
+        },
+        endpoints: endpoints.collect(),
+        ports: ports.collect(),
+    })
 }

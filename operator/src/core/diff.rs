@@ -5,24 +5,31 @@
 //! Invariants: the difference of equal states is empty; a change set has at most one activation; there is no way
 //! to express a deactivation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming::ListName;
-use super::objects::{Assembly, CentralPolicy, Definition, List, Objects};
+use super::objects::{Assembly, CentralPolicy, Definition, DefinitionKey, List, Objects};
 
-/// Everything that has to happen to turn observed objects into desired ones.
+/// Everything that has to happen to turn observed objects into desired ones, in this order.
+///
+/// What is stored on the Manager can get into force at any point, if the operator dies and its successor finishes the
+/// push. Hence an address that goes from one list to another is for a while in both, never in none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeSet {
     /// Lists to create.
     pub create: BTreeMap<ListName, List>,
-    /// Own lists whose entries somebody changed, with the right entries.
-    pub repair: BTreeMap<ListName, List>,
-    /// The content that the definition shall get.
-    pub definition: Option<Definition>,
+    /// Own lists that shall have another content, to be written before the definitions.
+    pub edit: BTreeMap<ListName, List>,
+    /// The content that definitions shall get; they are created if they do not exist.
+    pub definitions: BTreeMap<DefinitionKey, Definition>,
+    /// Own lists that shall have another content, to be written after the definitions; some a second time.
+    pub narrow: BTreeMap<ListName, List>,
     /// The assembly that the policy shall get.
     pub assembly: Option<Assembly>,
     /// How to bring it into force.
     pub activation: Option<Activation>,
+    /// Own definitions that nothing refers to any more.
+    pub remove_definitions: BTreeSet<DefinitionKey>,
     /// Own lists that nothing refers to any more.
     pub remove: BTreeMap<ListName, List>,
     /// The mark of an unconfirmed edit has to go.
@@ -48,7 +55,7 @@ pub fn diff(desired: &Objects, observed: &Objects) -> ChangeSet {
     for (name, list) in &desired.lists {
         match observed.lists.get(name) {
             None => change_set.create.insert(name.clone(), list.clone()),
-            Some(present) if present != list => change_set.repair.insert(name.clone(), list.clone()),
+            Some(present) if present != list => change_set.edit.insert(name.clone(), list.clone()),
             Some(_) => None,
         };
     }
@@ -60,9 +67,14 @@ pub fn diff(desired: &Objects, observed: &Objects) -> ChangeSet {
 
     let shall_be_active = is_active(desired);
     let is_active = is_active(observed);
-    if desired.definition != observed.definition {
-        change_set.definition.clone_from(&desired.definition);
+    for (key, definition) in &desired.definitions {
+        if observed.definitions.get(key) != Some(definition) {
+            change_set.definitions.insert(*key, definition.clone());
+        }
     }
+    let unused = observed.definitions.keys();
+    let unused = unused.filter(|key| !desired.definitions.contains_key(key));
+    change_set.remove_definitions = unused.copied().collect();
     let assembly = |objects: &Objects| objects.policy.as_ref().map(|policy| policy.assembly.clone());
     if assembly(desired) != assembly(observed) {
         change_set.assembly = assembly(desired);
@@ -87,19 +99,27 @@ impl ChangeSet {
     }
 
     fn edits_the_policy(&self) -> bool {
-        !self.repair.is_empty() || self.definition.is_some() || self.assembly.is_some()
+        !self.edit.is_empty()
+            || !self.definitions.is_empty()
+            || !self.narrow.is_empty()
+            || self.assembly.is_some()
     }
 
     /// The objects after all of it has happened to `objects`.
     #[must_use]
     pub fn applied_to(&self, mut objects: Objects) -> Objects {
         objects.lists.retain(|name, _| !self.remove.contains_key(name));
-        for (name, list) in self.create.iter().chain(&self.repair) {
+        for (name, list) in self.create.iter().chain(&self.edit).chain(&self.narrow) {
             objects.lists.insert(name.clone(), list.clone());
         }
-        if self.definition.is_some() {
-            objects.definition.clone_from(&self.definition);
-        }
+        objects
+            .definitions
+            .retain(|key, _| !self.remove_definitions.contains(key));
+        objects.definitions.extend(
+            self.definitions
+                .iter()
+                .map(|(key, definition)| (*key, definition.clone())),
+        );
         if let Some(assembly) = &self.assembly {
             let active = is_active(&objects);
             objects.policy = Some(CentralPolicy {

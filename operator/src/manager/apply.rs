@@ -18,7 +18,7 @@ use super::observe::{Identity, Observed};
 use super::task::Outcome;
 use super::transport::ManagerClient;
 use super::wire::{self, DefinitionCreated, ListCreated, PolicyCreated, TaskStarted};
-use crate::core::{Activation, ChangeSet, Definition, List, ListKind, ListName};
+use crate::core::{Activation, ChangeSet, Definition, DefinitionKey, List, ListKind, ListName};
 
 /// Of the 100 requests per second that a Manager allows, writes of lists may be this many at a time.
 const PARALLEL_WRITES: usize = 8;
@@ -50,10 +50,12 @@ impl ManagerClient {
             self.release(process_id).await;
             return Err(error);
         }
+        let kept_definitions = self.remove_definitions(observed, change_set).await;
         let kept = self.remove(observed, change_set).await;
         self.unmark(observed).await?;
         observed.objects = change_set.applied_to(std::mem::take(&mut observed.objects));
         observed.objects.lists.extend(kept);
+        observed.objects.definitions.extend(kept_definitions);
         Ok(())
     }
 
@@ -94,6 +96,30 @@ impl ManagerClient {
         }
     }
 
+    /// Removes unused definitions; returns those that could not be removed, which does no harm to steering.
+    async fn remove_definitions(
+        &self,
+        observed: &mut Observed,
+        change_set: &ChangeSet,
+    ) -> Vec<(DefinitionKey, Definition)> {
+        let mut kept = Vec::new();
+        for key in &change_set.remove_definitions {
+            let id = &observed.ids.definitions[key];
+            let path = format!("{}/{id}", wire::definition_path(key.kind));
+            match self.delete_object(&path).await {
+                Ok(()) => {
+                    observed.ids.definitions.remove(key);
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(?key, error, "unused definition not removed");
+                    kept.push((*key, observed.objects.definitions[key].clone()));
+                }
+            }
+        }
+        kept
+    }
+
     /// Removes unused lists; returns those that could not be removed, which does no harm to steering.
     async fn remove(&self, observed: &mut Observed, change_set: &ChangeSet) -> Vec<(ListName, List)> {
         let ids = &observed.ids.lists;
@@ -119,7 +145,7 @@ impl ManagerClient {
     }
 
     async fn remove_list(&self, name: &ListName, list: &List, id: &str) -> Option<(ListName, List)> {
-        match self.delete_list(list.kind, id).await {
+        match self.delete_list(list.kind(), id).await {
             Ok(()) => None,
             Err(error) => {
                 warn!(list = %name, error = &error as &dyn std::error::Error, "unused list not removed");
@@ -135,7 +161,7 @@ impl ManagerClient {
         mark: &str,
     ) -> Result<(ListName, String), ManagerError> {
         let body = wire::list_body(name, list, mark);
-        let created: ListCreated = self.post(&wire::list_path(list.kind), &body).await?;
+        let created: ListCreated = self.post(&wire::list_path(list.kind()), &body).await?;
         Ok((name.clone(), created.list_id))
     }
 
@@ -147,7 +173,12 @@ impl ManagerClient {
     }
 
     async fn delete_list(&self, kind: ListKind, id: &str) -> Result<(), ManagerError> {
-        match self.delete(&format!("{}/{id}", wire::list_path(kind))).await {
+        self.delete_object(&format!("{}/{id}", wire::list_path(kind)))
+            .await
+    }
+
+    async fn delete_object(&self, path: &str) -> Result<(), ManagerError> {
+        match self.delete(path).await {
             Err(ManagerError::Refused { status, message, .. })
                 if status == 404 || message.contains("Failed to find specified resource") =>
             {
@@ -205,11 +236,14 @@ struct Writing<'a> {
 impl Writing<'_> {
     async fn write(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
         self.create_lists(change_set).await?;
-        for (name, list) in &change_set.repair {
-            self.repair_list(name, list).await?;
+        for (name, list) in &change_set.edit {
+            self.edit_list(name, list).await?;
         }
-        if let Some(definition) = &change_set.definition {
-            self.write_definition(definition).await?;
+        for (key, definition) in &change_set.definitions {
+            self.write_definition(*key, definition).await?;
+        }
+        for (name, list) in &change_set.narrow {
+            self.edit_list(name, list).await?;
         }
         if change_set.assembly.is_some() || change_set.activation == Some(Activation::Edit) {
             self.write_policy(change_set).await?;
@@ -248,29 +282,33 @@ impl Writing<'_> {
         Ok(())
     }
 
-    async fn repair_list(&mut self, name: &ListName, list: &List) -> Result<(), ManagerError> {
-        warn!(list = %name, "own list was changed by somebody, repairing it");
+    async fn edit_list(&mut self, name: &ListName, list: &List) -> Result<(), ManagerError> {
         let id = self
             .observed
             .ids
             .lists
             .get(name)
-            .expect("a list to repair was observed");
-        let path = format!("{}/{id}", wire::list_path(list.kind));
+            .expect("a list to edit was observed");
+        let path = format!("{}/{id}", wire::list_path(list.kind()));
         let body = wire::list_body(name, list, &self.identity.owner.mark());
         self.edit(&path, body).await
     }
 
-    async fn write_definition(&mut self, definition: &Definition) -> Result<(), ManagerError> {
-        const PATH: &str = "template/policy/definition/data";
+    async fn write_definition(
+        &mut self,
+        key: DefinitionKey,
+        definition: &Definition,
+    ) -> Result<(), ManagerError> {
+        let path = wire::definition_path(key.kind);
         let ids = &self.observed.ids;
-        let name = self.identity.policy_name.as_str();
-        let body = wire::definition_body(name, &self.identity.owner.mark(), definition, &ids.lists);
-        match &ids.definition {
-            Some(id) => self.edit(&format!("{PATH}/{id}"), body).await,
+        let name = key.name(&self.identity.policy_name);
+        let mark = self.identity.owner.mark();
+        let body = wire::definition_body(key.kind, &name, &mark, definition, &ids.lists);
+        match ids.definitions.get(&key) {
+            Some(id) => self.edit(&format!("{path}/{id}"), body).await,
             None => {
-                let created: DefinitionCreated = self.client.post(PATH, &body).await?;
-                self.observed.ids.definition = Some(created.definition_id);
+                let created: DefinitionCreated = self.client.post(&path, &body).await?;
+                self.observed.ids.definitions.insert(key, created.definition_id);
                 Ok(())
             }
         }
@@ -280,11 +318,8 @@ impl Writing<'_> {
         const PATH: &str = "template/policy/vsmart";
         let ids = &mut self.observed.ids;
         if let Some(assembly) = &change_set.assembly {
-            let definition = ids
-                .definition
-                .as_deref()
-                .expect("the definition is written before the policy");
-            ids.policy_content = wire::write_assembly(&ids.policy_content, definition, assembly, &ids.lists);
+            ids.policy_content =
+                wire::write_assembly(&ids.policy_content, &ids.definitions, assembly, &ids.lists);
         }
         let active = change_set.activation == Some(Activation::Edit);
         let body = wire::policy_body(
@@ -393,8 +428,5 @@ impl Writing<'_> {
 
 /// The list that says "an edit is in progress"; its entry has no meaning, a list just needs one.
 fn edit_mark() -> List {
-    List {
-        kind: ListKind::Vpn,
-        entries: ["0".to_owned()].into(),
-    }
+    List::ServiceVpn(0)
 }

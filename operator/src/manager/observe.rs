@@ -10,15 +10,18 @@ use serde_json::Value;
 
 use super::error::{ManagerError, Taken};
 use super::transport::ManagerClient;
-use super::wire::{self, DefinitionRow, DeviceRow, LIST_KINDS, ListIds, ListRow, PolicyRow, Rows};
-use crate::core::{CentralPolicy, List, ListName, Objects, Owner, PolicyName};
+use super::wire::{
+    self, DEFINITION_KINDS, DefinitionIds, DefinitionRow, DeviceRow, LIST_KINDS, ListIds, ListRow, PolicyRow,
+    Rows,
+};
+use crate::core::{CentralPolicy, DefinitionKey, DefinitionKind, List, ListName, Objects, Owner, PolicyName};
 
 /// Under which names the operator's objects are on the Manager.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// Prefix of lists and part of the mark.
     pub owner: Owner,
-    /// Name of the centralized policy and of its data definition.
+    /// Name of the centralized policy, which those of its definitions begin with.
     pub policy_name: PolicyName,
 }
 
@@ -39,7 +42,7 @@ pub struct Observed {
 pub(super) struct Ids {
     pub(super) lists: ListIds,
     pub(super) edit_mark: Option<String>,
-    pub(super) definition: Option<String>,
+    pub(super) definitions: DefinitionIds,
     pub(super) policy: Option<String>,
     /// The content of the own policy, with what others added to it.
     pub(super) policy_content: Value,
@@ -56,10 +59,10 @@ impl ManagerClient {
             let rows: Rows<ListRow> = self.get(&wire::list_path(kind)).await?;
             Ok((kind, rows.data))
         }));
-        let definition = self.own_definition(identity);
-        let (lists, definition, policies, devices) = tokio::try_join!(
+        let definitions = try_join_all(DEFINITION_KINDS.map(|kind| self.own_definitions(kind, identity)));
+        let (lists, definitions, policies, devices) = tokio::try_join!(
             lists,
-            definition,
+            definitions,
             self.get::<Rows<PolicyRow>>("template/policy/vsmart"),
             self.get::<Rows<DeviceRow>>("device"),
         )?;
@@ -73,12 +76,14 @@ impl ManagerClient {
                 observed.take_list(row, identity, |entries| wire::read_list(kind, entries));
             }
         }
-        match definition {
-            Found::Absent => {}
-            Found::Foreign => observed.ids.taken = Some(Taken::Definition),
-            Found::Own { id, content } => {
-                observed.objects.definition = Some(wire::read_definition(&content, &observed.ids.lists));
-                observed.ids.definition = Some(id);
+        for found in definitions.into_iter().flatten() {
+            match found {
+                Found::Foreign => observed.ids.taken = Some(Taken::Definition),
+                Found::Own { key, id, content } => {
+                    let definition = wire::read_definition(key.kind, &content, &observed.ids.lists);
+                    observed.objects.definitions.insert(key, definition);
+                    observed.ids.definitions.insert(key, id);
+                }
             }
         }
         for row in policies.data {
@@ -87,32 +92,36 @@ impl ManagerClient {
         Ok(observed)
     }
 
-    async fn own_definition(&self, identity: &Identity) -> Result<Found, ManagerError> {
-        let rows: Rows<DefinitionRow> = self.get("template/policy/definition/data").await?;
-        let Some(row) = rows
-            .data
-            .into_iter()
-            .find(|row| row.name == identity.policy_name.as_str())
-        else {
-            return Ok(Found::Absent);
-        };
-        if !identity.owns(row.description.as_deref()) {
-            return Ok(Found::Foreign);
-        }
-        let content = self
-            .get(&format!("template/policy/definition/data/{}", row.definition_id))
-            .await?;
-        Ok(Found::Own {
-            id: row.definition_id,
-            content,
-        })
+    async fn own_definitions(
+        &self,
+        kind: DefinitionKind,
+        identity: &Identity,
+    ) -> Result<Vec<Found>, ManagerError> {
+        let path = wire::definition_path(kind);
+        let rows: Rows<DefinitionRow> = self.get(&path).await?;
+        let named = rows.data.into_iter().filter_map(|row| {
+            let key = DefinitionKey::from_name(&row.name, kind, &identity.policy_name)?;
+            Some((key, row))
+        });
+        try_join_all(named.map(async |(key, row)| {
+            if !identity.owns(row.description.as_deref()) {
+                return Ok(Found::Foreign);
+            }
+            let id = row.definition_id;
+            let content = self.get(&format!("{path}/{id}")).await?;
+            Ok(Found::Own { key, id, content })
+        }))
+        .await
     }
 }
 
 enum Found {
-    Absent,
     Foreign,
-    Own { id: String, content: Value },
+    Own {
+        key: DefinitionKey,
+        id: String,
+        content: Value,
+    },
 }
 
 fn sites(devices: Vec<DeviceRow>) -> BTreeSet<String> {
@@ -156,8 +165,7 @@ impl Observed {
         }
         if own {
             let content = wire::policy_content(&row);
-            let definition = self.ids.definition.as_deref().unwrap_or_default();
-            let assembly = wire::read_assembly(&content, definition, &self.ids.lists);
+            let assembly = wire::read_assembly(&content, &self.ids.definitions, &self.ids.lists);
             self.objects.policy = Some(CentralPolicy {
                 assembly,
                 active: row.is_policy_activated,

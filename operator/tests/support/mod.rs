@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
 mod sessions;
+pub mod steering;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
@@ -263,9 +264,16 @@ impl Shelf {
             (_, ["template", "policy", "list", kind, rest @ ..]) => {
                 self.route_lists(method, kind, rest, body)
             }
-            (_, ["template", "policy", "definition", "data", rest @ ..]) => {
-                self.route_definitions(method, rest, body)
-            }
+            (
+                _,
+                [
+                    "template",
+                    "policy",
+                    "definition",
+                    kind @ ("data" | "approute"),
+                    rest @ ..,
+                ],
+            ) => self.route_definitions(method, kind, rest, body),
             (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
             ("DELETE", ["template", "lock", id]) => {
                 if self.lock.take_if(|lock| lock == id).is_none() {
@@ -315,7 +323,7 @@ impl Shelf {
         }
     }
 
-    fn route_definitions(&mut self, method: &Method, path: &[&str], mut body: Value) -> Response {
+    fn route_definitions(&mut self, method: &Method, kind: &str, path: &[&str], mut body: Value) -> Response {
         match (method.as_str(), path) {
             ("GET", []) => {
                 let row = |row: &Value| {
@@ -323,7 +331,9 @@ impl Shelf {
                         "definitionId": row["definitionId"], "name": row["name"], "description": row["description"]
                     })
                 };
-                let rows: Vec<_> = self.definitions.values().map(row).collect();
+                let of_kind = self.definitions.values();
+                let of_kind = of_kind.filter(|row| text(row, "type").eq_ignore_ascii_case(kind));
+                let rows: Vec<_> = of_kind.map(row).collect();
                 table(rows.iter())
             }
             ("GET", [id]) => reply(self.definitions[*id].clone()),

@@ -4,23 +4,28 @@
 //! read leniently (unknown fields and any order are fine), but a sequence counts as ours only if it says exactly
 //! what the operator would write.
 
+mod action;
 mod assembly;
 mod definition;
+mod list;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::core::{List, ListKind, ListName};
+use crate::core::{DefinitionKey, ListName};
 
 pub(super) use self::assembly::{policy_body, policy_content, read_assembly, write_assembly};
-pub(super) use self::definition::{definition_body, read_definition};
+pub(super) use self::definition::{DEFINITION_KINDS, definition_body, definition_path, read_definition};
+pub(super) use self::list::{LIST_KINDS, list_body, list_path, read_list};
 
 /// The ids of lists by name.
 pub(super) type ListIds = HashMap<ListName, String>;
+
+/// The ids of definitions.
+pub(super) type DefinitionIds = BTreeMap<DefinitionKey, String>;
 
 /// A table of rows, as every list request answers.
 #[derive(Debug, Deserialize)]
@@ -157,60 +162,6 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     })
-}
-
-pub(super) const LIST_KINDS: [ListKind; 4] = [
-    ListKind::DataPrefix,
-    ListKind::DataIpv6Prefix,
-    ListKind::Site,
-    ListKind::Vpn,
-];
-
-/// The path segment, the `type`, and the key of an entry.
-fn spelling(kind: ListKind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        ListKind::DataPrefix => ("dataprefix", "dataPrefix", "ipPrefix"),
-        ListKind::DataIpv6Prefix => ("dataipv6prefix", "dataIpv6Prefix", "ipv6Prefix"),
-        ListKind::Site => ("site", "site", "siteId"),
-        ListKind::Vpn => ("vpn", "vpn", "vpn"),
-    }
-}
-
-pub(super) fn list_path(kind: ListKind) -> String {
-    format!("template/policy/list/{}", spelling(kind).0)
-}
-
-pub(super) fn list_body(name: &ListName, list: &List, mark: &str) -> Value {
-    let (_, kind, key) = spelling(list.kind);
-    let entries: Vec<Value> = list.entries.iter().map(|entry| json!({ key: entry })).collect();
-    json!({ "name": name.as_str(), "description": mark, "type": kind, "entries": entries })
-}
-
-pub(super) fn read_list(kind: ListKind, entries: &[Value]) -> List {
-    let key = spelling(kind).2;
-    let read = |entry: &Value| match entry.as_object() {
-        Some(fields) if fields.len() == 1 => match fields.get(key) {
-            Some(Value::String(text)) => canonical(text),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => entry.to_string(),
-        },
-        _ => entry.to_string(),
-    };
-    List {
-        kind,
-        entries: entries.iter().map(read).collect::<BTreeSet<_>>(),
-    }
-}
-
-/// Brings a prefix into the form in which the operator writes it; other text stays as it is.
-fn canonical(text: &str) -> String {
-    match text
-        .split_once('/')
-        .map(|(host, length)| (host.parse::<IpAddr>(), length))
-    {
-        Some((Ok(host), length)) => format!("{host}/{length}"),
-        _ => text.to_owned(),
-    }
 }
 
 /// The lock that an edit took; edits of what the active policy uses name it.
