@@ -16,7 +16,7 @@ use sdwan_operator::core::{
     AnnotationPrefix, Cluster, Conventions, Endpoints, Owner, PolicyName, ServiceType,
 };
 use sdwan_operator::manager::{
-    Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
+    Backend, Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
 };
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +61,10 @@ pub struct Cli {
     #[arg(long, env = "SDWAN_ANNOTATION_PREFIX", value_name = "DOMAIN",
           default_value_t = AnnotationPrefix::default())]
     annotation_prefix: AnnotationPrefix,
+
+    /// Kind of objects on the Manager: a centralized policy, or a policy group (UX 2.0)
+    #[arg(long, env = "SDWAN_BACKEND", value_enum, default_value_t = Backend::Classic)]
+    backend: Backend,
 
     /// Name of the centralized policy on the Manager, which those of its definitions begin with
     #[arg(long, env = "SDWAN_POLICY_NAME", value_name = "NAME", default_value_t = PolicyName::default())]
@@ -153,6 +157,11 @@ impl Cli {
             .install_default()
             .map_err(|_| anyhow!("install the TLS crypto provider: another one is installed"))?;
         let manager = self.manager.client()?;
+        let identity = Identity {
+            backend: self.backend,
+            owner: self.owner,
+            policy_name: self.policy_name,
+        };
         let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
         let settings = Settings {
             conventions: Conventions {
@@ -162,10 +171,7 @@ impl Cli {
                 endpoints: self.endpoints,
             },
             inspection: self.inspection_service,
-            identity: Identity {
-                owner: self.owner,
-                policy_name: self.policy_name,
-            },
+            identity,
             resync: self.resync,
             ready_file: self.ready_file,
         };

@@ -541,3 +541,32 @@ async fn own_objects_carry_the_mark() {
             .all(|row| text(row, "policyDescription") == MARK)
     );
 }
+
+#[tokio::test]
+async fn a_controller_that_is_offline_is_reported_until_it_is_back() {
+    let (manager, mut reconciler) = steered().await;
+    manager.shelf().task_results.push_back(json!({
+        "data": [{ "host-name": "vsmart1", "statusId": "success_scheduled" }],
+        "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
+    }));
+    manager.shelf().controller_offline = true;
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    manager.shelf().controller_offline = false;
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_whose_name_begins_like_ours_is_another() {
+    let (manager, _ours) = steered().await;
+    for row in manager.shelf().definitions.values_mut() {
+        row["description"] = json!(format!("{MARK}2"));
+    }
+    let error = reconciler(&manager).reconcile(&business()).await.unwrap_err();
+    assert!(matches!(error, ManagerError::NameTaken { .. }), "{error}");
+}

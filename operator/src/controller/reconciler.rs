@@ -43,12 +43,7 @@ impl Reconciler {
             return Err(ManagerError::NoWanEdges);
         }
         let resumed = self.manager.resume(&self.identity, &mut observed).await;
-        let scope = Scope {
-            sites: observed.sites.clone(),
-            inspection: self.inspection,
-        };
-        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
-        let change_set = diff(&desired, &observed.objects);
+        let change_set = self.change_set(policy, &observed);
         if change_set.activation.is_none() {
             // Nothing else will bring an interrupted edit to the fabric.
             resumed?;
@@ -66,6 +61,23 @@ impl Reconciler {
         }
         self.observed = Some(observed);
         Ok(())
+    }
+
+    fn change_set(&self, policy: &SteeringPolicy, observed: &Observed) -> ChangeSet {
+        let scope = Scope {
+            sites: observed.sites.clone(),
+            inspection: self.inspection,
+        };
+        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        diff(&self.identity.fit(desired), &observed.objects)
+    }
+
+    /// The Controllers or edges that are offline and get the policy when they are back, as far as is known.
+    #[must_use]
+    pub fn waiting_for(&self) -> &[String] {
+        self.observed
+            .as_ref()
+            .map_or(&[], |observed| &observed.waiting_for)
     }
 
     /// Logs in and observes ahead of the first round; a failure is left for that round to meet.

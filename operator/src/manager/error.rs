@@ -22,6 +22,10 @@ pub enum Taken {
     Definition,
     /// A centralized policy.
     Policy,
+    /// A feature profile.
+    Profile,
+    /// A policy group.
+    PolicyGroup,
 }
 
 /// A failed exchange with the Manager.
@@ -110,18 +114,28 @@ pub enum ManagerError {
         #[source]
         source: serde_json::Error,
     },
-    /// The push to the Controllers failed.
-    #[error("activate the policy: task `{task}` failed on {device}: {reason}")]
+    /// The push was skipped again and again, because another operation was in progress.
+    #[error("push the policy: task `{task}` was still skipped after {}: {reason}", Seconds(.patience))]
+    PushSkipped {
+        /// The last task.
+        task: String,
+        /// How long it was tried.
+        patience: Duration,
+        /// What the Manager says.
+        reason: String,
+    },
+    /// The push failed.
+    #[error("push the policy: task `{task}` failed on {device}: {reason}")]
     TaskFailed {
         /// The task.
         task: String,
-        /// The Controller, or `validation`.
+        /// The Controller or the edge, or `validation`.
         device: String,
         /// What the Manager says.
         reason: String,
     },
-    /// The push to the Controllers did not end.
-    #[error("activate the policy: task `{task}` not done after {}", Seconds(.patience))]
+    /// The push did not end.
+    #[error("push the policy: task `{task}` not done after {}", Seconds(.patience))]
     TaskTimeout {
         /// The task.
         task: String,
@@ -165,6 +179,8 @@ impl fmt::Display for Taken {
         f.write_str(match self {
             Self::Definition => "data definition",
             Self::Policy => "centralized policy",
+            Self::Profile => "feature profile",
+            Self::PolicyGroup => "policy group",
         })
     }
 }

@@ -10,6 +10,7 @@
 mod apply;
 mod credentials;
 mod error;
+mod groups;
 mod login;
 mod observe;
 mod reply;
@@ -17,9 +18,10 @@ mod session;
 mod task;
 mod transport;
 mod wire;
+mod write;
 
 pub use self::credentials::{Credentials, LoginKind, Password};
 pub use self::error::{Call, ManagerError, Taken};
-pub use self::observe::{Identity, Observed};
+pub use self::observe::{Backend, Identity, Observed};
 pub use self::transport::{ManagerClient, Patience, Trust};
 pub use reqwest::Url;

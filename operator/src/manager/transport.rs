@@ -142,6 +142,19 @@ impl ManagerClient {
             .map(|_| ())
     }
 
+    /// Deletes what may be gone already.
+    pub(super) async fn delete_object(&self, path: &str) -> Result<(), ManagerError> {
+        match self.delete(path).await {
+            Err(ManagerError::Refused { status, message, .. })
+                if status == StatusCode::NOT_FOUND
+                    || message.contains("Failed to find specified resource") =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         call: Call,

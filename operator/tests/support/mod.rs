@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
+mod groups;
 mod sessions;
 pub mod steering;
 
@@ -14,12 +15,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use sdwan_operator::manager::{Credentials, LoginKind, ManagerClient, Password, Patience, Trust, Url};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub use self::groups::Groups;
 pub use self::sessions::Sessions;
 
 pub const MARK: &str = "managed by sdwan-operator/ppo";
@@ -54,6 +57,15 @@ pub struct Shelf {
     pub torn: VecDeque<&'static str>,
     /// The next tasks look like this; after that, like success.
     pub task_results: VecDeque<Value>,
+    pub groups: Groups,
+    /// Controllers are unreachable by the inventory.
+    pub controller_offline: bool,
+    /// So are edges.
+    pub edges_offline: bool,
+    /// Answers to these calls, which the stand-in does not know itself.
+    pub canned: BTreeMap<&'static str, Value>,
+    /// After so many more requests are done, nothing is done or answered any more.
+    pub cut: Option<usize>,
     tasks: BTreeMap<String, Value>,
     issued: usize,
 }
@@ -125,7 +137,7 @@ impl FakeManager {
             busy: Duration::from_millis(600),
             task: Duration::from_secs(5),
         };
-        ManagerClient::new(&self.url, credentials, &Trust::System, patience).unwrap()
+        ManagerClient::new(&self.url, credentials, &Trust::Anything, patience).unwrap()
     }
 
     pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -177,18 +189,42 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
+    if let Some(response) = answer_or_cut(&state, &parts, &path, &body) {
+        return response;
+    }
+    // The one who asked is dead.
+    futures::future::pending().await
+}
+
+/// The answer, unless this is the last request that is done, or comes after it.
+fn answer_or_cut(state: &Mutex<Shelf>, parts: &Parts, path: &str, body: &Bytes) -> Option<Response> {
     let call = format!("{} {path}", parts.method);
     let mut shelf = state.lock().unwrap();
-    let response = shelf.answer(&parts.method, &path, &parts.headers, &body);
-    match shelf.torn.iter().position(|start| call.starts_with(start)) {
-        Some(at) => {
-            shelf.torn.remove(at);
-            // The server closes a connection on which it cannot finish a body.
-            let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
-            response.map(|_| Body::from_stream(torn))
-        }
-        None => response,
+    if shelf.cut == Some(0) {
+        return None;
     }
+    let response = shelf.answer(&parts.method, path, &parts.headers, body);
+    if let Some(left) = &mut shelf.cut {
+        *left -= 1;
+        if *left == 0 {
+            return None;
+        }
+    }
+    Some(
+        match shelf.torn.iter().position(|start| call.starts_with(start)) {
+            Some(at) => {
+                shelf.torn.remove(at);
+                // The server closes a connection on which it cannot finish a body.
+                let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
+                response.map(|_| Body::from_stream(torn))
+            }
+            None => response,
+        },
+    )
+}
+
+fn reachability(offline: bool) -> &'static str {
+    if offline { "unreachable" } else { "reachable" }
 }
 
 fn login_page() -> Response {
@@ -235,7 +271,11 @@ impl Shelf {
         } else {
             serde_json::from_slice(body).unwrap()
         };
+        let canned = self.canned.get(call.as_str()).cloned();
         self.requests.push((call, body.clone()));
+        if let Some(answer) = canned {
+            return reply(answer);
+        }
         let path = path
             .trim_start_matches("/dataservice")
             .trim_start_matches('/')
@@ -253,11 +293,18 @@ impl Shelf {
                 StatusCode::FOUND.into_response()
             }
             ("GET", ["device"]) => {
-                let edges = self
-                    .sites
-                    .iter()
-                    .map(|site| json!({ "personality": "vedge", "site-id": site }));
-                let others = [json!({ "personality": "vsmart", "site-id": "1" })];
+                let offline = self.edges_offline;
+                let edge = |site: &&str| {
+                    json!({
+                        "personality": "vedge", "site-id": site, "uuid": format!("edge-{site}"),
+                        "reachability": reachability(offline),
+                    })
+                };
+                let edges = self.sites.iter().map(edge);
+                let others = [json!({
+                    "personality": "vsmart", "site-id": "1", "host-name": "vsmart1",
+                    "reachability": reachability(self.controller_offline),
+                })];
                 reply(json!({ "data": edges.chain(others).collect::<Vec<_>>() }))
             }
             ("GET", ["device", "action", "status", task]) => reply(self.tasks[*task].clone()),
@@ -281,6 +328,8 @@ impl Shelf {
                 }
                 reply(json!({}))
             }
+            (_, ["v1", "feature-profile", "sdwan", rest @ ..]) => self.route_profiles(method, rest, body),
+            (_, ["v1", "policy-group", rest @ ..]) => self.route_groups(method, rest, body),
             _ => refuse(404, &format!("no {path:?}")),
         }
     }
@@ -293,6 +342,7 @@ impl Shelf {
                     .filter(|((k, _), _)| k == kind)
                     .map(|(_, row)| row),
             ),
+            ("POST", ["preview"]) => reply(json!({ "preview": format!("{kind} {}", text(&body, "name")) })),
             ("POST", []) => {
                 let taken =
                     |((k, _), row): (&(String, String), &Value)| k == kind && row["name"] == body["name"];
@@ -337,6 +387,17 @@ impl Shelf {
                 table(rows.iter())
             }
             ("GET", [id]) => reply(self.definitions[*id].clone()),
+            ("POST", ["preview"]) => reply(json!({ "preview": format!("{kind} {}", text(&body, "name")) })),
+            ("DELETE", [id]) => {
+                let used = |policy: &Value| policy.to_string().contains(&format!("\"{id}\""));
+                if self.policies.values().any(used) {
+                    return refuse(400, "Policy delete failed");
+                }
+                match self.definitions.remove(*id) {
+                    Some(_) => StatusCode::OK.into_response(),
+                    None => refuse(404, "Failed to find specified resource"),
+                }
+            }
             ("POST", []) => {
                 let id = self.id();
                 body["definitionId"] = json!(id);
@@ -378,6 +439,12 @@ impl Shelf {
                 reply(json!({ "processId": self.lock }))
             }
             ("POST", ["activate", id] | ["activate", "central", id]) => self.activate(id, &body),
+            ("POST", ["deactivate", id]) => self.deactivate(id),
+            ("DELETE", [id]) if self.active.as_deref() == Some(id) => refuse(400, "Policy is active"),
+            ("DELETE", [id]) => match self.policies.remove(*id) {
+                Some(_) => StatusCode::OK.into_response(),
+                None => refuse(404, "Failed to find specified resource"),
+            },
             _ => refuse(405, "method"),
         }
     }
@@ -386,7 +453,7 @@ impl Shelf {
         let in_force = self
             .active
             .as_ref()
-            .is_some_and(|active| self.parts(active).contains(id));
+            .is_some_and(|active| self.parts(active).contains(&format!("\"{id}\"")));
         if !in_force {
             store(self, body);
             return reply(json!({ "masterTemplatesAffected": [] }));
@@ -424,19 +491,37 @@ impl Shelf {
             return refuse(400, "Template locked in edit mode.");
         }
         let task = format!("vsmart_policy_config-{}", self.id());
+        if self.finish(&task) {
+            self.lock = None;
+            self.active = Some(id.to_owned());
+            self.in_force = self.compiled(id);
+        }
+        reply(json!({ "id": task }))
+    }
+
+    fn deactivate(&mut self, id: &str) -> Response {
+        if self.lock.is_some() {
+            return refuse(400, "Template locked in edit mode.");
+        }
+        let task = format!("vsmart_policy_config-{}", self.id());
+        if self.finish(&task) {
+            self.active.take_if(|active| active == id);
+            self.in_force.clear();
+        }
+        reply(json!({ "id": task }))
+    }
+
+    /// Ends a task as it was told to; whether that is a success.
+    fn finish(&mut self, task: &str) -> bool {
         let result = self.task_results.pop_front().unwrap_or_else(|| {
             json!({
                 "data": [{ "host-name": "vsmart1", "statusId": "success" }],
                 "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
             })
         });
-        if result["data"][0]["statusId"] == "success" {
-            self.lock = None;
-            self.active = Some(id.to_owned());
-            self.in_force = self.compiled(id);
-        }
-        self.tasks.insert(task.clone(), result);
-        reply(json!({ "id": task }))
+        let success = result["data"][0]["statusId"] == "success";
+        self.tasks.insert(task.to_owned(), result);
+        success
     }
 
     /// What the edges do under a policy, one line for each sequence.
@@ -449,10 +534,8 @@ impl Shelf {
                 .expect("a known list");
             let entries = list["entries"].as_array().unwrap().iter();
             let values = entries.flat_map(|entry| entry.as_object().unwrap().values());
-            values
-                .map(|value| value.as_str().unwrap())
-                .collect::<Vec<_>>()
-                .join(" ")
+            let texts = values.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            texts.collect::<Vec<_>>().join(" ")
         };
         let mut lines = String::new();
         for element in self.policies[policy]["policyDefinition"]["assembly"]
@@ -472,13 +555,19 @@ impl Shelf {
                         .map_or_else(|| text(entry, "value").to_owned(), &entries);
                     write!(lines, "{} {value}, ", text(entry, "field")).unwrap();
                 }
-                let tlocs = &sequence["actions"][0]["parameter"][0]["value"];
-                let strict = if tlocs.get("restrict").is_some() {
-                    " restrict"
-                } else {
-                    ""
-                };
-                writeln!(lines, "{}{strict}", text(tlocs, "color")).unwrap();
+                let parameters = sequence["actions"][0]["parameter"]
+                    .as_array()
+                    .into_iter()
+                    .flatten();
+                let says = parameters.map(|parameter| match (parameter.get("ref"), &parameter["value"]) {
+                    (Some(list), _) => format!("{} {}", text(parameter, "field"), entries(list)),
+                    (None, tlocs @ Value::Object(_)) if tlocs.get("color").is_some() => {
+                        let restrict = tlocs.get("restrict").map_or("", |_| " restrict");
+                        format!("{}{restrict}", text(tlocs, "color"))
+                    }
+                    _ => parameter.to_string(),
+                });
+                writeln!(lines, "{}", says.collect::<Vec<_>>().join(", ")).unwrap();
             }
             writeln!(lines, "default {}", text(&definition["defaultAction"], "type")).unwrap();
         }

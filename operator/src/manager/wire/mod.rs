@@ -18,7 +18,9 @@ use serde_json::Value;
 use crate::core::{DefinitionKey, ListName};
 
 pub(super) use self::assembly::{policy_body, policy_content, read_assembly, write_assembly};
-pub(super) use self::definition::{DEFINITION_KINDS, definition_body, definition_path, read_definition};
+pub(super) use self::definition::{
+    DEFINITION_KINDS, definition_body, definition_path, ip_type, match_fields, read_definition,
+};
 pub(super) use self::list::{LIST_KINDS, list_body, list_path, read_list};
 
 /// The ids of lists by name.
@@ -72,6 +74,24 @@ pub(super) struct DeviceRow {
     pub(super) personality: Option<String>,
     #[serde(default, rename = "site-id", deserialize_with = "text_or_number")]
     pub(super) site_id: Option<String>,
+    #[serde(default)]
+    pub(super) uuid: Option<String>,
+    #[serde(default, rename = "host-name")]
+    pub(super) host_name: Option<String>,
+    #[serde(default)]
+    pub(super) reachability: Option<String>,
+}
+
+impl DeviceRow {
+    /// Whether it is a WAN edge.
+    pub(super) fn is_edge(&self) -> bool {
+        self.personality.as_deref() == Some("vedge")
+    }
+
+    /// Whether the Manager cannot reach it.
+    pub(super) fn is_offline(&self) -> bool {
+        self.reachability.as_deref() == Some("unreachable")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,8 +112,10 @@ pub(super) struct PolicyCreated {
     pub(super) policy_id: String,
 }
 
+/// A push that was started, of a policy or of a policy group.
 #[derive(Debug, Deserialize)]
 pub(super) struct TaskStarted {
+    #[serde(alias = "parentTaskId")]
     pub(super) id: String,
 }
 
@@ -179,6 +201,8 @@ pub(super) fn with_process_id(mut body: Value, process_id: Option<&str>) -> Valu
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
