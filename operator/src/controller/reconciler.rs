@@ -5,7 +5,7 @@
 
 use tracing::{info, warn};
 
-use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, diff, render};
+use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, TunnelReports, diff, render};
 use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
 
 /// Keeps the operator's objects on one Manager as a policy says.
@@ -78,6 +78,14 @@ impl Reconciler {
         self.observed
             .as_ref()
             .map_or(&[], |observed| &observed.waiting_for)
+    }
+
+    /// What the Manager reports of the tunnels.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read.
+    pub async fn tunnels(&self) -> Result<TunnelReports, ManagerError> {
+        self.manager.tunnels().await
     }
 
     /// Logs in and observes ahead of the first round; a failure is left for that round to meet.

@@ -15,6 +15,7 @@ mod login;
 mod observe;
 mod reply;
 mod session;
+mod statistics;
 mod task;
 mod transport;
 mod wire;
