@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use sdwan_operator::controller::{self, Settings};
@@ -32,6 +32,9 @@ const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
@@ -86,6 +89,15 @@ pub struct Cli {
     /// Format of the log on stderr
     #[arg(long, env = "SDWAN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Remove from the Manager all that this operator has there, and leave what others have
+    ///
+    /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
+    /// before.
+    Uninstall,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +174,9 @@ impl Cli {
             owner: self.owner,
             policy_name: self.policy_name,
         };
+        if let Some(Command::Uninstall) = self.command {
+            return uninstall(&manager, &identity).await;
+        }
         let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
         let settings = Settings {
             conventions: Conventions {
@@ -231,6 +246,24 @@ impl ManagerArgs {
             &trust,
             Patience::default(),
         )?)
+    }
+}
+
+async fn uninstall(manager: &ManagerClient, identity: &Identity) -> anyhow::Result<()> {
+    let outcome = manager.uninstall(identity).await;
+    if let Err(error) = manager.logout().await {
+        warn!(error = &error as &dyn std::error::Error, "not logged out");
+    }
+    let uninstalled = outcome?;
+    for what in &uninstalled.removed {
+        println!("removed {what}");
+    }
+    for (what, error) in &uninstalled.left {
+        println!("left {what}: {error}");
+    }
+    match uninstalled.left.len() {
+        0 => Ok(()),
+        left => Err(anyhow!("remove {left} objects that others use")),
     }
 }
 

@@ -163,6 +163,14 @@ pub enum ManagerError {
         /// The mark that own objects carry.
         mark: String,
     },
+    /// Others added something to the operator's policy, which would go with it.
+    #[error("uninstall policy `{policy}`: others added to it: {}; remove that first", .others.join(", "))]
+    OthersInPolicy {
+        /// The policy.
+        policy: String,
+        /// What they added.
+        others: Vec<String>,
+    },
     /// There is no site to apply policy to.
     #[error("find WAN edges: the Manager's inventory has none")]
     NoWanEdges,

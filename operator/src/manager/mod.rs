@@ -18,6 +18,7 @@ mod session;
 mod statistics;
 mod task;
 mod transport;
+mod uninstall;
 mod wire;
 mod write;
 
@@ -25,4 +26,5 @@ pub use self::credentials::{Credentials, LoginKind, Password};
 pub use self::error::{Call, ManagerError, Taken};
 pub use self::observe::{Backend, Identity, Observed};
 pub use self::transport::{ManagerClient, Patience, Trust};
+pub use self::uninstall::Uninstalled;
 pub use reqwest::Url;

@@ -155,6 +155,12 @@ impl ManagerClient {
         }
     }
 
+    pub(super) async fn delete_with(&self, path: &str, body: &Value) -> Result<(), ManagerError> {
+        self.send(&Call::service(Method::DELETE, path), Some(body))
+            .await
+            .map(|_| ())
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         call: Call,

@@ -11,6 +11,7 @@ mod apply;
 mod observe;
 mod parcel;
 mod traffic;
+mod uninstall;
 
 use std::collections::{BTreeMap, BTreeSet};
 

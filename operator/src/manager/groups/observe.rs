@@ -31,6 +31,8 @@ pub(in crate::manager) struct Ids {
     /// Those of them that are offline.
     offline: BTreeSet<String>,
     pub(super) taken: Option<Taken>,
+    /// What others added to the profiles and the group.
+    pub(in crate::manager) others: Vec<String>,
 }
 
 /// The policy group.
@@ -131,6 +133,7 @@ impl ManagerClient {
         }
         self.observe_lists(identity, &mut ids, &mut observed).await?;
         self.observe_traffic(identity, &mut ids, &mut observed).await?;
+        ids.note_other_profiles();
         observed.objects.policy = ids.policy();
         observed.objects.unconfirmed = ids.stale().any(|edge| !ids.offline.contains(edge));
         observed.waiting_for = ids.waiting_for();
@@ -166,6 +169,7 @@ impl ManagerClient {
             for row in rows {
                 let payload = row.payload;
                 let Some(name) = identity.own_list(&payload.name, payload.description.as_deref()) else {
+                    ids.others.push(format!("policy object {}", payload.name));
                     continue;
                 };
                 let list = parcel::read(kind, &payload.data);
@@ -196,6 +200,8 @@ impl ManagerClient {
             if let Some(DefinitionKey { service_vpn, .. }) = key.filter(|_| own) {
                 pairs.insert(service_vpn, traffic::read(&payload.data, service_vpn, &ids.lists));
                 ids.traffic.insert(service_vpn, row.parcel_id);
+            } else {
+                ids.others.push(format!("traffic policy {}", payload.name));
             }
         }
         observed.objects.definitions = definitions(pairs);
@@ -227,6 +233,14 @@ impl Ids {
             },
             active: !group.devices.is_empty(),
         })
+    }
+
+    fn note_other_profiles(&mut self) {
+        let own = [&self.objects, &self.priorities];
+        let group = self.group.iter();
+        let profiles = group.flat_map(|group| &group.profiles);
+        let others = profiles.filter(|id| own.iter().all(|own| own.as_ref() != Some(id)));
+        self.others.extend(others.map(|id| format!("profile {id}")));
     }
 
     /// The edges that do not follow the group as it is now, though they have begun to.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::core::{DefinitionKey, ListName};
 
-pub(super) use self::assembly::{policy_body, policy_content, read_assembly, write_assembly};
+pub(super) use self::assembly::{others, policy_body, policy_content, read_assembly, write_assembly};
 pub(super) use self::definition::{
     DEFINITION_KINDS, definition_body, definition_path, ip_type, match_fields, read_definition,
 };
