@@ -35,6 +35,14 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
+    /// Print what would be written to the Manager, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Format of what --dry-run prints on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "dry_run", default_value_t = Output::Text)]
+    output: Output,
+
     /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
@@ -98,6 +106,12 @@ enum Command {
     /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
     /// before.
     Uninstall,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +204,14 @@ impl Cli {
             resync: self.resync,
             ready_file: self.ready_file,
         };
+        if self.dry_run {
+            let plan = controller::dry_run(&kubernetes, manager, &settings).await?;
+            match self.output {
+                Output::Text => print!("{plan}"),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
+            }
+            return Ok(());
+        }
         let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
         let stop = async {

@@ -24,7 +24,7 @@ use self::events::EventReporter;
 pub use self::reconciler::Reconciler;
 use self::watch::Watches;
 use crate::core::{Conventions, ServiceType, compile};
-use crate::manager::{Identity, ManagerClient, ManagerError};
+use crate::manager::{Identity, ManagerClient, ManagerError, Plan};
 
 /// A burst of changes has ended when nothing came for this long …
 const QUIET: Duration = Duration::from_millis(5);
@@ -81,6 +81,24 @@ pub async fn run(
     }
     info!("stopped");
     outcome
+}
+
+/// What the first round would write, given the clusters and the Manager as they are; writes nothing.
+///
+/// # Errors
+/// [`ManagerError`] if the Manager cannot be read, or would refuse what the round writes.
+pub async fn dry_run(
+    kubernetes: &kube::Client,
+    manager: ManagerClient,
+    settings: &Settings,
+) -> Result<Plan, ManagerError> {
+    let watches = Watches::start(kubernetes);
+    let reconciler = Reconciler::new(manager, settings.identity.clone(), settings.inspection);
+    watches.complete().await;
+    let compiled = compile(&watches.view(&settings.conventions));
+    let plan = reconciler.plan(&compiled.policy).await;
+    reconciler.logout().await;
+    plan
 }
 
 struct Rounds {

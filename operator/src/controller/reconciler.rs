@@ -6,7 +6,7 @@
 use tracing::{info, warn};
 
 use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, TunnelReports, diff, render};
-use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
+use crate::manager::{Identity, ManagerClient, ManagerError, Observed, Plan};
 
 /// Keeps the operator's objects on one Manager as a policy says.
 #[derive(Debug)]
@@ -61,6 +61,19 @@ impl Reconciler {
         }
         self.observed = Some(observed);
         Ok(())
+    }
+
+    /// What [`reconcile`](Self::reconcile) would write; writes nothing.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    pub async fn plan(&self, policy: &SteeringPolicy) -> Result<Plan, ManagerError> {
+        let observed = self.manager.observe(&self.identity).await?;
+        if !policy.rules.is_empty() && observed.sites.is_empty() {
+            return Err(ManagerError::NoWanEdges);
+        }
+        let change_set = self.change_set(policy, &observed);
+        self.manager.plan(&self.identity, &observed, &change_set).await
     }
 
     fn change_set(&self, policy: &SteeringPolicy, observed: &Observed) -> ChangeSet {

@@ -157,7 +157,7 @@ impl ManagerClient {
 }
 
 /// Whether what the change set writes may be written.
-fn check_ground(
+pub(super) fn check_ground(
     identity: &Identity,
     observed: &Observed,
     change_set: &ChangeSet,

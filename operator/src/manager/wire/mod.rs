@@ -21,7 +21,7 @@ pub(super) use self::assembly::{others, policy_body, policy_content, read_assemb
 pub(super) use self::definition::{
     DEFINITION_KINDS, definition_body, definition_path, ip_type, match_fields, read_definition,
 };
-pub(super) use self::list::{LIST_KINDS, list_body, list_path, read_list};
+pub(super) use self::list::{LIST_KINDS, entry_texts, list_body, list_path, read_list};
 
 /// The ids of lists by name.
 pub(super) type ListIds = HashMap<ListName, String>;
@@ -110,6 +110,12 @@ pub(super) struct DefinitionCreated {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PolicyCreated {
     pub(super) policy_id: String,
+}
+
+/// The Manager's text for something.
+#[derive(Debug, Deserialize)]
+pub(super) struct Preview {
+    pub(super) preview: String,
 }
 
 /// A push that was started, of a policy or of a policy group.
