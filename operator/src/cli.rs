@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use sdwan_operator::controller::{self, Contest, Settings, Timing};
 use sdwan_operator::core::{
     AnnotationPrefix, Cluster, Conventions, Endpoints, Owner, PolicyName, ServiceType,
 };
-use sdwan_operator::manager::{Credentials, Identity, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::manager::{
+    Backend, Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
+};
 use sdwan_operator::server::{self, Telemetry};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -36,6 +38,17 @@ const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Print what would be written to the Manager, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Format of what --dry-run prints on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "dry_run", default_value_t = Output::Text)]
+    output: Output,
+
     /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
@@ -45,6 +58,11 @@ pub struct Cli {
     #[arg(long, env = "SDWAN_CLUSTER", value_name = "NAME=[KUBECONFIG][,vpn=ID]", value_delimiter = ' ',
           value_parser = parse_cluster)]
     cluster: Vec<ClusterArg>,
+
+    /// How often to ask the Manager how the tunnels are
+    #[arg(long, env = "SDWAN_TUNNEL_POLL", value_name = "DURATION", default_value = "10s",
+          value_parser = parse_duration)]
+    tunnel_poll: Duration,
 
     /// How long to wait at the start for clusters that cannot be listed; then their rules are kept as they are
     #[arg(long, env = "SDWAN_CLUSTER_PATIENCE", value_name = "DURATION", default_value = "10s",
@@ -76,6 +94,10 @@ pub struct Cli {
     #[arg(long, env = "SDWAN_ANNOTATION_PREFIX", value_name = "DOMAIN",
           default_value_t = AnnotationPrefix::default())]
     annotation_prefix: AnnotationPrefix,
+
+    /// Kind of objects on the Manager: a centralized policy, or a policy group (UX 2.0)
+    #[arg(long, env = "SDWAN_BACKEND", value_enum, default_value_t = Backend::Classic)]
+    backend: Backend,
 
     /// Name of the centralized policy on the Manager, which those of its definitions begin with
     #[arg(long, env = "SDWAN_POLICY_NAME", value_name = "NAME", default_value_t = PolicyName::default())]
@@ -111,6 +133,21 @@ pub struct Cli {
     log_format: LogFormat,
 }
 
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Remove from the Manager all that this operator has there, and leave what others have
+    ///
+    /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
+    /// before.
+    Uninstall,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
 #[derive(Debug, Args)]
 struct ManagerArgs {
     /// URL of the Manager
@@ -126,9 +163,13 @@ struct ManagerArgs {
     )]
     manager_username: String,
 
-    /// File with the user's password
+    /// File with the user's password, read again at every login
     #[arg(long, env = "SDWAN_MANAGER_PASSWORD_FILE", value_name = "PATH")]
     manager_password_file: Option<PathBuf>,
+
+    /// Kind of login
+    #[arg(long, env = "SDWAN_MANAGER_LOGIN", value_enum, default_value_t = LoginKind::Auto)]
+    manager_login: LoginKind,
 
     /// PEM file of the CA that signed the Manager's certificate [default: the system's CAs]
     #[arg(long, env = "SDWAN_MANAGER_CA", value_name = "PATH")]
@@ -222,6 +263,14 @@ impl Cli {
             .install_default()
             .map_err(|_| anyhow!("install the TLS crypto provider: another one is installed"))?;
         let manager = self.manager.client()?;
+        let identity = Identity {
+            backend: self.backend,
+            owner: self.owner,
+            policy_name: self.policy_name,
+        };
+        if let Some(Command::Uninstall) = self.command {
+            return uninstall(&manager, &identity).await;
+        }
         let mut clusters = Vec::new();
         let mut service_vpns = BTreeMap::new();
         for member in members(self.cluster) {
@@ -245,16 +294,22 @@ impl Cli {
                 endpoints: self.endpoints,
             },
             inspection: self.inspection_service,
-            identity: Identity {
-                owner: self.owner,
-                policy_name: self.policy_name,
-            },
+            identity,
             resync: self.resync,
             min_interval: self.min_interval,
             cluster_patience: self.cluster_patience,
+            tunnel_poll: self.tunnel_poll,
             contest: self.election.contest(&kube_namespace)?,
             ready_file: self.ready_file,
         };
+        if self.dry_run {
+            let plan = controller::dry_run(&clusters, manager, &settings).await?;
+            match self.output {
+                Output::Text => print!("{plan}"),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
+            }
+            return Ok(());
+        }
         let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
         let stop = async {
@@ -295,19 +350,20 @@ impl ManagerArgs {
             Some(path) => Trust::Ca(std::fs::read(path).with_context(|| read_failure("Manager CA", path))?),
             None => Trust::System,
         };
-        let password = match &self.manager_password_file {
+        let password = match self.manager_password_file {
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| read_failure("password file", path))?;
-                SecretString::from(text.trim_end_matches(['\r', '\n']))
+                // Read here only so that a wrong path is found at once.
+                std::fs::read_to_string(&path).with_context(|| read_failure("password file", &path))?;
+                Password::File(path)
             }
-            None => SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
+            None => Password::Given(SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
                 anyhow!("find the Manager's password: give --manager-password-file or set {PASSWORD_ENV}")
-            })?),
+            })?)),
         };
         let credentials = Credentials {
             username: self.manager_username,
             password,
+            login: self.manager_login,
         };
         Ok(ManagerClient::new(
             &url,
@@ -376,6 +432,24 @@ fn members(given: Vec<ClusterArg>) -> Vec<ClusterArg> {
         kubeconfig: None,
         service_vpn: None,
     }]
+}
+
+async fn uninstall(manager: &ManagerClient, identity: &Identity) -> anyhow::Result<()> {
+    let outcome = manager.uninstall(identity).await;
+    if let Err(error) = manager.logout().await {
+        warn!(error = &error as &dyn std::error::Error, "not logged out");
+    }
+    let uninstalled = outcome?;
+    for what in &uninstalled.removed {
+        println!("removed {what}");
+    }
+    for (what, error) in &uninstalled.left {
+        println!("left {what}: {error}");
+    }
+    match uninstalled.left.len() {
+        0 => Ok(()),
+        left => Err(anyhow!("remove {left} objects that others use")),
+    }
 }
 
 async fn kubernetes_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Client> {

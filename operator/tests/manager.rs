@@ -329,7 +329,7 @@ async fn an_expired_session_is_renewed_once(#[case] status: u16, #[case] body: &
         .reconcile(&steer(&[("batch", "mpls", &["10.2.0.7"])]))
         .await
         .unwrap();
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
     assert!(manager.in_force().contains("10.2.0.7/32"));
 }
 
@@ -540,4 +540,69 @@ async fn own_objects_carry_the_mark() {
             .values()
             .all(|row| text(row, "policyDescription") == MARK)
     );
+}
+
+#[tokio::test]
+async fn a_controller_that_is_offline_is_reported_until_it_is_back() {
+    let (manager, mut reconciler) = steered().await;
+    manager.shelf().task_results.push_back(json!({
+        "data": [{ "host-name": "vsmart1", "statusId": "success_scheduled" }],
+        "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
+    }));
+    manager.shelf().controller_offline = true;
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    manager.shelf().controller_offline = false;
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_whose_name_begins_like_ours_is_another() {
+    let (manager, _ours) = steered().await;
+    for row in manager.shelf().definitions.values_mut() {
+        row["description"] = json!(format!("{MARK}2"));
+    }
+    let error = reconciler(&manager).reconcile(&business()).await.unwrap_err();
+    assert!(matches!(error, ManagerError::NameTaken { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_tunnels_of_many_pages_become_one_report_for_each_color() {
+    let manager = FakeManager::start().await;
+    let session = |near: &str, state: &str| {
+        json!({
+            "vdevice-name": near, "system-ip": "9", "local-color": "mpls", "color": "mpls", "proto": "ipsec", "state": state,
+        })
+    };
+    let pages = [
+        (
+            "GET /dataservice/data/device/state/BFDSessions?count=1000",
+            "1",
+            json!({ "endId": "7", "moreEntries": true }),
+        ),
+        (
+            "GET /dataservice/data/device/state/BFDSessions?count=1000&startId=7",
+            "2",
+            json!({ "endId": "8", "moreEntries": false }),
+        ),
+    ];
+    for (call, near, info) in pages {
+        let page = json!({ "data": [session(near, "up"), session(near, "down")], "pageInfo": info });
+        manager.shelf().canned.insert(call, page);
+    }
+    let row = json!({
+        "local_system_ip": "2", "remote_system_ip": "9", "local_color": "mpls", "remote_color": "mpls",
+        "loss_percentage": 1.5, "latency": 20, "jitter": 3,
+    });
+    let call = "POST /dataservice/statistics/approute";
+    manager.shelf().canned.insert(call, json!({ "data": [row] }));
+    let reports = manager.client().tunnels().await.unwrap();
+    let report = &reports[&"mpls".parse().unwrap()];
+    assert_eq!((reports.len(), report.up, report.total), (1, 2, 4));
+    assert_eq!(report.quality.unwrap().loss_ppm, 15_000);
 }

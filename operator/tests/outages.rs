@@ -62,7 +62,7 @@ async fn a_read_or_a_login_that_is_not_answered_is_repeated(#[case] status: u16,
         .await
         .unwrap();
     is_whole(&manager, "10.2.0.5");
-    assert_eq!(manager.shelf().logins, 1);
+    assert_eq!(manager.shelf().sessions.logins, 1);
     assert!(manager.shelf().faults.is_empty());
 }
 
@@ -157,7 +157,7 @@ async fn an_edit_goes_on_in_a_new_session(#[case] call: &'static str) {
     manager.shelf().faults.push_back(expired);
     reconciler.reconcile(&business("10.2.0.6")).await.unwrap();
     is_whole(&manager, "10.2.0.6");
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
 }
 
 #[tokio::test]
@@ -174,5 +174,5 @@ async fn a_page_that_stays_may_be_a_login_page_after_all() {
     );
     manager.shelf().faults.clear();
     reconciler.reconcile(&business("10.2.0.5")).await.unwrap();
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
 }

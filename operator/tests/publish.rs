@@ -10,10 +10,13 @@ mod operator;
 mod rbac;
 mod support;
 
+use std::time::Duration;
+
+use sdwan_operator::controller::Settings;
 use serde_json::{Value, json};
 
-use self::cluster::{FakeCluster, POLICIES};
-use self::operator::{NEVER, Operator, eventually, ready, stays};
+use self::cluster::{FakeCluster, POLICIES, TUNNELS};
+use self::operator::{NEVER, Operator, eventually, ready, settings, stays};
 use self::support::{FakeManager, Fault, refusal};
 
 fn policy(cluster: &FakeCluster, name: &str) -> Option<Value> {
@@ -200,4 +203,61 @@ async fn the_checked_in_roles_allow_what_is_asked_for() {
     let refused: Vec<_> = accesses.iter().filter(|(_, allowed)| !**allowed).collect();
     assert!(refused.is_empty(), "{refused:?}");
     assert!(accesses.len() > 12, "{accesses:?}");
+}
+
+/// What the Manager reports of one tunnel: up, with this loss in percent.
+fn report(loss: f64) -> [Fault; 2] {
+    let ends = json!({
+        "vdevice-name": "1.1.1.1", "system-ip": "1.1.1.2", "local-color": "mpls", "color": "mpls",
+        "proto": "ipsec", "state": "up",
+    });
+    let figures = json!({
+        "local_system_ip": "1.1.1.1", "remote_system_ip": "1.1.1.2", "local_color": "mpls",
+        "remote_color": "mpls", "loss_percentage": loss, "latency": 20.0, "jitter": 1.0,
+    });
+    let rows = |row: Value| json!({ "data": [row] }).to_string();
+    [
+        Fault::new("GET /dataservice/data/device/state/BFDSessions", 200, rows(ends)),
+        Fault::new("POST /dataservice/statistics/approute", 200, rows(figures)),
+    ]
+}
+
+#[tokio::test]
+async fn tunnels_are_shown_and_a_broken_sla_class_is_told_and_so_is_its_end() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    let reports = [report(5.0), report(5.0), report(5.0)];
+    manager.shelf().faults.extend(reports.into_iter().flatten());
+    cluster.service("voice", &[("tunnel", "mpls"), ("sla", "loss=1%")]);
+    cluster.endpoints("voice", &["10.2.0.5"]);
+    let tunnel_poll = Duration::from_millis(400);
+    let operator = Operator::with(
+        &cluster,
+        &manager,
+        Settings {
+            tunnel_poll,
+            ..settings()
+        },
+    );
+    eventually("degraded", || {
+        condition(&cluster, "voice", "Degraded") == "True SlaViolated"
+    })
+    .await;
+    let shown = || cluster.get(TUNNELS, "", "mpls").unwrap_or_default()["status"].clone();
+    eventually("shown", || shown()["loss"] == "5.00%").await;
+    assert_eq!((&shown()["state"], &shown()["up"]), (&json!("up"), &json!(1)));
+    let loss = operator.metric("sdwan_operator_tunnel_loss_ratios{color=\"mpls\"}");
+    assert!((loss - 0.05).abs() < 1e-9, "{loss}");
+    let healed = (0..200).flat_map(|_| report(0.0));
+    manager.shelf().faults.extend(healed);
+    eventually("kept again", || {
+        condition(&cluster, "voice", "Degraded") == "False SlaMet"
+    })
+    .await;
+    eventually("told", || {
+        let reasons = reasons(&cluster);
+        reasons.contains(&"SlaViolated".to_owned()) && reasons.contains(&"SlaMet".to_owned())
+    })
+    .await;
+    eventually("shown", || shown()["loss"] == "0.00%").await;
+    operator.stop().await;
 }

@@ -62,7 +62,7 @@ async fn one_of_two_replicas_writes_and_the_other_stands_by() {
     assert!(leads(&first) && !leads(&second));
     let text = second.telemetry.health.ready().text;
     assert!(text.contains("standing by"), "{text}");
-    assert_eq!(manager.shelf().logins, 1, "standing by needs no session");
+    assert_eq!(manager.shelf().sessions.logins, 1, "standing by needs no session");
     first.stop().await;
     second.stop().await;
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::changes::Changes;
+use super::reconciler::Knowledge;
 use super::watch::Watches;
 use crate::core::{Cluster, Conventions, View};
 use crate::server::{Check, Telemetry};
@@ -48,8 +49,16 @@ impl Clusters {
         }
     }
 
+    /// Whether the view is all that there is.
+    pub(super) fn knowledge(&self) -> Knowledge {
+        match self.unseen().next() {
+            None => Knowledge::Whole,
+            Some(_) => Knowledge::Part,
+        }
+    }
+
     /// The clusters that were not seen yet.
-    pub(super) fn unseen(&self) -> impl Iterator<Item = &Cluster> {
+    fn unseen(&self) -> impl Iterator<Item = &Cluster> {
         let unseen = self.members.iter().filter(|(_, watches)| !watches.is_complete());
         unseen.map(|(cluster, _)| cluster)
     }

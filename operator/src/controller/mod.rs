@@ -28,12 +28,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use self::clusters::Clusters;
 use self::election::Election;
 pub use self::election::{Contest, Leadership, Timing, UnacceptableTiming};
 pub use self::reconciler::{Effect, Knowledge, Reconciler};
 use self::rounds::Rounds;
-use crate::core::{Cluster, Conventions, ServiceType};
-use crate::manager::{Identity, ManagerClient};
+use crate::core::{Cluster, Conventions, ServiceType, compile};
+use crate::manager::{Identity, ManagerClient, ManagerError, Plan};
 use crate::server::Telemetry;
 
 const LOGOUT_PATIENCE: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub struct Settings {
     pub resync: Duration,
     /// The least time between two activations.
     pub min_interval: Duration,
+    /// How often the Manager is asked how the tunnels are.
+    pub tunnel_poll: Duration,
     /// How long to wait at the start for clusters that cannot be listed, after one was.
     pub cluster_patience: Duration,
     /// The Lease to lead by, if there are several replicas.
@@ -91,6 +94,26 @@ pub async fn run(
     }
     info!("stopped");
     outcome
+}
+
+/// What the first round would write, given the clusters and the Manager as they are; writes nothing.
+///
+/// # Errors
+/// [`ManagerError`] if the Manager cannot be read, or would refuse what the round writes.
+pub async fn dry_run(
+    clusters: &[(Cluster, kube::Client)],
+    manager: ManagerClient,
+    settings: &Settings,
+) -> Result<Plan, ManagerError> {
+    let clusters = Clusters::start(clusters, &Arc::default());
+    let reconciler = Reconciler::new(manager, settings.identity.clone(), settings.inspection);
+    clusters.seen(settings.cluster_patience).await;
+    let compiled = compile(&clusters.view(&settings.conventions));
+    let plan = reconciler
+        .plan_knowing(&compiled.policy, clusters.knowledge())
+        .await;
+    reconciler.logout().await;
+    plan
 }
 
 /// An election that goes on beside the loop, so that work there delays no renewal.

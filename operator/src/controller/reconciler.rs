@@ -5,8 +5,8 @@
 
 use tracing::{info, warn};
 
-use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, diff, keep, render};
-use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
+use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, TunnelReports, diff, keep, render};
+use crate::manager::{Identity, ManagerClient, ManagerError, Observed, Plan};
 
 /// What a round did to the fabric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +75,7 @@ impl Reconciler {
             return Err(ManagerError::NoWanEdges);
         }
         let resumed = self.manager.resume(&self.identity, &mut observed).await;
-        let scope = Scope {
-            sites: observed.sites.clone(),
-            inspection: self.inspection,
-        };
-        let mut desired = render(policy, &scope, &self.identity.owner, &observed.objects);
-        if knowledge == Knowledge::Part {
-            desired = keep(desired, &observed.objects);
-        }
-        let change_set = diff(&desired, &observed.objects);
+        let change_set = self.change_set(policy, knowledge, &observed);
         if change_set.activation.is_none() {
             // Nothing else will bring an interrupted edit to the fabric.
             resumed?;
@@ -105,6 +97,59 @@ impl Reconciler {
             None if change_set.is_empty() => Effect::None,
             None => Effect::Written,
         })
+    }
+
+    /// What [`reconcile`](Self::reconcile) would write; writes nothing.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    pub async fn plan(&self, policy: &SteeringPolicy) -> Result<Plan, ManagerError> {
+        self.plan_knowing(policy, Knowledge::Whole).await
+    }
+
+    /// What [`reconcile_knowing`](Self::reconcile_knowing) would write; writes nothing.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    pub async fn plan_knowing(
+        &self,
+        policy: &SteeringPolicy,
+        knowledge: Knowledge,
+    ) -> Result<Plan, ManagerError> {
+        let observed = self.manager.observe(&self.identity).await?;
+        if !policy.rules.is_empty() && observed.sites.is_empty() {
+            return Err(ManagerError::NoWanEdges);
+        }
+        let change_set = self.change_set(policy, knowledge, &observed);
+        self.manager.plan(&self.identity, &observed, &change_set).await
+    }
+
+    fn change_set(&self, policy: &SteeringPolicy, knowledge: Knowledge, observed: &Observed) -> ChangeSet {
+        let scope = Scope {
+            sites: observed.sites.clone(),
+            inspection: self.inspection,
+        };
+        let mut desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        if knowledge == Knowledge::Part {
+            desired = keep(desired, &observed.objects);
+        }
+        diff(&self.identity.fit(desired), &observed.objects)
+    }
+
+    /// The Controllers or edges that are offline and get the policy when they are back, as far as is known.
+    #[must_use]
+    pub fn waiting_for(&self) -> &[String] {
+        self.observed
+            .as_ref()
+            .map_or(&[], |observed| &observed.waiting_for)
+    }
+
+    /// What the Manager reports of the tunnels.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read.
+    pub async fn tunnels(&self) -> Result<TunnelReports, ManagerError> {
+        self.manager.tunnels().await
     }
 
     /// Logs in and observes ahead of the first round; a failure is left for that round to meet.

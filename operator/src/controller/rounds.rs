@@ -17,8 +17,8 @@ use super::changes::Changes;
 use super::clusters::Clusters;
 use super::election::Leadership;
 use super::publish::{Bulletin, Programming, Publishers};
-use super::reconciler::{Effect, Knowledge, Reconciler};
-use crate::core::{Cluster, Compiled, Outcome, compile};
+use super::reconciler::{Effect, Reconciler};
+use crate::core::{Choices, Cluster, Compiled, Outcome, TunnelReports, View, compile};
 use crate::manager::{ManagerClient, ManagerError};
 use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
 
@@ -42,6 +42,12 @@ pub(super) struct Rounds {
     /// What was last published.
     bulletin: Bulletin,
     reconciler: Reconciler,
+    /// The last report of the tunnels.
+    tunnels: TunnelReports,
+    /// The tunnels that are chosen for SLA classes.
+    choices: Choices,
+    /// When to ask for the next report.
+    poll_at: Instant,
     /// When the changes arrived that are not on the fabric yet.
     pending: Vec<Instant>,
     /// No round begins before this, so that activations keep their interval.
@@ -73,6 +79,9 @@ impl Rounds {
             settings,
             telemetry,
             leadership,
+            tunnels: TunnelReports::new(),
+            choices: Choices::default(),
+            poll_at: Instant::now(),
             pending: Vec::new(),
             not_before: Instant::now(),
             announced: false,
@@ -160,7 +169,7 @@ impl Rounds {
             tokio::select! {
                 () = lost.as_mut() => return Ok(End::NotLeading),
                 () = stop.as_mut() => return Ok(End::Stopped),
-                () = self.idle(retry_at.unwrap_or(observe_afresh_at), retry_at.is_none()) => {}
+                () = self.wait(retry_at.unwrap_or(observe_afresh_at), retry_at.is_none()) => {}
             }
             if Instant::now() >= observe_afresh_at {
                 self.reconciler.forget();
@@ -190,11 +199,18 @@ impl Rounds {
     async fn round(&mut self) -> Result<Effect, ManagerError> {
         look_alive(&self.telemetry, &self.clusters, Instant::now() + ROUND_MAX);
         self.pending.extend(self.changes.take());
-        let knowledge = match self.clusters.unseen().next() {
-            None => Knowledge::Whole,
-            Some(_) => Knowledge::Part,
+        let knowledge = self.clusters.knowledge();
+        let view = View {
+            tunnels: self.tunnels.clone(),
+            choices: self.choices.clone(),
+            ..self.clusters.view(&self.settings.conventions)
         };
-        let Compiled { policy, outcomes } = compile(&self.clusters.view(&self.settings.conventions));
+        let Compiled { policy, outcomes } = compile(&view);
+        let paths = policy
+            .rules
+            .iter()
+            .filter_map(|rule| rule.class.preference.path());
+        self.choices.hold(paths, &self.tunnels);
         count(&self.telemetry.metrics, &outcomes);
         self.bulletin.outcomes = outcomes;
         self.bulletin.programming = Programming::Pending;
@@ -239,6 +255,61 @@ impl Rounds {
                 self.not_before = now + self.settings.min_interval;
             }
         }
+    }
+
+    /// Waits for what [`idle`](Self::idle) waits for, or for a report of the tunnels that asks for a round.
+    async fn wait(&mut self, wake: Instant, changes_matter: bool) {
+        loop {
+            let report = async {
+                sleep_until(self.poll_at).await;
+                self.reconciler.tunnels().await
+            };
+            let report = tokio::select! {
+                () = self.idle(wake, changes_matter) => return,
+                report = report => report,
+            };
+            self.poll_at = Instant::now() + self.settings.tunnel_poll;
+            match report {
+                Ok(tunnels) => {
+                    if self.learn(tunnels) {
+                        return sleep_until(self.not_before).await;
+                    }
+                }
+                Err(error) => {
+                    self.telemetry.metrics.error(error.kind());
+                    warn!(error = &error as &dyn std::error::Error, "tunnels not read");
+                }
+            }
+        }
+    }
+
+    /// Takes a report of the tunnels in; whether something may follow for steering.
+    fn learn(&mut self, tunnels: TunnelReports) -> bool {
+        self.telemetry.metrics.tunnels(&tunnels);
+        let choices = self.choices.clone();
+        if self.tunnels.is_empty() {
+            // What was chosen without any report is no choice to hold on to.
+            self.choices = Choices::default();
+        } else {
+            self.choices.poll(&tunnels);
+        }
+        let known = |tunnels: &TunnelReports| -> Vec<_> {
+            let known = tunnels.iter();
+            known
+                .map(|(color, report)| (*color, report.encapsulations.clone()))
+                .collect()
+        };
+        let is_judged = |outcome: &Arc<Outcome>| {
+            let accepted = outcome.verdict.as_ref().ok();
+            accepted.is_some_and(|accepted| accepted.compliance.is_some())
+        };
+        let matters = choices != self.choices
+            || known(&tunnels) != known(&self.tunnels)
+            || self.bulletin.outcomes.iter().any(is_judged);
+        self.tunnels = tunnels;
+        self.bulletin.tunnels = self.tunnels.clone();
+        self.publishers.tell(self.bulletin.clone());
+        matters
     }
 
     /// Waits until `wake`, or for a change if that matters, and at least as long as the interval asks.

@@ -9,6 +9,7 @@ use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::error::{ManagerError, Taken};
+use super::groups;
 use super::transport::ManagerClient;
 use super::wire::{
     self, DEFINITION_KINDS, DefinitionIds, DefinitionRow, DeviceRow, LIST_KINDS, ListIds, ListRow, PolicyRow,
@@ -16,9 +17,21 @@ use super::wire::{
 };
 use crate::core::{CentralPolicy, DefinitionKey, DefinitionKind, List, ListName, Objects, Owner, PolicyName};
 
-/// Under which names the operator's objects are on the Manager.
+/// As what kind of objects steering is on the Manager.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// A centralized policy with lists and definitions.
+    #[default]
+    Classic,
+    /// A policy group with feature profiles (UX 2.0).
+    PolicyGroups,
+}
+
+/// Under which names, and as what, the operator's objects are on the Manager.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
+    /// Which kind of objects.
+    pub backend: Backend,
     /// Prefix of lists and part of the mark.
     pub owner: Owner,
     /// Name of the centralized policy, which those of its definitions begin with.
@@ -34,6 +47,9 @@ pub struct Observed {
     pub sites: BTreeSet<String>,
     /// The name of the active policy, if it is somebody else's.
     pub foreign_active: Option<String>,
+    /// Controllers or edges that are offline, and get what was pushed when they are back.
+    pub waiting_for: Vec<String>,
+    pub(super) groups: groups::Ids,
     pub(super) ids: Ids,
 }
 
@@ -55,6 +71,13 @@ impl ManagerClient {
     /// # Errors
     /// [`ManagerError`] if the Manager cannot be reached or does not answer as its API promises.
     pub async fn observe(&self, identity: &Identity) -> Result<Observed, ManagerError> {
+        match identity.backend {
+            Backend::Classic => self.observe_policy(identity).await,
+            Backend::PolicyGroups => self.observe_group(identity).await,
+        }
+    }
+
+    async fn observe_policy(&self, identity: &Identity) -> Result<Observed, ManagerError> {
         let lists = try_join_all(LIST_KINDS.map(|kind| async move {
             let rows: Rows<ListRow> = self.get(&wire::list_path(kind)).await?;
             Ok((kind, rows.data))
@@ -68,6 +91,7 @@ impl ManagerClient {
         )?;
 
         let mut observed = Observed {
+            waiting_for: offline_controllers(&devices.data),
             sites: sites(devices.data),
             ..Observed::default()
         };
@@ -124,28 +148,51 @@ enum Found {
     },
 }
 
-fn sites(devices: Vec<DeviceRow>) -> BTreeSet<String> {
-    let edges = devices
-        .into_iter()
-        .filter(|device| device.personality.as_deref() == Some("vedge"));
+pub(super) fn sites(devices: Vec<DeviceRow>) -> BTreeSet<String> {
+    let edges = devices.into_iter().filter(DeviceRow::is_edge);
     edges.filter_map(|edge| edge.site_id).collect()
 }
 
+/// The Controllers that do not get an activation before they are back.
+fn offline_controllers(devices: &[DeviceRow]) -> Vec<String> {
+    let controllers = devices
+        .iter()
+        .filter(|device| device.personality.as_deref() == Some("vsmart"));
+    controllers
+        .filter(|device| device.is_offline())
+        .filter_map(|device| device.host_name.clone())
+        .collect()
+}
+
 impl Identity {
-    fn owns(&self, description: Option<&str>) -> bool {
-        description.is_some_and(|description| description.contains(&self.owner.mark()))
+    /// Desired objects as this kind of backend can show them.
+    #[must_use]
+    pub fn fit(&self, desired: Objects) -> Objects {
+        match self.backend {
+            Backend::Classic => desired,
+            Backend::PolicyGroups => groups::fit(desired),
+        }
     }
 
-    fn own_list(&self, row: &ListRow) -> Option<ListName> {
-        self.owner
-            .own_list(&row.name)
-            .filter(|_| self.owns(row.description.as_deref()))
+    /// Whether a description carries the mark of this owner, and not that of one whose name only begins like it.
+    pub(super) fn owns(&self, description: Option<&str>) -> bool {
+        let mark = self.owner.mark();
+        let mut after = description
+            .iter()
+            .flat_map(|description| description.split(&mark))
+            .skip(1);
+        after.any(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    }
+
+    /// The name of a list, if it is the operator's own.
+    pub(super) fn own_list(&self, name: &str, description: Option<&str>) -> Option<ListName> {
+        self.owner.own_list(name).filter(|_| self.owns(description))
     }
 }
 
 impl Observed {
     fn take_list(&mut self, row: ListRow, identity: &Identity, read: impl Fn(&[Value]) -> List) {
-        let Some(name) = identity.own_list(&row) else {
+        let Some(name) = identity.own_list(&row.name, row.description.as_deref()) else {
             return;
         };
         if name == identity.owner.edit_mark() {

@@ -2,6 +2,7 @@
 //!
 //! Owns the registry and what is in it. Labels have few values: never the name of a Service.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -11,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::core::TunnelReports;
 
 /// Upper bounds of the buckets, in seconds: from a quick Manager to one that pushes for a minute.
 const PROGRAMMED_BUCKETS: [f64; 14] = [
@@ -42,7 +45,13 @@ pub struct Metrics {
     endpoints: Gauge,
     leader: Gauge,
     clusters: Family<ClusterState, Gauge>,
+    sessions: Family<Sessions, Gauge>,
+    loss: Family<Tunnel, Fraction>,
+    latency: Family<Tunnel, Fraction>,
+    jitter: Family<Tunnel, Fraction>,
 }
+
+type Fraction = Gauge<f64, AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Round {
@@ -57,6 +66,17 @@ struct Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Subject {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sessions {
+    color: &'static str,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tunnel {
+    color: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +130,31 @@ impl Metrics {
         }
     }
 
+    /// Notes what the Manager reports of the tunnels.
+    pub fn tunnels(&self, reports: &TunnelReports) {
+        self.sessions.clear();
+        for family in [&self.loss, &self.latency, &self.jitter] {
+            family.clear();
+        }
+        for (color, report) in reports {
+            let color = color.as_str();
+            let down = report.total.saturating_sub(report.up);
+            for (state, count) in [("up", report.up), ("down", down)] {
+                let label = Sessions { color, state };
+                self.sessions.get_or_create(&label).set(count.into());
+            }
+            let Some(quality) = report.quality else { continue };
+            let figures = [
+                (&self.loss, f64::from(quality.loss_ppm) / 1e6),
+                (&self.latency, quality.latency.as_secs_f64()),
+                (&self.jitter, quality.jitter.as_secs_f64()),
+            ];
+            for (family, figure) in figures {
+                family.get_or_create(&Tunnel { color }).set(figure);
+            }
+        }
+    }
+
     /// All of it, in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -136,6 +181,10 @@ impl Default for Metrics {
             endpoints: Gauge::default(),
             leader: Gauge::default(),
             clusters: Family::default(),
+            sessions: Family::default(),
+            loss: Family::default(),
+            latency: Family::default(),
+            jitter: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register_with_unit(
@@ -167,6 +216,24 @@ impl Default for Metrics {
             "Whether everything in a cluster was seen once, and whether it can be reached",
             metrics.clusters.clone(),
         );
+        registry.register(
+            "tunnel_sessions",
+            "BFD sessions of the tunnels of a color by state",
+            metrics.sessions.clone(),
+        );
+        let figures = [
+            ("tunnel_loss", "Mean loss", Unit::Ratios, &metrics.loss),
+            (
+                "tunnel_latency",
+                "Mean round-trip time",
+                Unit::Seconds,
+                &metrics.latency,
+            ),
+            ("tunnel_jitter", "Mean jitter", Unit::Seconds, &metrics.jitter),
+        ];
+        for (name, help, unit, family) in figures {
+            registry.register_with_unit(name, help, unit, family.clone());
+        }
         metrics
     }
 }

@@ -34,6 +34,7 @@ pub fn settings() -> Settings {
         identity: Identity::default(),
         resync: NEVER,
         min_interval: Duration::ZERO,
+        tunnel_poll: NEVER,
         cluster_patience: Duration::from_millis(100),
         contest: None,
         ready_file: None,

@@ -41,6 +41,17 @@ pub(in crate::manager) fn read_assembly(
     read().unwrap_or(Assembly::Altered)
 }
 
+/// What others added to a policy, by the types of their elements.
+pub(in crate::manager) fn others(policy: &Value, definitions: &DefinitionIds) -> Vec<String> {
+    let elements =
+        ["assembly", "regionRoleAssembly"].map(|part| policy[part].as_array().into_iter().flatten());
+    let foreign = elements.into_iter().flatten();
+    let foreign = foreign.filter(|element| key_of(element, definitions).is_none());
+    foreign
+        .map(|element| element["type"].as_str().unwrap_or("unknown").to_owned())
+        .collect()
+}
+
 fn key_of(element: &Value, definitions: &DefinitionIds) -> Option<DefinitionKey> {
     let id = element["definitionId"].as_str()?;
     let known = definitions.iter().find(|(_, known)| *known == id)?;

@@ -81,7 +81,7 @@ struct WireField {
 }
 
 /// The names of the list field and the port field.
-fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static str) {
+pub(in crate::manager) fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static str) {
     match (direction, family) {
         (Direction::Replies, Family::V4) => ("sourceDataPrefixList", "sourcePort"),
         (Direction::Replies, Family::V6) => ("sourceDataIpv6PrefixList", "sourcePort"),
@@ -90,7 +90,7 @@ fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static
     }
 }
 
-fn ip_type(family: Family) -> &'static str {
+pub(in crate::manager) fn ip_type(family: Family) -> &'static str {
     match family {
         Family::V4 => "ipv4",
         Family::V6 => "ipv6",

@@ -42,6 +42,22 @@ pub(in crate::manager) fn list_body(name: &ListName, list: &List, mark: &str) ->
     json!({ "name": name.as_str(), "description": mark, "type": kind, "entries": entries(list) })
 }
 
+/// The entries of a list as people read them.
+pub(in crate::manager) fn entry_texts(list: &List) -> BTreeSet<String> {
+    if matches!(list, List::Altered(_)) {
+        return BTreeSet::from(["something else".to_owned()]);
+    }
+    entries(list).iter().flat_map(values).collect()
+}
+
+/// The scalars in a value.
+fn values(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields.values().flat_map(values).collect(),
+        value => text(value).into_iter().collect(),
+    }
+}
+
 fn entries(list: &List) -> Vec<Value> {
     match list {
         List::V4Hosts(hosts) => hosts
