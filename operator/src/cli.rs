@@ -3,8 +3,9 @@
 //! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
 //! a file or the environment, never from an argument that other users of the host could see.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod clusters;
+mod operations;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,21 +14,20 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use sdwan_operator::controller::{self, Contest, Settings, Timing};
-use sdwan_operator::core::{
-    AnnotationPrefix, Cluster, Conventions, Endpoints, Owner, PolicyName, ServiceType,
-};
+use jiff::SignedDuration;
+use sdwan_operator::controller::{self, Settings};
+use sdwan_operator::core::{AnnotationPrefix, Conventions, Endpoints, Owner, PolicyName, ServiceType};
 use sdwan_operator::manager::{
     Backend, Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
 };
-use sdwan_operator::server::{self, Telemetry};
+use sdwan_operator::server::Telemetry;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
+
+use self::clusters::{ClusterArg, connect, parse_cluster};
+use self::operations::{ElectionArgs, serve};
 
 const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 
@@ -180,52 +180,6 @@ struct ManagerArgs {
     manager_insecure: bool,
 }
 
-#[derive(Debug, Args)]
-struct ElectionArgs {
-    /// Write only while holding a Lease, so that several replicas can run
-    #[arg(long, env = "SDWAN_LEADER_ELECT")]
-    leader_elect: bool,
-
-    /// Name of the Lease
-    #[arg(
-        long,
-        env = "SDWAN_LEASE_NAME",
-        value_name = "NAME",
-        default_value = "sdwan-operator"
-    )]
-    lease_name: String,
-
-    /// Kubernetes namespace of the Lease [default: the kubeconfig's or the pod's]
-    #[arg(long, env = "SDWAN_LEASE_NAMESPACE", value_name = "NAME")]
-    lease_namespace: Option<String>,
-
-    /// This replica in the Lease; no two may have the same [default: host name and time of start]
-    #[arg(long, env = "SDWAN_LEASE_IDENTITY", value_name = "NAME")]
-    lease_identity: Option<String>,
-
-    /// How long a Lease that is not renewed stays with its holder, in whole seconds
-    #[arg(long, env = "SDWAN_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
-          value_parser = parse_duration)]
-    lease_duration: Duration,
-
-    /// How long a leader that cannot renew goes on leading
-    #[arg(long, env = "SDWAN_LEASE_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s",
-          value_parser = parse_duration)]
-    lease_renew_deadline: Duration,
-
-    /// The pause between two attempts to take or renew the Lease
-    #[arg(long, env = "SDWAN_LEASE_RETRY", value_name = "DURATION", default_value = "2s",
-          value_parser = parse_duration)]
-    lease_retry: Duration,
-}
-
-#[derive(Debug, Clone)]
-struct ClusterArg {
-    name: String,
-    kubeconfig: Option<PathBuf>,
-    service_vpn: Option<u16>,
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -271,20 +225,8 @@ impl Cli {
         if let Some(Command::Uninstall) = self.command {
             return uninstall(&manager, &identity).await;
         }
-        let mut clusters = Vec::new();
-        let mut service_vpns = BTreeMap::new();
-        for member in members(self.cluster) {
-            let kubeconfig = member.kubeconfig.as_deref().or(self.kubeconfig.as_deref());
-            let cluster = Cluster::from(member.name.as_str());
-            clusters.push((cluster.clone(), kubernetes_client(kubeconfig).await?));
-            let service_vpn = member.service_vpn.unwrap_or(self.service_vpn);
-            if service_vpns.insert(cluster, service_vpn).is_some() {
-                return Err(anyhow!(
-                    "use --cluster: two clusters have the name `{}`",
-                    member.name
-                ));
-            }
-        }
+        let (clusters, service_vpns) =
+            connect(self.cluster, self.kubeconfig.as_deref(), self.service_vpn).await?;
         let kube_namespace = clusters[0].1.default_namespace().to_owned();
         let settings = Settings {
             conventions: Conventions {
@@ -374,66 +316,6 @@ impl ManagerArgs {
     }
 }
 
-impl ElectionArgs {
-    fn contest(self, kube_namespace: &str) -> anyhow::Result<Option<Contest>> {
-        if !self.leader_elect {
-            return Ok(None);
-        }
-        Ok(Some(Contest {
-            kube_namespace: self.lease_namespace.unwrap_or_else(|| kube_namespace.to_owned()),
-            name: self.lease_name,
-            identity: self.lease_identity.map_or_else(unique_identity, Ok)?,
-            timing: Timing::new(self.lease_duration, self.lease_renew_deadline, self.lease_retry)?,
-        }))
-    }
-}
-
-/// The host's name, which is the pod's, and the time: a container that is started again is another contender.
-fn unique_identity() -> anyhow::Result<String> {
-    const PATH: &str = "/proc/sys/kernel/hostname";
-    let host = std::fs::read_to_string(PATH).context("read the host name: give --lease-identity")?;
-    Ok(format!(
-        "{}_{:x}",
-        host.trim_end(),
-        Timestamp::now().as_nanosecond()
-    ))
-}
-
-/// Binds at once, so that an address that cannot be had is an error, and answers when polled.
-async fn serve(
-    listen: Option<SocketAddr>,
-    telemetry: Arc<Telemetry>,
-) -> anyhow::Result<impl Future<Output = Infallible>> {
-    let listener = match listen {
-        Some(address) => {
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("listen on {address}"))?;
-            info!(address = %listener.local_addr().unwrap_or(address), "listening");
-            Some(listener)
-        }
-        None => None,
-    };
-    Ok(async {
-        match listener {
-            Some(listener) => server::serve(listener, telemetry).await,
-            None => std::future::pending().await,
-        }
-    })
-}
-
-/// The clusters given, or the only one, which needs no name.
-fn members(given: Vec<ClusterArg>) -> Vec<ClusterArg> {
-    if !given.is_empty() {
-        return given;
-    }
-    vec![ClusterArg {
-        name: String::new(),
-        kubeconfig: None,
-        service_vpn: None,
-    }]
-}
-
 async fn uninstall(manager: &ManagerClient, identity: &Identity) -> anyhow::Result<()> {
     let outcome = manager.uninstall(identity).await;
     if let Err(error) = manager.logout().await {
@@ -452,21 +334,6 @@ async fn uninstall(manager: &ManagerClient, identity: &Identity) -> anyhow::Resu
     }
 }
 
-async fn kubernetes_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).with_context(|| read_failure("kubeconfig", path))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                .await
-                .with_context(|| format!("use kubeconfig `{}`", path.display()))?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("find a cluster: give --kubeconfig")?,
-    };
-    kube::Client::try_from(config).context("set up the Kubernetes client")
-}
-
 fn read_failure(what: &str, path: &Path) -> String {
     format!("read {what} `{}`", path.display())
 }
@@ -478,27 +345,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(accepted.to_owned()),
     }
-}
-
-fn parse_cluster(text: &str) -> Result<ClusterArg, String> {
-    let accepted =
-        "accepted: a name, its kubeconfig and service VPN (1-65530), such as blue=/etc/blue.yaml,vpn=20";
-    let (name, rest) = text.split_once('=').ok_or(accepted)?;
-    let (path, service_vpn) = match rest.rsplit_once(",vpn=") {
-        Some((path, id)) => match id.parse() {
-            Ok(id @ 1..=65530) => (path, Some(id)),
-            _ => return Err(accepted.to_owned()),
-        },
-        None => (rest, None),
-    };
-    if name.is_empty() {
-        return Err(accepted.to_owned());
-    }
-    Ok(ClusterArg {
-        name: name.to_owned(),
-        kubeconfig: (!path.is_empty()).then(|| path.into()),
-        service_vpn,
-    })
 }
 
 fn parse_tenant(text: &str) -> Result<(String, u16), String> {
