@@ -98,6 +98,7 @@ fn every_part_that_can_be_chosen_renders() {
     let values = [
         "serviceMonitor.enabled=true",
         "tenants.blue=30",
+        "clusters[0].name=red,clusters[0].secret=red,clusters[0].key=kubeconfig,clusters[0].vpn=20",
         "manager.caConfigMap.name=",
         "networkPolicy.scrapeFrom[0].namespaceSelector.matchLabels.team=metrics",
         "priorityClassName=high,nodeSelector.disk=ssd,podLabels.team=wan,imagePullSecrets[0].name=pull",

@@ -3,8 +3,8 @@
 //! Owns when to act: as the leader only, after a burst of changes, at the resync interval, and again after a failure.
 //! What to do is [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
-//! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before
-//! the initial lists of a cluster are complete; one round at a time, none without the lease; an error never ends the loop.
+//! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before the
+//! initial lists of a cluster are complete; one round at a time, none without the lease; an error never ends the loop.
 
 mod backoff;
 mod changes;

@@ -122,3 +122,55 @@ fn keep_list(desired: &mut Objects, observed: &Objects, name: &ListName) {
         desired.lists.insert(name.clone(), list.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{DefinitionKind, Direction, Owner, SequenceAction};
+
+    /// What a Manager with one data definition has, whose lists have these hosts.
+    fn objects(lists: &[(&str, &[&str])]) -> Objects {
+        let mut objects = Objects::default();
+        let mut sequences = Vec::new();
+        for (name, hosts) in lists {
+            let name = Owner::default().own_list(name).unwrap();
+            let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+            objects.lists.insert(name.clone(), List::V4Hosts(Arc::new(hosts)));
+            sequences.extend(Direction::BOTH.map(|direction| Sequence {
+                direction,
+                family: Family::V4,
+                hosts: name.clone(),
+                protocol: Protocol::Tcp,
+                port: 80,
+                action: SequenceAction::Drop,
+            }));
+        }
+        let key = DefinitionKey {
+            service_vpn: 10,
+            kind: DefinitionKind::Data,
+        };
+        objects.definitions.insert(key, Definition::Sequences(sequences));
+        objects
+    }
+
+    #[test]
+    fn what_nothing_is_desired_for_stays_and_is_desired_once() {
+        let observed = objects(&[("ppo-a", &["10.0.0.1", "10.0.0.2"]), ("ppo-b", &["10.0.0.3"])]);
+        let desired = objects(&[("ppo-a", &["10.0.0.1", "10.0.0.4"]), ("ppo-c", &["10.0.0.2"])]);
+        let kept = keep(desired, &observed);
+        let expected = objects(&[
+            ("ppo-a", &["10.0.0.1", "10.0.0.4"]),
+            ("ppo-c", &["10.0.0.2"]),
+            ("ppo-b", &["10.0.0.3"]),
+        ]);
+        assert_eq!(kept, expected);
+        assert_eq!(keep(kept.clone(), &observed), kept);
+    }
+
+    #[test]
+    fn nothing_desired_leaves_everything_as_it_is() {
+        let observed = objects(&[("ppo-a", &["10.0.0.1"]), ("ppo-b", &["10.0.0.2"])]);
+        assert_eq!(keep(Objects::default(), &observed), observed);
+        assert_eq!(keep(observed.clone(), &Objects::default()), observed);
+    }
+}
