@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Collection, Local};
+use kubeapi::{Collection, Local, Readiness};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
-use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
+use scenario::model::{Event, PodRef, Protocol, ReadinessProbe, Scenario};
 use scenario::plan::{Action, Plan, StreamPlan};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -285,7 +285,7 @@ impl Player<'_> {
     /// addresses are ever on a wire.
     async fn resolve(&self, stream: &StreamPlan) -> Result<Backend, PlayError> {
         let deadline = Instant::now() + ENDPOINT_DEADLINE;
-        let api = self.api(&stream.to);
+        let api = self.api(stream.to.cluster.as_deref());
         loop {
             let service = api.get(&object_of(&stream.to)).ok();
             let slices = Collection::all("discovery.k8s.io/v1", "EndpointSlice")
@@ -307,9 +307,9 @@ impl Player<'_> {
         }
     }
 
-    /// The API that has a Service.
-    fn api(&self, service: &ServiceRef) -> &Local {
-        &self.lab.clusters[self.plan.cluster(service.cluster.as_deref())].api
+    /// The API of a cluster.
+    fn api(&self, cluster: Option<&str>) -> &Local {
+        &self.lab.clusters[self.plan.cluster(cluster)].api
     }
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
@@ -327,11 +327,23 @@ impl Player<'_> {
         let written = match event {
             Event::Annotate { service, annotations } => {
                 let patch = json!({ "metadata": { "annotations": annotations } });
-                self.api(service)
+                self.api(service.cluster.as_deref())
                     .merge_patch(&object_of(service), patch)
                     .map(drop)
             }
-            Event::DeleteService { service } => self.api(service).delete(&object_of(service)).map(drop),
+            Event::DeleteService { service } => {
+                let api = self.api(service.cluster.as_deref());
+                api.delete(&object_of(service)).map(drop)
+            }
+            Event::Readiness { pod, probe } => {
+                let readiness = match probe {
+                    ReadinessProbe::Passes => Readiness::Ready,
+                    ReadinessProbe::Fails => Readiness::NotReady,
+                };
+                let api = self.api(pod.cluster.as_deref());
+                api.report_readiness(&pod.kube_namespace, &pod.name, readiness)
+                    .map(drop)
+            }
             Event::Fault { .. } | Event::Heal { .. } => Ok(()),
             Event::ManagerFault { .. }
             | Event::HealManager

@@ -65,6 +65,7 @@ pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: 
             Some(
                 Event::Annotate { .. }
                 | Event::DeleteService { .. }
+                | Event::Readiness { .. }
                 | Event::ManagerFault { .. }
                 | Event::HealManager
                 | Event::ApiFault { .. }

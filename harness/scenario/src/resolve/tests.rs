@@ -10,7 +10,8 @@ use super::*;
 use crate::document::SourceError;
 use crate::model::{
     ApiAnswer, ApiFault, ApiRequests, Event, ExpiryShape, Fault, GatewayAnswer, ManagerFault, Method,
-    Overlay, OverlayLinks, OverlayPair, Protocol, Requests, Scope, Skew, SlaTiming, Step, Stream, Verb,
+    Overlay, OverlayLinks, OverlayPair, PodRef, Protocol, ReadinessProbe, Requests, Scope, Skew, SlaTiming,
+    Step, Stream, Verb,
 };
 
 /// Files in memory.
@@ -257,6 +258,21 @@ fn of_several_clusters_an_event_names_the_one_whose_api_is_meant() {
         };
         assert!(line.ends_with(message), "{line}");
     }
+}
+
+#[rstest]
+#[case("fails", ReadinessProbe::Fails)]
+#[case("passes", ReadinessProbe::Passes)]
+fn an_event_may_change_what_a_readiness_probe_says(#[case] word: &str, #[case] probe: ReadinessProbe) {
+    let pod = PodRef {
+        cluster: None,
+        kube_namespace: "default".to_owned(),
+        name: "client".to_owned(),
+    };
+    assert_eq!(
+        event("readiness", &format!("{word}: pod/client")),
+        Event::Readiness { pod, probe }
+    );
 }
 
 #[test]
