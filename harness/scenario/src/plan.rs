@@ -58,6 +58,9 @@ pub struct Plan {
     pub edges: Vec<EdgePlan>,
     /// Clusters, in the order of the topology.
     pub clusters: Vec<ClusterPlan>,
+    /// Positions of the clusters that Cilium Cluster Mesh joins, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cluster_mesh: Vec<usize>,
     /// Nodes, cluster by cluster, in the order of the topology.
     pub nodes: Vec<NodePlan>,
     /// Probe streams; the position is the stream's number in probes.
@@ -299,6 +302,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
                 service_cidr: cluster.service_cidr,
             })
             .collect(),
+        cluster_mesh: cluster_mesh(topology),
         nodes,
         streams: schedule::streams(scenario, &mut random),
         steps: schedule::steps(&scenario.timeline),
@@ -333,6 +337,12 @@ fn default_transports(topology: &Topology) -> Vec<usize> {
             .contains(&topology.transports[*position].name)
     };
     (0..topology.transports.len()).filter(is_default).collect()
+}
+
+fn cluster_mesh(topology: &Topology) -> Vec<usize> {
+    let clusters = topology.clusters.iter().enumerate();
+    let members = clusters.filter(|(_, cluster)| topology.cluster_mesh.contains(&cluster.name));
+    members.map(|(position, _)| position).collect()
 }
 
 fn bfd(timing: BfdTiming) -> BfdPlan {

@@ -5,12 +5,13 @@
 
 mod backend;
 mod faults;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Collection, Local, Readiness};
+use kubeapi::{Local, Readiness};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
 use scenario::model::{Event, PodRef, Protocol, ReadinessProbe, Scenario};
@@ -20,23 +21,20 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
-use self::backend::{Backend, backend, object_of};
+use self::backend::object_of;
+use crate::lab::Lab;
 use crate::lab::faults::FaultError;
 use crate::lab::felt::Unfelt;
-use crate::lab::{Lab, clusters};
-use crate::probe::agent::{self, AgentError, Client, Context};
+use crate::probe::agent::{self, AgentError, Context};
 use crate::probe::identity::now_ns;
 use crate::probe::ledger::Ledger;
 use crate::record::events::EventLog;
 
-/// How long a Service may take to have a ready endpoint.
-const ENDPOINT_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Why a timeline could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
-    /// A Service has no ready endpoint to send to.
-    #[error("start flow `{flow}`: `{service}` has no ready endpoint for port {port}/{protocol}")]
+    /// A Service has no ready endpoint of IPv4 to send to.
+    #[error("start flow `{flow}`: `{service}` has no ready IPv4 endpoint for port {port}/{protocol}")]
     NoEndpoint {
         /// The flow.
         flow: String,
@@ -223,88 +221,6 @@ fn unresolved(stream: &StreamPlan) -> StreamInfo {
 impl Player<'_> {
     fn log_step(&self, what: &str, detail: &Value) {
         self.log.note("timeline", what, detail.clone());
-    }
-
-    async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
-        self.log_step("start", &json!(flows));
-        let by_flow = self.plan.streams_by_flow();
-        let mut clients = Vec::new();
-        for flow in flows {
-            for position in by_flow.get(flow.as_str()).into_iter().flatten() {
-                clients.push(self.connect(*position).await?);
-            }
-        }
-        // All are connected before any sends, so that the flows start together.
-        for client in clients {
-            self.played.agents.spawn(client.run());
-        }
-        Ok(())
-    }
-
-    async fn connect(&mut self, position: usize) -> Result<Client, PlayError> {
-        let stream = self.plan.streams[position].clone();
-        let failed = |source| PlayError::Agent {
-            flow: stream.flow.clone(),
-            source,
-        };
-        let backend = self.resolve(&stream).await?;
-        let server = self.pod(&stream.flow, &backend.pod)?;
-        let key = (backend.pod.clone(), stream.protocol, backend.address.port());
-        if self.servers.insert(key) {
-            let port = backend.address.port();
-            let serving = agent::serve(server.netns(), stream.protocol, port, self.context.clone());
-            self.played.agents.spawn(serving.map_err(failed)?);
-        }
-        let pod = self.pod(&stream.flow, &stream.from)?;
-        let number = u16::try_from(position).expect("a plan has far fewer than 65536 streams");
-        let client = Client::connect(
-            pod.netns(),
-            number,
-            stream.clone(),
-            backend.address,
-            self.context.clone(),
-        );
-        let client = client.await.map_err(failed)?;
-        let info = &mut self.played.streams[position];
-        info.client = client.local.to_string();
-        info.server = client.remote.to_string();
-        Ok(client)
-    }
-
-    fn pod(&mut self, flow: &str, pod: &PodRef) -> Result<Arc<Host>, PlayError> {
-        let host = clusters::pod_of(&self.lab.clusters, self.plan, pod);
-        let host = host.ok_or_else(|| PlayError::NoPod {
-            flow: flow.to_owned(),
-            pod: pod.to_string(),
-        })?;
-        self.played.receivers.insert(pod.clone(), Arc::clone(&host));
-        Ok(host)
-    }
-
-    /// Translates a Service port to a backend, as Cilium's socket load balancing does at connect(2): only pod
-    /// addresses are ever on a wire.
-    async fn resolve(&self, stream: &StreamPlan) -> Result<Backend, PlayError> {
-        let deadline = Instant::now() + ENDPOINT_DEADLINE;
-        let api = self.api(stream.to.cluster.as_deref());
-        loop {
-            let service = api.get(&object_of(&stream.to)).ok();
-            let slices = Collection::all("discovery.k8s.io/v1", "EndpointSlice")
-                .in_namespace(&stream.to.kube_namespace)
-                .labelled(&format!("kubernetes.io/service-name={}", stream.to.name));
-            let slices = api.list(&slices).unwrap_or_default();
-            if let Some(backend) = service.and_then(|service| backend(&service, &slices, stream)) {
-                return Ok(backend);
-            }
-            if Instant::now() > deadline {
-                return Err(PlayError::NoEndpoint {
-                    flow: stream.flow.clone(),
-                    service: stream.to.to_string(),
-                    port: stream.service_port,
-                    protocol: stream.protocol,
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
     }
 
     /// The API of a cluster.

@@ -370,6 +370,53 @@ fn an_overlay_has_the_pairs_and_the_transit_sites_that_it_names(
     assert_eq!(three_sites(text).overlay, Overlay { links, transit });
 }
 
+#[rstest]
+#[case("clusterMesh: [d, c]", 1, &["c", "d"])]
+#[case("clusterMesh: [c, d]\nleaks: [between: [2, 1]]", 2, &["c", "d"])]
+#[case("", 2, &[])]
+fn a_mesh_joins_the_clusters_that_it_names_in_the_order_of_the_file(
+    #[case] words: &str,
+    #[case] service_vpn: u16,
+    #[case] expected: &[&str],
+) {
+    let text = TOPOLOGY.replace(
+        "{node: {site: s}}}}",
+        &format!(
+            "{{node: {{site: s}}}}}}, d: {{podCidr: 10.3.0.0/16, serviceCidr: 10.2.0.0/16, serviceVpn: {service_vpn}, nodes: {{other: {{site: s}}}}}}}}\n{words}"
+        ),
+    );
+    let topology = read_topology(&files("", &text, ""), "x/topology.yaml").unwrap_or_else(|d| panic!("{d}"));
+    assert_eq!(topology.cluster_mesh, expected);
+}
+
+#[test]
+fn in_a_mesh_another_cluster_may_serve_what_cannot_be_reached_in_its_own() {
+    let scenario = |more: &str| {
+        let topology = format!(
+            "{{apiVersion: pathproof.dev/v1alpha1, kind: Topology, metadata: {{name: chain}},
+             transports: {{t: {{color: mpls}}}}, defaultTransport: t,
+             sites: {{a: {{id: 1}}, b: {{id: 2}}, c: {{id: 3}}}}, overlay: {{tunnels: [between: [a, b], between: [b, c]]}},
+             clusters: {{ends: {{podCidr: 10.1.0.0/16, serviceCidr: 10.9.0.0/16, serviceVpn: 1, nodes: {{a-1: {{site: a}}, c-1: {{site: c}}}}}},
+                         middle: {{podCidr: 10.2.0.0/16, serviceCidr: 10.9.0.0/16, serviceVpn: 1, nodes: {{b-1: {{site: b}}}}}}}}
+             {more}}}"
+        );
+        let text = "{apiVersion: pathproof.dev/v1alpha1, kind: Scenario,
+            metadata: {name: far, purpose: Too far., profile: core}, topology: topology.yaml,
+            manifests: [
+              {cluster: ends, object: {apiVersion: v1, kind: Pod, metadata: {name: client}, spec: {nodeName: a-1}}},
+              {cluster: ends, object: {apiVersion: v1, kind: Pod, metadata: {name: server, labels: {app: s}}, spec: {nodeName: c-1}}},
+              {cluster: ends, object: {apiVersion: v1, kind: Service, metadata: {name: s}, spec: {selector: {app: s}, ports: [{port: 80}]}}}],
+            flows: {f: {from: pod/client@ends, to: service/s@ends, tcp: 80}},
+            timeline: [start: [f], 1s, stop], assert: {arrives: all f delivered}}";
+        read(&files(text, &topology, ""), "x/small.yaml")
+    };
+    let [line] = &first_lines(scenario(""))[..] else {
+        panic!("expected one problem")
+    };
+    assert!(line.contains("flow `f` cannot arrive"), "{line}");
+    scenario(", clusterMesh: [ends, middle]").unwrap_or_else(|problems| panic!("{problems}"));
+}
+
 fn pair(a: &str, b: &str, transports: &[&str]) -> OverlayPair {
     OverlayPair {
         between: (a.to_owned(), b.to_owned()),
