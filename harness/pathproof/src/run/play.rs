@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Local, Readiness};
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll, select_all};
+use kubeapi::{Local, Readiness, WriteEvent};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
 use scenario::model::{Event, PodRef, Protocol, ReadinessProbe, Scenario};
@@ -22,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
 use self::backend::object_of;
+use self::streams::Running;
 use crate::lab::Lab;
 use crate::lab::faults::FaultError;
 use crate::lab::felt::Unfelt;
@@ -121,6 +124,9 @@ struct Player<'a> {
     log: &'a EventLog,
     context: Context,
     servers: BTreeSet<(PodRef, Protocol, u16)>,
+    running: Vec<Running>,
+    /// Writes to the clusters' APIs that can change who serves whom.
+    changes: SelectAll<BoxStream<'static, WriteEvent>>,
     /// The checks of faults that are under way, by transport.
     checks: BTreeMap<usize, JoinHandle<Result<Value, FaultError>>>,
     played: Played,
@@ -153,6 +159,13 @@ pub async fn play(
         agents: JoinSet::new(),
         receivers: BTreeMap::new(),
     };
+    let changes = lab.clusters.iter().map(|cluster| {
+        let writes = cluster.api.events();
+        writes
+            .filter(|write| std::future::ready(streams::concerns_backends(write)))
+            .boxed()
+    });
+    let changes = select_all(changes);
     let mut player = Player {
         scenario,
         plan,
@@ -160,6 +173,8 @@ pub async fn play(
         log,
         context,
         servers: BTreeSet::new(),
+        running: Vec::new(),
+        changes,
         checks: BTreeMap::new(),
         played,
     };
@@ -170,7 +185,7 @@ pub async fn play(
     let start = tokio::time::Instant::now();
     for step in &plan.steps {
         let moment = tokio::time::sleep_until(start + Duration::from_millis(step.at_ms));
-        player.flapping(moment).await?;
+        player.meanwhile(moment).await?;
         match &step.action {
             Action::Start(flows) => player.start(flows).await?,
             Action::Fire(event) => player.fire(event).await?,
@@ -179,7 +194,7 @@ pub async fn play(
     }
     // The receivers live in the agents of `player`.
     stop.send(true).ok();
-    player.flapping(drain(ledger, plan.drain)).await?;
+    player.meanwhile(drain(ledger, plan.drain)).await?;
     while let Some(transport) = player.checks.keys().next().copied() {
         player.checked(transport).await?;
     }
@@ -221,6 +236,25 @@ fn unresolved(stream: &StreamPlan) -> StreamInfo {
 impl Player<'_> {
     fn log_step(&self, what: &str, detail: &Value) {
         self.log.note("timeline", what, detail.clone());
+    }
+
+    /// Waits for something, while what flaps goes on flapping and streams follow their Services.
+    async fn meanwhile<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            let turn = self.lab.wan.faults.next_turn();
+            let turn = async {
+                match turn {
+                    Some(turn) => tokio::time::sleep_until(turn.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                done = &mut wait => return Ok(done),
+                () = turn => self.lab.wan.faults.turn().await?,
+                Some(_) = self.changes.next() => self.rebalance()?,
+            }
+        }
     }
 
     /// The API of a cluster.

@@ -163,6 +163,10 @@ fn topologies() -> Vec<Trial> {
             mesh::a_global_service_is_steered_to_another_cluster,
         ),
         trial(
+            "streams_go_to_another_cluster_when_their_own_is_not_ready",
+            mesh::streams_go_to_another_cluster_when_their_own_is_not_ready,
+        ),
+        trial(
             "a_global_service_that_is_not_steered_fails",
             mesh::fail_when_not_steered,
         ),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::support::Run;
 
 const SERVED_ELSEWHERE: &str = "scenarios/extended/global-service.yaml";
+const FAIL_OVER: &str = "scenarios/extended/backends-fail-over.yaml";
 
 fn lines(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
@@ -39,11 +40,39 @@ pub fn a_global_service_is_steered_to_another_cluster() {
     assert_eq!(clusters, ["east"]);
 }
 
+pub fn streams_go_to_another_cluster_when_their_own_is_not_ready() {
+    let finished = Run::new(&["run", FAIL_OVER]).finish().expect(0);
+    let lines = lines(&finished.folders[0]);
+    let moves = lines
+        .iter()
+        .filter(|line| line["source"] == "flow" && line["what"] == "reconnect");
+    let mut moves: Vec<String> = moves
+        .map(|line| {
+            let text = |key: &str| line["detail"][key].as_str().unwrap();
+            let protocol = text("protocol");
+            assert!(text("from").starts_with("10.244.1."), "{line}");
+            assert!(text("to").starts_with("10.245.0."), "{line}");
+            format!("{} {protocol} {}", text("flow"), text("pod"))
+        })
+        .collect();
+    moves.sort();
+    let expected = [
+        "be tcp pod/news-server@west",
+        "be udp pod/news-server@west",
+        "biz tcp pod/shop-server@west",
+        "biz udp pod/shop-server@west",
+    ];
+    assert_eq!(moves, expected);
+}
+
 pub fn fail_when_not_steered() {
-    let cases: [(&str, &str, &[&str]); 3] = [
+    let cases: [(&str, &str, &[&str]); 5] = [
         (SERVED_ELSEWHERE, "no-operator", &["steered", "no-leak"]),
         (SERVED_ELSEWHERE, "one-direction", &["steered", "no-leak"]),
         (SERVED_ELSEWHERE, "no-slice-sync", &["steered", "no-leak"]),
+        (FAIL_OVER, "no-operator", &["at-home", "moved", "first-packet-on"]),
+        // The operator has never heard of the backends that the streams go to.
+        (FAIL_OVER, "no-slice-sync", &["moved", "first-packet-on"]),
     ];
     for (scenario, sabotage, expected) in cases {
         let words = ["run", scenario, "--sabotage", sabotage];

@@ -76,6 +76,11 @@ impl Backends {
         }
     }
 
+    /// Whether that one is ready.
+    pub(super) fn contains(&self, backend: &Backend) -> bool {
+        self.own.contains(backend) || self.of_others.contains(backend)
+    }
+
     /// The one for a stream of that number. Streams take turns, so that equal runs choose equally.
     pub(super) fn choose(&self, number: usize) -> Option<&Backend> {
         let (own, others) = (&self.own[..], &self.of_others[..]);

@@ -1,22 +1,50 @@
 //! Streams: their clients and servers, and which backend each goes to.
 //!
-//! Owns the choice of backends.
+//! Owns the choice of backends. Invariant: a stream keeps its backend as long as that is ready, as a connected socket
+//! does with Cilium's socket load balancing, and when it is not goes to another one, as an application does whose
+//! socket is terminated. Without any it stays where it is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::{FutureExt, StreamExt};
+use kubeapi::WriteEvent;
 use netsim::fabric::Host;
-use scenario::model::{PodRef, ServiceRef};
+use scenario::model::PodRef;
 use scenario::plan::StreamPlan;
 use serde_json::json;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
 
 use super::backend::{Backend, Backends, Said};
 use super::{PlayError, Player};
 use crate::lab::clusters;
-use crate::probe::agent::{self, Client};
+use crate::probe::agent;
+use crate::probe::client::{Client, Connection};
 
 /// How long a Service may take to have a ready endpoint.
 const ENDPOINT_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two attempts of a stream to connect to another backend.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A stream that was started.
+pub(super) struct Running {
+    /// Its position in the plan.
+    position: usize,
+    backend: Backend,
+    /// Takes the connections that the client is to go on with.
+    next: UnboundedSender<Connection>,
+    /// What connects it to `backend`, when that is not the first one.
+    connecting: Option<AbortHandle>,
+}
+
+/// Whether a write can change who serves whom.
+pub(super) fn concerns_backends(write: &WriteEvent) -> bool {
+    matches!(
+        write.resource.as_str(),
+        "services" | "endpointslices.discovery.k8s.io"
+    )
+}
 
 impl Player<'_> {
     pub(super) async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
@@ -40,17 +68,29 @@ impl Player<'_> {
         let backend = self.ready_backend(position).await?;
         self.serve(stream, &backend)?;
         let pod = self.pod(&stream.flow, &stream.from)?;
-        let number = u16::try_from(position).expect("a plan has far fewer than 65536 streams");
-        let context = self.context.clone();
-        let client = Client::connect(pod.netns(), number, stream.clone(), backend.address, context).await;
-        let client = client.map_err(|source| PlayError::Agent {
+        let ports = &self.context.ports;
+        let connection = Connection::open(pod.netns(), stream.protocol, backend.address, ports).await;
+        let connection = connection.map_err(|source| PlayError::Agent {
             flow: stream.flow.clone(),
             source,
         })?;
         let info = &mut self.played.streams[position];
-        info.client = client.local.to_string();
-        info.server = client.remote.to_string();
-        Ok(client)
+        info.client = connection.local.to_string();
+        info.server = connection.remote.to_string();
+        let (sender, next) = unbounded_channel();
+        self.running.push(Running {
+            position,
+            backend,
+            next: sender,
+            connecting: None,
+        });
+        Ok(Client {
+            stream: u16::try_from(position).expect("a plan has far fewer than 65536 streams"),
+            plan: stream.clone(),
+            context: self.context.clone(),
+            connection,
+            next,
+        })
     }
 
     /// Has a backend answer the probes of a stream.
@@ -102,17 +142,66 @@ impl Player<'_> {
 
     /// The backends of a stream; `None` when its Service is gone.
     fn backends(&self, stream: &StreamPlan) -> Option<Backends> {
-        let said = |cluster: usize, name: Option<String>, service: &ServiceRef| {
-            Said::by(&self.lab.clusters[cluster].api, name, service)
+        let said = |cluster: usize| {
+            let names = &self.plan.clusters;
+            let name = stream.to.cluster.as_ref().map(|_| names[cluster].name.clone());
+            Said::by(&self.lab.clusters[cluster].api, name, &stream.to)
         };
         let at = self.plan.cluster(stream.to.cluster.as_deref());
-        let own = said(at, stream.to.cluster.clone(), &stream.to)?;
-        let mesh = &self.plan.cluster_mesh;
-        let others = mesh.iter().filter(|other| mesh.contains(&at) && **other != at);
-        let others = others.filter_map(|other| {
-            let name = self.plan.clusters[*other].name.clone();
-            said(*other, Some(name), &stream.to)
+        let own = said(at)?;
+        let mesh = self.plan.cluster_mesh.iter().copied();
+        let is_member = self.plan.cluster_mesh.contains(&at);
+        let others = mesh.filter(|other| is_member && *other != at);
+        let others: Vec<Said> = others.filter_map(said).collect();
+        Some(Backends::of(stream, &own, &others))
+    }
+
+    /// Has streams whose backend is not ready any more go to another one.
+    pub(super) fn rebalance(&mut self) -> Result<(), PlayError> {
+        // Of what has changed already one look is enough.
+        while let Some(Some(_)) = self.changes.next().now_or_never() {}
+        for index in 0..self.running.len() {
+            let running = &self.running[index];
+            let Some(backends) = self.backends(&self.plan.streams[running.position]) else {
+                continue;
+            };
+            if backends.contains(&running.backend) {
+                continue;
+            }
+            if let Some(backend) = backends.choose(running.position) {
+                self.reconnect(index, backend.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reconnect(&mut self, index: usize, backend: Backend) -> Result<(), PlayError> {
+        let plan = self.plan;
+        let stream = &plan.streams[self.running[index].position];
+        self.serve(stream, &backend)?;
+        let pod = self.pod(&stream.flow, &stream.from)?;
+        let running = &mut self.running[index];
+        let detail = json!({
+            "flow": stream.flow, "protocol": stream.protocol, "port": stream.service_port,
+            "from": running.backend.address, "to": backend.address, "pod": backend.pod.to_string(),
         });
-        Some(Backends::of(stream, &own, &others.collect::<Vec<_>>()))
+        self.log.note("flow", "reconnect", detail);
+        if let Some(earlier) = running.connecting.take() {
+            earlier.abort();
+        }
+        let (next, ports) = (running.next.clone(), Arc::clone(&self.context.ports));
+        let (protocol, address) = (stream.protocol, backend.address);
+        running.backend = backend;
+        // The way there may be cut: time goes on meanwhile.
+        running.connecting = Some(self.played.agents.spawn(async move {
+            loop {
+                if let Ok(connection) = Connection::open(pod.netns(), protocol, address, &ports).await {
+                    next.send(connection).ok();
+                    return;
+                }
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+        }));
+        Ok(())
     }
 }

@@ -145,3 +145,12 @@ fn affinity_chooses_among_those_that_are_ready() {
     };
     assert_eq!(none.choose(7), None);
 }
+
+#[test]
+fn a_backend_outside_of_the_affinity_is_ready_all_the_same() {
+    let backends = backends(&global(&[("affinity", "local")]), &global(&[]));
+    assert!(backends.contains(&backends.own[0]) && backends.contains(&backends.of_others[0]));
+    let mut other = backends.own[0].clone();
+    other.address.set_port(1);
+    assert!(!backends.contains(&other));
+}
