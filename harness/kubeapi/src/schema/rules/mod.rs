@@ -12,6 +12,8 @@ mod functions;
 mod types;
 mod values;
 
+use std::sync::Arc;
+
 use kube_cel::KubeCelExt;
 use kube_cel::cel::objects::{Opaque, OptionalValue};
 use kube_cel::cel::parser::{Expression, Parser};
@@ -196,10 +198,10 @@ impl Run<'_> {
                 }
             }
             Value::Array(elements) => {
-                let items = schema.items().into_iter();
-                for (items, (at, value)) in
-                    items.flat_map(|items| elements.iter().enumerate().map(move |one| (items, one)))
-                {
+                let Some(items) = schema.items() else {
+                    return;
+                };
+                for (at, value) in elements.iter().enumerate() {
                     let old = schema.old_element(old, value);
                     self.walk(items, Position::Inside, old, value, &element(path, at));
                 }
@@ -224,7 +226,7 @@ impl Run<'_> {
             let old_value = old.map(|old| values::of(schema, position, old));
             if rule.source.optional_old_self == Some(true) {
                 let old_value = old_value.map_or_else(OptionalValue::none, OptionalValue::of);
-                let old_value: std::sync::Arc<dyn Opaque> = std::sync::Arc::new(old_value);
+                let old_value: Arc<dyn Opaque> = Arc::new(old_value);
                 scope.add_variable_from_value("oldSelf", CelValue::Opaque(old_value));
             } else if let Some(old_value) = old_value {
                 scope.add_variable_from_value("oldSelf", old_value);
