@@ -24,6 +24,7 @@ use crate::serve::event_lines::EventLines;
 use crate::serve::tls::{Authority, Identity, TlsError};
 use crate::serve::{self, Shared};
 use crate::status::Status;
+use crate::store::State;
 use crate::strategy::ServiceRanges;
 
 /// How many changes a watch may fall behind before it has to list again.
@@ -138,6 +139,8 @@ impl Server {
             cluster: cluster.clone(),
             source,
         })?;
+        // Nobody has seen what was before, so a version from then is another server's.
+        api.store.write(State::compact);
 
         let shared = Arc::new(Shared {
             api,

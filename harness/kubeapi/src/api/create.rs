@@ -122,8 +122,9 @@ fn admit_custom(resource: &Resource, object: &mut Value) -> Result<(), Status> {
         return Ok(());
     };
     if custom.life == Life::Ending {
-        let message = "create not allowed while custom resource definition is terminating";
-        return Err(Status::new(Reason::MethodNotAllowed, message));
+        let why = "create not allowed while custom resource definition is terminating";
+        let subject = resource.subject(object::name(object));
+        return Err(Status::forbidden(&subject, why));
     }
     if resource.has(Subresource::Status)
         && let Some(fields) = object.as_object_mut()

@@ -7,9 +7,10 @@
 
 mod kept;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::access::RBAC_GROUP;
 use crate::custom::{Custom, Life, rank};
@@ -226,6 +227,11 @@ impl Resource {
         }
     }
 
+    /// What tells one definition of a custom resource from another.
+    fn edition(&self) -> Option<u64> {
+        self.custom().map(|custom| custom.edition)
+    }
+
     /// The object as this resource serves it.
     pub(crate) fn encode(&self, stored: &Arc<Value>) -> Arc<Value> {
         match &self.form {
@@ -266,25 +272,64 @@ pub(crate) struct Resources(Vec<Arc<Resource>>);
 
 /// The resources as they are now.
 #[derive(Debug)]
-pub(crate) struct Registry(RwLock<Arc<Resources>>);
+pub(crate) struct Registry(watch::Sender<Arc<Resources>>);
+
+/// How long a resource is served as it is now.
+#[derive(Debug)]
+pub(crate) struct Term {
+    resource: Arc<Resource>,
+    resources: watch::Receiver<Arc<Resources>>,
+}
+
+impl Term {
+    /// Waits until it is no longer served, or by another definition; for a built-in one without end.
+    pub(crate) async fn end(&mut self) {
+        let is_same = |resources: &Arc<Resources>| {
+            let Resource {
+                group,
+                version,
+                plural,
+                ..
+            } = &*self.resource;
+            let found = resources.at_path(group, version, plural);
+            found.is_ok_and(|found| found.edition() == self.resource.edition())
+        };
+        if self
+            .resources
+            .wait_for(|resources| !is_same(resources))
+            .await
+            .is_err()
+        {
+            std::future::pending().await
+        }
+    }
+}
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Registry(RwLock::new(Arc::new(Resources::builtin())))
+        Registry(watch::Sender::new(Arc::new(Resources::builtin())))
     }
 
     /// The resources of this moment.
     pub(crate) fn current(&self) -> Arc<Resources> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// How long the resource is served as it is.
+    pub(crate) fn term(&self, resource: &Arc<Resource>) -> Term {
+        Term {
+            resource: Arc::clone(resource),
+            resources: self.0.subscribe(),
+        }
     }
 
     /// Serves these custom resources from now on, and no others. A built-in group and version stays as it is.
-    pub(crate) fn replace_custom(&self, rows: impl IntoIterator<Item = Resource>) {
+    pub(crate) fn replace_custom(&self, rows: impl IntoIterator<Item = Arc<Resource>>) {
         let mut resources = Resources::builtin();
         let builtin = resources.clone();
-        let is_free = |row: &Resource| !builtin.serves(&row.group, &row.version);
-        resources.0.extend(rows.into_iter().filter(is_free).map(Arc::new));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(resources);
+        let is_free = |row: &Arc<Resource>| !builtin.serves(&row.group, &row.version);
+        resources.0.extend(rows.into_iter().filter(is_free));
+        self.0.send_replace(Arc::new(resources));
     }
 
     /// As [`Resources::at_path`], now.

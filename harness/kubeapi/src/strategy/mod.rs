@@ -21,7 +21,7 @@ use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, FieldRule, Status};
 pub(crate) use kept::Kept;
-pub(crate) use names::{is_dns_label, is_subdomain};
+pub(crate) use names::{is_subdomain, service_label};
 pub(crate) use service::{Grants, Held, ServiceRanges, held};
 pub(crate) use workload::Workload;
 
@@ -58,6 +58,11 @@ pub(crate) enum Part {
     Status,
     /// The node of a pod, with the condition that tells of it.
     Binding,
+}
+
+/// The rules that the metadata of an object inside of another breaks.
+pub(crate) fn embedded_metadata(object: &Value) -> Vec<FieldError> {
+    validation::metadata(object, validation::NameRule::PathSegment)
 }
 
 impl Strategy {

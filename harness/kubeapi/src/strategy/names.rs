@@ -81,7 +81,7 @@ pub(super) fn label(name: &str) -> Vec<String> {
 }
 
 /// RFC 1035 label: as an RFC 1123 one, and it starts with a letter.
-pub(super) fn service_label(name: &str) -> Vec<String> {
+pub(crate) fn service_label(name: &str) -> Vec<String> {
     let keeps = is_label_of_any_length(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
     complaints(name, LABEL_MAX, keeps, &SERVICE_LABEL)
 }
@@ -167,10 +167,6 @@ fn too_long(text: &str, bytes_max: usize) -> Vec<String> {
 
 pub(crate) fn is_subdomain(name: &str) -> bool {
     name.len() <= SUBDOMAIN_MAX && name.split('.').all(is_label_of_any_length)
-}
-
-pub(crate) fn is_dns_label(name: &str) -> bool {
-    name.len() <= LABEL_MAX && is_label_of_any_length(name)
 }
 
 fn is_label_of_any_length(name: &str) -> bool {

@@ -53,6 +53,9 @@ pub struct Step {
     pub media_type: Option<String>,
     pub json: Option<Value>,
     pub text: Option<String>,
+    /// A JSON body that is sent as it is.
+    #[serde(skip)]
+    pub raw: Option<String>,
 
     pub status: Option<u16>,
     /// A pattern of the JSON answer, whose objects may have more keys.
@@ -79,6 +82,18 @@ pub struct Step {
     /// The watch ends after `events`.
     #[serde(default)]
     pub ends: bool,
+}
+
+impl Subject {
+    /// A subject that is not in a file.
+    pub fn made(name: &str, cases: Vec<Case>) -> Subject {
+        Subject {
+            name: name.to_owned(),
+            about: String::new(),
+            before: Vec::new(),
+            cases,
+        }
+    }
 }
 
 impl Step {

@@ -2,17 +2,19 @@
 //!
 //! `cases/*.yaml` are the cases, README.md their language. Every case is a test against this crate's server; where
 //! `KUBEBUILDER_ASSETS` names a folder with `kube-apiserver` and `etcd`, it is another against those, else it is
-//! ignored with the reason. A case marked `pending` is known to fail here: it is a failure when it no longer does.
+//! ignored with the reason. Definitions that others publish are played as well where `PARITY_DEFINITIONS` names a
+//! file with them. A case marked `pending` is known to fail here: it is a failure when it no longer does.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod case;
 mod embedded;
+mod installed;
 mod pattern;
 mod player;
 mod upstream;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,7 +31,14 @@ fn main() -> ExitCode {
     // Whoever names one test, as nextest does for each, waits for no other subject.
     let filter = arguments.filter.as_ref().filter(|_| arguments.exact);
     let subject = filter.map(|test| test.split("::").nth(1));
-    let subjects = case::load(|name| subject.is_none_or(|subject| subject == Some(name)));
+    let mut subjects = case::load(|name| subject.is_none_or(|subject| subject == Some(name)));
+    match env::var_os(installed::DEFINITIONS) {
+        Some(file) => subjects.push(installed::load(Path::new(&file))),
+        None => eprintln!(
+            "skipped: published definitions: {} is not set",
+            installed::DEFINITIONS
+        ),
+    }
     let mut trials = pattern::trials();
 
     // A list of them needs no server.

@@ -176,6 +176,9 @@ impl Play<'_> {
         if let Some(text) = &step.text {
             request = request.body(self.captures.fill(text)?);
         }
+        if let Some(raw) = &step.raw {
+            request = request.body(raw.clone());
+        }
         request.send().await.map_err(|error| format!("{error:?}"))
     }
 
@@ -185,7 +188,7 @@ impl Play<'_> {
         if let Some(user) = &step.user {
             headers.insert("impersonate-user", Some(self.captures.fill(user)?));
         }
-        if step.json.is_some() || step.media_type.is_some() {
+        if step.json.is_some() || step.raw.is_some() || step.media_type.is_some() {
             let media_type = step.media_type.as_deref().unwrap_or("json");
             headers.insert("content-type", Some(format!("application/{media_type}")));
         }

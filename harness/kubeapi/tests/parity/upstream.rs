@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::KeyPair;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -35,11 +36,15 @@ pub async fn start(assets: &Path) -> Upstream {
     let [client_port, peer_port, secure_port] = free_ports();
     let etcd = format!("http://127.0.0.1:{client_port}");
     let token = Uuid::new_v4().simple().to_string();
+    let end = Instant::now() + START_DEADLINE;
+    // Only the first call has an effect.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let etcd_program = start_etcd(&folder, assets, &etcd, peer_port);
+    compact(&etcd, end).await;
     let mut programs = [
-        start_etcd(&folder, assets, &etcd, peer_port),
+        etcd_program,
         start_kube_apiserver(&folder, assets, &etcd, secure_port, &token),
     ];
-    let end = Instant::now() + START_DEADLINE;
     loop {
         if let Ok(authority) = fs::read(folder.0.join(CERTIFICATES).join("apiserver.crt")) {
             let url = format!("https://127.0.0.1:{secure_port}");
@@ -62,6 +67,33 @@ pub async fn start(assets: &Path) -> Upstream {
         );
         sleep(PAUSE).await;
     }
+}
+
+/// Gives etcd a past that it forgets, by its JSON gateway: the first versions are those of nothing.
+async fn compact(etcd: &str, end: Instant) {
+    let client = reqwest::Client::new();
+    let mut newest = Value::Null;
+    let mut written = 0;
+    while written < 3 {
+        let put = client
+            .post(format!("{etcd}/v3/kv/put"))
+            .json(&json!({"key": "AA=="}));
+        let answer = put.send().await.and_then(reqwest::Response::error_for_status);
+        match answer {
+            Ok(answer) => {
+                let answer: Value = answer.json().await.unwrap();
+                newest = answer["header"]["revision"].clone();
+                written += 1;
+            }
+            Err(error) => {
+                assert!(Instant::now() < end, "etcd is not ready: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    let compaction = client.post(format!("{etcd}/v3/kv/compaction"));
+    let answer = compaction.json(&json!({"revision": newest})).send().await;
+    answer.and_then(reqwest::Response::error_for_status).unwrap();
 }
 
 fn start_etcd(folder: &Folder, assets: &Path, url: &str, peer_port: u16) -> Program {
