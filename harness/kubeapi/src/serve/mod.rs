@@ -12,6 +12,7 @@ pub(crate) mod event_lines;
 mod faulting;
 mod impersonation;
 mod negotiation;
+mod panics;
 mod parameters;
 mod place;
 mod presentation;
@@ -45,7 +46,8 @@ pub(crate) struct Shared {
     pub(crate) lines: Arc<EventLines>,
 }
 
-/// Every path of the API, behind authentication and authorization, and these behind faults.
+/// Every path of the API, behind authentication and authorization, these behind faults, and all of it behind what
+/// answers for a panic.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
@@ -60,6 +62,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             Arc::clone(&shared),
             faulting::strike,
         ))
+        .layer(middleware::from_fn(panics::outlive))
         .with_state(shared)
 }
 
