@@ -10,6 +10,8 @@ mod connection;
 mod discovery_routes;
 pub(crate) mod event_lines;
 mod faulting;
+#[cfg(test)]
+mod fuzz;
 mod impersonation;
 mod negotiation;
 mod panics;
