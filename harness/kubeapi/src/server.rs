@@ -267,7 +267,8 @@ fn adopt(listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<TcpListener>> 
     listeners.into_iter().map(adopt).collect()
 }
 
-fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
+/// What every cluster has.
+pub(crate) fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
     let namespaces = api.resources.of_kind("v1", "Namespace")?;
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         api.create(

@@ -26,6 +26,8 @@ const UNDECLARED: &str = "field not declared in schema";
 fn below(shape: &Shape, at: Topology<'_>, path: &str, value: &Value) -> Option<String> {
     match (shape, value) {
         (_, Value::Null) | (Shape::Raw | Shape::Any, _) => None,
+        (Shape::Either(object, _), Value::Object(_)) => below(object, at, path, value),
+        (Shape::Either(_, other), _) => below(other, at, path, value),
         (Shape::Struct(id), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
             let path = format!("{path}.{name}");
             match id.get().fields.get(name) {

@@ -86,6 +86,7 @@ pub(super) fn read(shape: &Shape, value: Value) -> Result<Value, Unread> {
             Some(text) => return self::text(shape, text),
             None => false,
         },
+        Shape::Either(_, other) => return read(other, value),
         Shape::Map(_) | Shape::List(_) | Shape::Struct(_) => false,
     };
     if is_read {

@@ -198,3 +198,29 @@ fn what_is_applied_is_held_against_the_type_by_keys() {
     let fine = json!({"spec": {"ports": [{"port": 80, "targetPort": "http"}], "type": null}});
     assert_eq!(undeclared(resource, &fine), None);
 }
+
+#[test]
+fn a_schema_within_a_schema_is_read_by_its_type() {
+    let read = |field: &str, value: &str| {
+        let body = format!(
+            r#"{{"spec": {{"versions": [{{"schema": {{"openAPIV3Schema": {{"{field}": {value}}}}}}}]}}}}"#
+        );
+        let decoded = decoded("apiextensions.k8s.io/v1", "CustomResourceDefinition", &body)?;
+        let schema = "/spec/versions/0/schema/openAPIV3Schema";
+        let schema = decoded.object.pointer(schema).expect("a schema");
+        Ok::<_, String>((schema[field].clone(), decoded.strict.len()))
+    };
+    for (field, kept) in [
+        ("additionalProperties", json!(true)),
+        ("additionalProperties", json!({"type": "string"})),
+        ("items", json!({"anyOf": [{"type": "string"}]})),
+        ("items", json!([{"type": "string"}])),
+        ("dependencies", json!({"a": ["b"], "c": {"type": "string"}})),
+    ] {
+        assert_eq!(read(field, &kept.to_string()), Ok((kept, 0)));
+    }
+    assert_eq!(read("items", r#"{"typ": "string"}"#), Ok((json!({}), 1)));
+    let refused = read("items", r#"{"anyOf": [[]]}"#).expect_err("a list is no schema");
+    assert!(refused.contains("cannot unmarshal array into"), "{refused}");
+    assert!(refused.contains("v1.JSONSchemaProps"), "{refused}");
+}

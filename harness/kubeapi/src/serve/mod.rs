@@ -10,8 +10,11 @@ mod connection;
 mod discovery_routes;
 pub(crate) mod event_lines;
 mod faulting;
+#[cfg(test)]
+mod fuzz;
 mod impersonation;
 mod negotiation;
+mod panics;
 mod parameters;
 mod place;
 mod presentation;
@@ -45,7 +48,8 @@ pub(crate) struct Shared {
     pub(crate) lines: Arc<EventLines>,
 }
 
-/// Every path of the API, behind authentication and authorization, and these behind faults.
+/// Every path of the API, behind authentication and authorization, these behind faults, and all of it behind what
+/// answers for a panic.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
@@ -60,6 +64,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             Arc::clone(&shared),
             faulting::strike,
         ))
+        .layer(middleware::from_fn(panics::outlive))
         .with_state(shared)
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Shape {
     Map(Box<Shape>),
     List(Box<Shape>),
     Struct(StructId),
+    /// An object of the first, or else something of the second.
+    Either(Box<Shape>, Box<Shape>),
 }
 
 /// The place of a [`Struct`] among all of them.
@@ -67,6 +69,7 @@ impl Shape {
             Shape::Map(values) => format!("map[string]{}", values.name()),
             Shape::List(elements) => format!("[]{}", elements.name()),
             Shape::Struct(id) => format!("{}.{}", id.get().package, id.get().name),
+            Shape::Either(object, _) => object.name(),
         }
     }
 }
@@ -124,6 +127,7 @@ fn shape_of(schema: &Value, structs: &HashMap<&str, Shape>) -> Shape {
             (_, Some("MicroTime")) => Shape::MicroTime,
             (_, Some("Quantity")) => Shape::Quantity,
             (_, Some("IntOrString")) => Shape::IntOrString,
+            (_, Some(other)) => of_schema(other, structs),
             _ => Shape::Raw,
         };
     }
@@ -141,6 +145,21 @@ fn shape_of(schema: &Value, structs: &HashMap<&str, Shape>) -> Shape {
         }
         _ => Shape::Raw,
     }
+}
+
+/// The shape of what stands in a JSON schema for another one or for something else.
+fn of_schema(name: &str, structs: &HashMap<&str, Shape>) -> Shape {
+    let schema = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+    let Some(Shape::Struct(id)) = structs.get(schema) else {
+        return Shape::Raw;
+    };
+    let or_else = match name {
+        "JSONSchemaPropsOrBool" => Shape::Bool,
+        "JSONSchemaPropsOrArray" => Shape::List(Box::new(Shape::Struct(*id))),
+        "JSONSchemaPropsOrStringArray" => Shape::List(Box::new(Shape::Text)),
+        _ => return Shape::Raw,
+    };
+    Shape::Either(Box::new(Shape::Struct(*id)), Box::new(or_else))
 }
 
 #[cfg(test)]
