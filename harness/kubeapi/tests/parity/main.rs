@@ -9,10 +9,9 @@ mod case;
 mod embedded;
 mod pattern;
 mod player;
-mod upstream;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,8 +19,7 @@ use case::{Case, Subject};
 use libtest_mimic::{Arguments, Failed, Trial};
 use player::Endpoint;
 use tokio::runtime::Runtime;
-
-const ASSETS: &str = "KUBEBUILDER_ASSETS";
+use upstream::{ASSETS, Upstream};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -44,12 +42,19 @@ fn main() -> ExitCode {
 
     let assets = assets();
     let upstream = match &assets {
-        Ok(folder) if !arguments.list => Some(runtime.block_on(upstream::start(folder))),
+        Ok(folder) if !arguments.list => {
+            // It ends with the thread that starts it, which is this one.
+            let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kube-apiserver");
+            Some(runtime.block_on(Upstream::start(folder, &home)).unwrap())
+        }
         _ => None,
     };
+    let endpoint = upstream
+        .as_ref()
+        .map(|server| Arc::new(Endpoint::new(&server.url, &server.authority, &server.token)));
     let side = Side {
         name: "kube-apiserver",
-        endpoint: upstream.as_ref().map(|server| &server.endpoint),
+        endpoint: endpoint.as_ref(),
         ignored: assets.is_err(),
         ..side
     };

@@ -42,18 +42,6 @@ impl Endpoint {
             token: token.to_owned(),
         }
     }
-
-    /// Whether the server says that it is ready.
-    pub async fn is_ready(&self) -> bool {
-        let request = self
-            .client
-            .get(format!("{}/readyz", self.url))
-            .bearer_auth(&self.token);
-        request
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status().is_success())
-    }
 }
 
 /// Plays the steps in a namespace of their own.
