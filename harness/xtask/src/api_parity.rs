@@ -222,8 +222,8 @@ impl Results {
     fn table(&self, server: &str, etcd: &str) -> String {
         let mut text = format!(
             "# Parity with kube-apiserver\n\n\
-             What `just api-parity` found: the cases of `tests/parity/cases` that pass on this crate's server and on \
-             kube-apiserver {server} with etcd {etcd}.\n\n\
+             What `just api-parity` found: the cases of `tests/parity` that pass on this crate's server and on \
+             kube-apiserver {server} with etcd {etcd}. Those of `kubectl-…` are played by the real kubectl.\n\n\
              | subject | cases | kubeapi | pending | kube-apiserver |\n|---|---:|---:|---:|---:|\n"
         );
         let mut sum = ([0; 2], [0; 2]);

@@ -171,6 +171,11 @@ impl Api {
         }
         let is_free = !object::has_finalizers(&next) && strategy != Strategy::Definition;
         if grace == 0 && is_free {
+            // As in kube-apiserver, a pod is terminating before it is gone, and who watches sees both.
+            if strategy == Strategy::Pod && running != Some(0) && effect == Effect::Persist {
+                begin_deletion(strategy, &mut next, grace);
+                self.put(state, &target.resource, next);
+            }
             return Ok(Deleted::Gone(match effect {
                 Effect::Persist => self.remove(state, target).unwrap_or(current),
                 Effect::DryRun => current,

@@ -16,20 +16,20 @@ pub const DEFINITIONS: &str = "PARITY_DEFINITIONS";
 const COLLECTION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A case for each definition in a file.
-pub fn load(definitions: &Path) -> Subject {
+pub fn load(definitions: &Path) -> Subject<Step> {
     let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/installed.yaml");
     let mut objects: BTreeMap<String, Vec<Value>> =
         serde_saphyr::from_str(&fs::read_to_string(objects).unwrap()).unwrap();
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&fs::read_to_string(definitions).unwrap()).unwrap();
     let definitions = documents.iter().filter(|document| !document.is_null());
-    let cases: Vec<Case> = definitions.map(|one| case(one, &mut objects)).collect();
+    let cases: Vec<Case<Step>> = definitions.map(|one| case(one, &mut objects)).collect();
     assert!(!cases.is_empty(), "there is no definition");
     assert!(objects.is_empty(), "nothing defines {:?}", objects.keys());
     Subject::made("installed", cases)
 }
 
-fn case(definition: &Value, objects: &mut BTreeMap<String, Vec<Value>>) -> Case {
+fn case(definition: &Value, objects: &mut BTreeMap<String, Vec<Value>>) -> Case<Step> {
     let name = definition["metadata"]["name"].as_str().unwrap();
     let established = json!({"status": {"conditions": ["...", {"type": "Established", "status": "True"}]}});
     let mut steps = vec![
