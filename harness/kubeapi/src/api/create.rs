@@ -57,6 +57,7 @@ impl Api {
         name_object(state, resource, &mut object)?;
         stamp(resource, &mut object)?;
         resource.strategy.default_new(&mut object)?;
+        resource.settle(&mut object);
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
         if is_taken(state, resource, &object) {
@@ -209,6 +210,5 @@ fn stamp(resource: &Resource, object: &mut Value) -> Result<(), Status> {
     if has_generations {
         metadata.insert("generation".to_owned(), json!(1));
     }
-    super::modify::drop_empty(metadata);
     Ok(())
 }

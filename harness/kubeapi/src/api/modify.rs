@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::apply::{AppliedTo, creation};
 use super::create::{check, refuse};
@@ -169,6 +169,9 @@ impl Api {
         let mut next = assemble(resource, part, current, proposed)?;
         if part == Part::Main {
             resource.strategy.default_replacement(current, &mut next)?;
+        }
+        resource.settle(&mut next);
+        if part == Part::Main {
             let mut errors = resource.strategy.validate_change(current, &next);
             errors.extend(twice(new_finalizers(current, &next)));
             refuse(resource, &next, &errors)?;
@@ -323,23 +326,7 @@ fn keep_server_owned(current: &Value, proposed: &mut Value) -> Result<(), Status
             None => metadata.remove(field),
         };
     }
-    drop_empty(metadata);
     Ok(())
-}
-
-/// The API machinery drops empty maps and lists of the metadata when it serialises.
-pub(super) fn drop_empty(metadata: &mut Map<String, Value>) {
-    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-        let empty = match metadata.get(field) {
-            Some(Value::Object(map)) => map.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(Value::Null) => true,
-            _ => false,
-        };
-        if empty {
-            metadata.remove(field);
-        }
-    }
 }
 
 /// The next state: the written part from the client, everything else as it is.

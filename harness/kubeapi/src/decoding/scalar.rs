@@ -65,7 +65,7 @@ pub(super) fn unconvertible(shape: &Shape, found: &Found) -> String {
                 found.told(shape)
             )
         }
-        Shape::Text if from == "int64" => format!("cannot convert {from} to {to}"),
+        Shape::Text(_) if from == "int64" => format!("cannot convert {from} to {to}"),
         Shape::Int32 | Shape::Int64 if from == "float64" => format!("cannot convert {from} to {to}"),
         _ => format!("unrecognized type: {to}"),
     }
@@ -75,7 +75,7 @@ pub(super) fn unconvertible(shape: &Shape, found: &Found) -> String {
 pub(super) fn read(shape: &Shape, value: Value) -> Result<Value, Unread> {
     let is_read = match shape {
         Shape::Raw | Shape::Any => true,
-        Shape::Text => value.is_string(),
+        Shape::Text(_) => value.is_string(),
         Shape::Bool => value.is_boolean(),
         Shape::Float => value.is_number(),
         Shape::Int64 => value.is_i64(),

@@ -53,7 +53,7 @@ fn values_of_another_type_are_refused_with_their_place() {
 fn the_first_value_of_another_type_is_told_and_no_unknown_field() {
     let refused = service(r#"{"foo": 1, "spec": {"type": 5, "ports": "x"}}"#).expect_err("two wrong types");
     assert!(
-        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type string"),
+        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type v1.ServiceType"),
         "{refused}"
     );
 }

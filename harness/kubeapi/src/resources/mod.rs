@@ -18,6 +18,7 @@ use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
 use crate::strategy::{Strategy, Workload};
 use crate::topology::Topology;
+use crate::types;
 
 /// One served resource of one group and version.
 #[derive(Debug)]
@@ -249,6 +250,20 @@ impl Resource {
         match self.custom() {
             Some(custom) => custom.store_part(served),
             None => self.decode(served),
+        }
+    }
+
+    /// Brings a stored object into the form in which upstream writes it; of a custom resource, its metadata.
+    pub(crate) fn settle(&self, stored: &mut Value) {
+        let shape = match &self.form {
+            Form::Stored => types::of_kind(&self.group, &self.version, &self.kind),
+            Form::EventsApi => types::of_kind("", "v1", "Event"),
+            Form::Custom(_) => None,
+        };
+        match (shape, types::object_meta()) {
+            (Some(shape), _) => types::write_as(shape, stored),
+            (None, Some(shape)) => types::write_as(shape, &mut stored["metadata"]),
+            (None, None) => {}
         }
     }
 
