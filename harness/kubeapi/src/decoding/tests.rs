@@ -130,7 +130,7 @@ fn texts_with_a_form_are_kept_in_it() {
         decoded.object,
         json!({
             "metadata": {"creationTimestamp": "2026-01-02T02:04:05Z"},
-            "spec": {"overhead": {"cpu": "2", "memory": "1.5Gi", "pods": "1e3"}},
+            "spec": {"overhead": {"cpu": "2", "memory": "1536Mi", "pods": "1e3"}},
         })
     );
     let lease = r#"{"spec": {"renewTime": "2026-01-02T03:04:05Z"}}"#;
