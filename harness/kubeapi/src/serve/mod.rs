@@ -14,6 +14,7 @@ mod impersonation;
 mod negotiation;
 mod parameters;
 mod place;
+mod pod_routes;
 mod presentation;
 mod protobuf;
 mod resource_routes;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
+        .merge(pod_routes::routes())
         .merge(resource_routes::routes())
         .fallback(|| async { page_not_found() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })
