@@ -9,7 +9,7 @@ use super::{Api, Effect, Target, Write, decode};
 use crate::access::refuse_escalation;
 use crate::custom::Life;
 use crate::object;
-use crate::resources::{Resource, Scope, Subresource};
+use crate::resources::{Form, Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
 use crate::strategy::{Part, Strategy, held};
@@ -97,7 +97,10 @@ impl Api {
 
 /// Refuses the object, which is to follow `current`, if it breaks a rule of its kind.
 pub(super) fn check(resource: &Resource, current: Option<&Value>, object: &Value) -> Result<(), Status> {
-    let mut errors = resource.strategy.validate(object);
+    let mut errors = match current {
+        Some(_) => resource.strategy.validate(object),
+        None => resource.strategy.validate_new(object),
+    };
     if let Some(custom) = resource.custom() {
         errors.extend(custom.validate(current, object));
     }
@@ -108,12 +111,13 @@ pub(super) fn refuse(resource: &Resource, object: &Value, errors: &[FieldError])
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::unprocessable(
-        &resource.kind,
-        &resource.group,
-        object::name(object),
-        errors,
-    ))
+    let group = match resource.form {
+        // Upstream speaks of what it stores.
+        Form::EventsApi => "",
+        Form::Stored | Form::Custom(_) => &resource.group,
+    };
+    let name = object::name(object);
+    Err(Status::unprocessable(&resource.kind, group, name, errors))
 }
 
 /// A new custom resource has no status where that is written apart, and none is made under a definition that is

@@ -360,7 +360,7 @@ impl Resources {
             Resource::new("events.k8s.io", "Event", "events", Namespaced)
                 .short(&["ev"])
                 .selectable(EVENTS_API_FIELDS)
-                .strategy(Strategy::Event)
+                .strategy(Strategy::NewEvent)
                 .stored_in("events", Form::EventsApi),
             Resource::new("discovery.k8s.io", "EndpointSlice", "endpointslices", Namespaced)
                 .strategy(Strategy::EndpointSlice),
