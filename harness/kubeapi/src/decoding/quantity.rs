@@ -95,7 +95,9 @@ fn scale(suffix: &str) -> Option<Scale> {
         return Some(Scale::Binary(u32::try_from(at).ok()?));
     }
     let exponent = suffix.strip_prefix(['e', 'E'])?;
-    exponent.parse().ok().map(Scale::Exponent)
+    // More than anyone means, and little enough to count with.
+    let exponent: i16 = exponent.parse().ok()?;
+    Some(Scale::Exponent(exponent.into()))
 }
 
 impl Written<'_> {
@@ -253,6 +255,7 @@ mod tests {
             ("1Kii", SUFFIX),
             ("1KB", PATTERN),
             ("1K", SUFFIX),
+            ("1e-2147483648", SUFFIX),
         ] {
             assert_eq!(canonical(written), Err(why), "{written}");
         }
