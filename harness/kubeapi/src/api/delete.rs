@@ -164,7 +164,7 @@ impl Api {
         let grace = running.map_or(wanted, |running| running.min(wanted));
         let mut next = (*current).clone();
         // Nothing owns or is owned by an Event, and a definition has a finalizer of its own.
-        if strategy != Strategy::Event {
+        if !matches!(strategy, Strategy::Event | Strategy::NewEvent) {
             let propagation =
                 propagation::parse(options.propagation_policy.as_deref(), options.orphan_dependents)?;
             set_finalizers(&mut next, propagation::finalizers(&current, propagation))?;

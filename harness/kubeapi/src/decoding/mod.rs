@@ -6,10 +6,10 @@
 //! a kind with a type holds nothing that the type does not name.
 //!
 //! # Limits
-//! Types of text with a name of their own (`v1.ServiceType`) are called `string` in messages. The second of two
-//! fields replaces the first, where upstream merges maps. Quantities are kept as they were written.
+//! The second of two fields replaces the first, where upstream merges maps.
 
 mod applied;
+mod quantity;
 mod scalar;
 mod validation;
 mod walk;

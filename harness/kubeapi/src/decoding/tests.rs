@@ -53,7 +53,7 @@ fn values_of_another_type_are_refused_with_their_place() {
 fn the_first_value_of_another_type_is_told_and_no_unknown_field() {
     let refused = service(r#"{"foo": 1, "spec": {"type": 5, "ports": "x"}}"#).expect_err("two wrong types");
     assert!(
-        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type string"),
+        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type v1.ServiceType"),
         "{refused}"
     );
 }
@@ -130,7 +130,7 @@ fn texts_with_a_form_are_kept_in_it() {
         decoded.object,
         json!({
             "metadata": {"creationTimestamp": "2026-01-02T02:04:05Z"},
-            "spec": {"overhead": {"cpu": "2", "memory": "1.5Gi", "pods": "1e3"}},
+            "spec": {"overhead": {"cpu": "2", "memory": "1536Mi", "pods": "1e3"}},
         })
     );
     let lease = r#"{"spec": {"renewTime": "2026-01-02T03:04:05Z"}}"#;

@@ -254,13 +254,13 @@ impl Seed<'_, '_> {
             let inner = match shape {
                 Shape::Struct(id) => {
                     let owner = id.get();
-                    let Some(inner) = owner.fields.get(&name) else {
+                    let Some(field) = owner.fields.get(&name) else {
                         report.tell("unknown", &name);
                         fields.next_value::<IgnoredAny>()?;
                         continue;
                     };
                     report.enter_field(owner, &name);
-                    inner
+                    &field.shape
                 }
                 Shape::Map(inner) => {
                     report.enter_key(&name);
@@ -291,21 +291,8 @@ impl Seed<'_, '_> {
 
 /// What upstream makes of a null among the values of a map or a list.
 fn or_zero(value: Value, shape: &Shape) -> Value {
-    if !value.is_null() {
-        return value;
-    }
-    match shape {
-        Shape::Text | Shape::Bytes => json!(""),
-        Shape::Bool => json!(false),
-        Shape::Int32 | Shape::Int64 | Shape::Float | Shape::IntOrString => json!(0),
-        Shape::Quantity => json!("0"),
-        Shape::Struct(_) => json!({}),
-        Shape::Time
-        | Shape::MicroTime
-        | Shape::Raw
-        | Shape::Any
-        | Shape::Map(_)
-        | Shape::List(_)
-        | Shape::Either(..) => Value::Null,
+    match value {
+        Value::Null => shape.zero(),
+        value => value,
     }
 }

@@ -19,6 +19,7 @@ use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
 use crate::strategy::{Strategy, Workload};
 use crate::topology::Topology;
+use crate::types;
 
 /// One served resource of one group and version.
 #[derive(Debug)]
@@ -258,6 +259,20 @@ impl Resource {
         }
     }
 
+    /// Brings a stored object into the form in which upstream writes it; of a custom resource, its metadata.
+    pub(crate) fn settle(&self, stored: &mut Value) {
+        let shape = match &self.form {
+            Form::Stored => types::of_kind(&self.group, &self.version, &self.kind),
+            Form::EventsApi => types::of_kind("", "v1", "Event"),
+            Form::Custom(_) => None,
+        };
+        match (shape, types::object_meta()) {
+            (Some(shape), _) => types::write_as(shape, stored),
+            (None, Some(shape)) => types::write_as(shape, &mut stored["metadata"]),
+            (None, None) => {}
+        }
+    }
+
     /// Sets what the schema of a custom resource has defaults for.
     pub(crate) fn fill_in(&self, stored: &mut Value) {
         if let Some(custom) = self.custom() {
@@ -390,7 +405,7 @@ impl Resources {
             Resource::new("events.k8s.io", "Event", "events", Namespaced)
                 .short(&["ev"])
                 .selectable(EVENTS_API_FIELDS)
-                .strategy(Strategy::Event)
+                .strategy(Strategy::NewEvent)
                 .stored_in("events", Form::EventsApi),
             Resource::new("discovery.k8s.io", "EndpointSlice", "endpointslices", Namespaced)
                 .strategy(Strategy::EndpointSlice),

@@ -17,6 +17,7 @@ mod negotiation;
 mod panics;
 mod parameters;
 mod place;
+mod pod_routes;
 mod presentation;
 mod protobuf;
 mod resource_routes;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
+        .merge(pod_routes::routes())
         .merge(resource_routes::routes())
         .fallback(|| async { page_not_found() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })

@@ -10,6 +10,7 @@ struct Form {
 }
 
 const LABEL_MAX: usize = 63;
+const PORT_NAME_MAX: usize = 15;
 const SUBDOMAIN_MAX: usize = 253;
 
 const LABEL: Form = Form {
@@ -131,6 +132,29 @@ pub(super) fn qualified_name(key: &str) -> Vec<String> {
     found
 }
 
+/// A name of a port of a container.
+pub(super) fn port_name(name: &str) -> Vec<String> {
+    let is_of = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let rules = [
+        (name.len() <= PORT_NAME_MAX, "must be no more than 15 characters"),
+        (
+            !name.is_empty() && name.bytes().all(is_of),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (
+            name.bytes().any(|byte| byte.is_ascii_lowercase()),
+            "must contain at least one letter (a-z)",
+        ),
+        (!name.contains("--"), "must not contain consecutive hyphens"),
+        (
+            !name.starts_with('-') && !name.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(keeps, _)| !keeps);
+    broken.map(|(_, complaint)| complaint.to_owned()).collect()
+}
+
 pub(super) fn label_value(value: &str) -> Vec<String> {
     complaints(
         value,
@@ -224,6 +248,11 @@ mod tests {
             ),
             (label_value, "", None),
             (label_value, "-", Some("a valid label must")),
+            (port_name, "http-2", None),
+            (port_name, "80", Some("must contain at least one letter")),
+            (port_name, "Web", Some("must contain only alpha-numeric")),
+            (port_name, "a--b", Some("must not contain consecutive")),
+            (port_name, &long, Some("must be no more than 15")),
             (config_key, "a_B-c.d", None),
             (config_key, "..a", Some("must not start with '..'")),
             (config_key, "a b", Some("a valid config key must")),

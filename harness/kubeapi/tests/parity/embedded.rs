@@ -21,7 +21,8 @@ pub struct Embedded {
 
 impl Embedded {
     pub async fn start() -> Embedded {
-        let [without_nodes, with_nodes] = [start().await, start().await];
+        let without_nodes = start(NoPods).await;
+        let with_nodes = start(Pods::default()).await;
         for (name, address) in [("node-1", "192.0.2.1"), ("node-2", "192.0.2.2")] {
             let node = json!({
                 "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
@@ -54,14 +55,28 @@ impl Embedded {
     }
 }
 
-async fn start() -> Server {
+async fn start(kubelet: impl Kubelet) -> Server {
     let config = Config {
         cluster: "parity".to_owned(),
         listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap()],
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         service_cidr_v6: None,
     };
-    Server::start(config, Arc::new(Pods::default())).await.unwrap()
+    Server::start(config, Arc::new(kubelet)).await.unwrap()
+}
+
+/// A pod that a client binds to a node stays as it is: nobody is there to say anything of it.
+struct NoPods;
+
+#[async_trait::async_trait]
+impl Kubelet for NoPods {
+    async fn start_pod(&self, _pod: &Value) -> Result<PodAddress, KubeletError> {
+        std::future::pending().await
+    }
+
+    async fn stop_pod(&self, _namespace: &str, _name: &str, _uid: &str) -> Result<(), KubeletError> {
+        Ok(())
+    }
 }
 
 /// Pods that have an address and nothing else.
