@@ -3,7 +3,7 @@
 //! Owns which of the intents for a Service counts, what it amounts to for each port, and what refuses it whatever
 //! other Services ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use super::outcome::{Outcome, Refusal, Subject};
 use super::rule::{Class, Family, Protocol};
 use super::tunnel::{TunnelReport, TunnelReports};
 use super::view::{
-    Conventions, NamespaceView, PolicyView, ServiceKind, ServicePort, ServiceRef, ServiceView, SliceView,
+    Conventions, Endpoints, NamespaceView, PolicyView, ServiceKind, ServicePort, ServiceRef, ServiceView,
+    SliceView,
 };
 
 /// What traffic is steered by: where it goes to, or comes from.
@@ -27,11 +28,25 @@ pub(super) struct Destination {
     pub(super) port: u16,
 }
 
-/// What one Service asks of the fabric.
+/// What an intent amounts to, whatever the endpoints are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) service_vpn: u16,
+    /// What is asked for ports that are not in `by_port`.
+    all: Option<Arc<Preference>>,
+    /// What is asked for ports for which something else is asked than for all, by the port's name.
+    by_port: BTreeMap<String, Option<Arc<Preference>>>,
+}
+
+/// What one EndpointSlice claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Claims {
-    pub(super) service_vpn: u16,
-    pub(super) destinations: BTreeMap<Destination, Arc<Preference>>,
+    /// Sorted, nothing twice.
+    pub(super) destinations: Vec<(Destination, Arc<Preference>)>,
+    /// The addresses among them.
+    pub(super) endpoints: usize,
+    /// A protocol that cannot be steered, the first by name.
+    pub(super) unsupported: Option<String>,
 }
 
 /// The intent that counts for a Service.
@@ -137,6 +152,19 @@ fn annotations_of(service: &ServiceView) -> Subject {
 }
 
 impl Subject {
+    fn place(&self, setting: &str, port: Option<&ServicePort>, conventions: &Conventions) -> Place {
+        match (self, port) {
+            (Self::Policy { .. }, None) => Place::Field(format!("spec.{setting}")),
+            (Self::Policy { .. }, Some(port)) => {
+                Place::Field(format!("spec.ports[{}].{setting}", port.number))
+            }
+            (Self::Annotations { .. }, None) => conventions.annotation_prefix.place(setting),
+            (Self::Annotations { .. }, Some(port)) => conventions
+                .annotation_prefix
+                .place(&format!("{setting}.{}", port.number)),
+        }
+    }
+
     pub(super) fn of(policy: &PolicyView) -> Self {
         Self::Policy {
             name: policy.name.clone(),
@@ -146,131 +174,104 @@ impl Subject {
     }
 }
 
-/// Finds what a Service claims with an intent; `None` if that asks for nothing.
-pub(super) fn claims<'a>(
-    service: &ServiceView,
-    counting: &Counting,
-    slices: impl IntoIterator<Item = &'a SliceView>,
-    conventions: &Conventions,
-    tunnels: &TunnelReports,
-) -> Result<Option<Claims>, Refusal> {
-    let intent = counting.intent.as_ref().map_err(Refusal::clone)?;
-    let preferences = Preferences::find(service, counting, intent, conventions)?;
-    if preferences.ask_for_nothing() {
-        return Ok(None);
-    }
-    preferences.check_encryption(tunnels)?;
-    if service.kind == ServiceKind::ExternalName {
-        return Err(Refusal::ExternalName);
-    }
-    let service_vpn = service_vpn(intent, &service.service, conventions)?;
-    let mut destinations = BTreeMap::new();
-    // Sorted, so that the refusal names the same protocol whatever the order of slices and ports.
-    let mut unsupported = BTreeSet::new();
-    for slice in slices {
-        for port in &slice.ports {
-            let Some(preference) = preferences.of(&port.name) else {
-                continue;
-            };
-            let Some(protocol) = Protocol::from_kubernetes(&port.protocol) else {
-                unsupported.insert(&port.protocol);
-                continue;
-            };
-            let steered = slice
-                .endpoints
-                .iter()
-                .filter(|(_, state)| conventions.endpoints.include(*state));
-            for (host, _) in steered {
-                let destination = Destination {
-                    service_vpn,
-                    host: *host,
-                    protocol,
-                    port: port.port,
-                };
-                let other = destinations.insert(destination, preference.clone());
-                if other.is_some_and(|other| other != *preference) {
-                    return Err(Refusal::PortsDisagree {
-                        protocol,
-                        port: port.port,
-                    });
-                }
-            }
-        }
-    }
-    match unsupported.first() {
-        Some(&protocol) => Err(Refusal::UnsupportedProtocol {
-            protocol: protocol.clone(),
-        }),
-        None => Ok(Some(Claims {
-            service_vpn,
-            destinations,
-        })),
-    }
-}
-
-/// What is asked for each port of a Service.
-struct Preferences {
-    all: Option<Arc<Preference>>,
-    /// Of those ports for which something else is asked than for all.
-    by_name: BTreeMap<String, Option<Arc<Preference>>>,
-}
-
-impl Preferences {
-    fn find(
+impl Terms {
+    /// Finds what an intent for a Service amounts to; `None` if it asks for nothing.
+    pub(super) fn find(
         service: &ServiceView,
         counting: &Counting,
-        intent: &Intent,
         conventions: &Conventions,
-    ) -> Result<Self, Refusal> {
+        tunnels: &TunnelReports,
+    ) -> Result<Option<Self>, Refusal> {
+        let intent = counting.intent.as_ref().map_err(Refusal::clone)?;
         let preference = |settings: &Settings, port: Option<&ServicePort>| {
-            let place = |setting: &str| match (&counting.subject, port) {
-                (Subject::Policy { .. }, _) => Place::Field(format!("spec.{setting}")),
-                (Subject::Annotations { .. }, None) => conventions.annotation_prefix.place(setting),
-                (Subject::Annotations { .. }, Some(port)) => conventions
-                    .annotation_prefix
-                    .place(&format!("{setting}.{}", port.number)),
-            };
+            let place = |setting: &str| counting.subject.place(setting, port, conventions);
             Ok::<_, IntentError>(settings.preference(place)?.map(Arc::new))
         };
-        let refers_to = |key: &PortKey, port: &ServicePort| match key {
-            PortKey::Number(number) => *number == port.number,
-            PortKey::Name(name) => *name == port.name,
-        };
-        let unknown = |key: &&PortKey| !service.ports.iter().any(|port| refers_to(key, port));
+        let unknown = |key: &&PortKey| !service.ports.iter().any(|port| key.is(port));
         if let Some(port) = intent.ports.keys().find(unknown) {
             return Err(Refusal::UnknownPort {
                 port: port.clone(),
                 known: known_ports(&service.ports),
             });
         }
-        let mut by_name = BTreeMap::new();
+        let mut by_port = BTreeMap::new();
         for port in &service.ports {
-            let own = intent.ports.iter().filter(|(key, _)| refers_to(key, port));
+            let own = intent.ports.iter().filter(|(key, _)| key.is(port));
             let own = own.fold(Settings::default(), |own, (_, settings)| own.or(settings));
             if own != Settings::default() {
                 let preference = preference(&own.or(&intent.all), Some(port))?;
-                by_name.insert(port.name.clone(), preference);
+                by_port.insert(port.name.clone(), preference);
             }
         }
-        // Ports may each ask for something that only makes sense with what is said for all.
-        let needs_no_sense = !service.ports.is_empty() && by_name.len() == service.ports.len();
-        let all = match preference(&intent.all, None) {
-            Err(_) if needs_no_sense => None,
-            all => all?,
+        // What is said for all may make sense only together with what is said for each.
+        let all = if service.ports.is_empty() || by_port.len() < service.ports.len() {
+            preference(&intent.all, None)?
+        } else {
+            None
         };
-        Ok(Self { all, by_name })
+        let terms = Self {
+            service_vpn: service_vpn(intent, &service.service, conventions)?,
+            all,
+            by_port,
+        };
+        if terms.preferences().next().is_none() {
+            return Ok(None);
+        }
+        terms.check_encryption(tunnels)?;
+        match service.kind {
+            ServiceKind::ExternalName => Err(Refusal::ExternalName),
+            ServiceKind::Endpoints => Ok(Some(terms)),
+        }
     }
 
-    fn of(&self, port: &str) -> Option<&Arc<Preference>> {
-        self.by_name.get(port).unwrap_or(&self.all).as_ref()
+    /// All that is asked for some port.
+    pub(super) fn preferences(&self) -> impl Iterator<Item = &Arc<Preference>> {
+        self.by_port.values().chain([&self.all]).flatten()
     }
 
-    fn ask_for_nothing(&self) -> bool {
-        self.all.is_none() && self.by_name.values().all(Option::is_none)
+    /// What a slice claims.
+    pub(super) fn claims(&self, slice: &SliceView, endpoints: Endpoints) -> Claims {
+        let mut hosts: Vec<_> = slice
+            .endpoints
+            .iter()
+            .filter(|(_, state)| endpoints.include(*state))
+            .map(|(host, _)| *host)
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let mut claims = Claims::default();
+        for port in &slice.ports {
+            let Some(preference) = self.by_port.get(&port.name).unwrap_or(&self.all) else {
+                continue;
+            };
+            let Some(protocol) = Protocol::from_kubernetes(&port.protocol) else {
+                let first = claims
+                    .unsupported
+                    .take()
+                    .into_iter()
+                    .chain([port.protocol.clone()])
+                    .min();
+                claims.unsupported = first;
+                continue;
+            };
+            claims.endpoints = hosts.len();
+            claims.destinations.extend(hosts.iter().map(|host| {
+                let destination = Destination {
+                    service_vpn: self.service_vpn,
+                    host: *host,
+                    protocol,
+                    port: port.port,
+                };
+                (destination, preference.clone())
+            }));
+        }
+        claims.destinations.sort_unstable();
+        claims.destinations.dedup();
+        claims
     }
 
     fn check_encryption(&self, tunnels: &TunnelReports) -> Result<(), Refusal> {
-        for preference in self.by_name.values().chain([&self.all]).flatten() {
+        for preference in self.preferences() {
             let path = preference
                 .path()
                 .filter(|path| path.encryption == Encryption::Required);
@@ -282,6 +283,15 @@ impl Preferences {
             }
         }
         Ok(())
+    }
+}
+
+impl PortKey {
+    fn is(&self, port: &ServicePort) -> bool {
+        match self {
+            Self::Number(number) => *number == port.number,
+            Self::Name(name) => *name == port.name,
+        }
     }
 }
 

@@ -9,15 +9,19 @@ mod annotations;
 mod bucket;
 mod choice;
 mod claim;
+mod classes;
 mod color;
 mod compile;
 mod diff;
 mod intent;
+mod ledger;
+mod member;
 mod naming;
 mod objects;
 mod outcome;
 mod render;
 mod rule;
+mod settle;
 mod sla;
 mod tunnel;
 mod view;
@@ -29,7 +33,7 @@ pub use self::annotations::{AnnotationPrefix, UnacceptablePrefix};
 pub(crate) use self::annotations::{color, fallback, word};
 pub use self::choice::{Choice, Choices, Compliance, LEAVE_AFTER, RETURN_AFTER};
 pub use self::color::{Color, UnknownColor};
-pub use self::compile::compile;
+pub use self::compile::{Change, Compiler, compile};
 pub use self::diff::{Activation, ChangeSet, diff};
 pub use self::intent::{
     Action, Encryption, Intent, IntentError, Mode, Path, Place, PortKey, Preference, Settings, Tunnel,
@@ -47,6 +51,6 @@ pub use self::rule::{
 pub use self::sla::{Quality, Sla, UnacceptableSla};
 pub use self::tunnel::{Encapsulation, TunnelReport, TunnelReports, TunnelState};
 pub use self::view::{
-    Cluster, Conventions, EndpointState, Endpoints, NamespaceView, PolicyView, ServiceKind, ServicePort,
-    ServiceRef, ServiceView, SlicePort, SliceView, View,
+    Cluster, Conventions, EndpointState, Endpoints, NamespaceView, ObjectRef, PolicyView, ServiceKind,
+    ServicePort, ServiceRef, ServiceView, SlicePort, SliceView, View,
 };

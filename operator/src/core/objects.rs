@@ -6,7 +6,7 @@
 //! Invariant: what the operator would never write (a changed definition, a foreign match) is representable only as
 //! `Altered`, which equals nothing that is desired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::color::Color;
 use super::intent::Mode;
@@ -222,9 +222,26 @@ impl List {
             _ => None,
         }
     }
+
+    /// The same kind of list of hosts with other hosts.
+    pub(super) fn with_hosts(&self, hosts: Hosts) -> Self {
+        match self {
+            Self::V6Hosts(_) => Self::V6Hosts(hosts),
+            _ => Self::V4Hosts(hosts),
+        }
+    }
 }
 
 impl Definition {
+    /// These sequences, and after them those of `other` that match something else.
+    pub(super) fn and_also(&self, other: &Self) -> Self {
+        let matched = |sequence: &Sequence| (sequence.hosts.clone(), sequence.direction);
+        let own: HashSet<_> = self.sequences().iter().map(matched).collect();
+        let others = other.sequences().iter();
+        let others = others.filter(|sequence| !own.contains(&matched(sequence)));
+        Self::Sequences(self.sequences().iter().chain(others).cloned().collect())
+    }
+
     /// Its sequences; none if it is something else.
     #[must_use]
     pub fn sequences(&self) -> &[Sequence] {

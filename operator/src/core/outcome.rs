@@ -55,7 +55,7 @@ pub enum Subject {
 pub struct Accepted {
     /// The service VPN of the endpoints.
     pub service_vpn: u16,
-    /// How many endpoints are steered; an address counts once.
+    /// How many addresses of endpoints are steered; one that is in two EndpointSlices counts twice.
     pub endpoints: usize,
     /// The color that they take, by pin or by choice; `None` if there is none, or ports differ.
     pub tunnel: Option<Color>,

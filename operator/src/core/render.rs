@@ -38,6 +38,7 @@ pub fn render(policy: &SteeringPolicy, scope: &Scope, owner: &Owner, observed: &
     for rule in &policy.rules {
         rendering.add_rule(rule);
     }
+    rendering.keep_app_route(observed);
     rendering.finish(&scope.sites)
 }
 
@@ -81,7 +82,7 @@ impl Rendering<'_> {
         // Every service VPN has a data definition, for the policy to hold when nothing else is left.
         self.sequences.entry(key(DefinitionKind::Data)).or_default();
         let lists: Vec<_> = (0..)
-            .zip(&*rule.buckets)
+            .zip(&rule.buckets)
             .map(|(index, hosts)| self.hosts(rule, index, hosts))
             .collect();
         let actions = [
@@ -184,6 +185,20 @@ impl Rendering<'_> {
                     self.lists.insert(name.clone(), list);
                     return name;
                 }
+            }
+        }
+    }
+
+    /// Keeps app-route definitions whose classes are gone: to leave the assembly, they would have to leave it before the
+    /// data definition that takes over is in force.
+    fn keep_app_route(&mut self, observed: &Objects) {
+        for key in observed.definitions.keys() {
+            let data = DefinitionKey {
+                kind: DefinitionKind::Data,
+                ..*key
+            };
+            if self.sequences.contains_key(&data) {
+                self.sequences.entry(*key).or_default();
             }
         }
     }

@@ -17,8 +17,8 @@ pub type Hosts = Arc<BTreeSet<IpAddr>>;
 /// All steering, as rules over classes of traffic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SteeringPolicy {
-    /// Sorted by class; no two rules have the same.
-    pub rules: Vec<SteeringRule>,
+    /// Sorted by class; no two rules have the same. Shared, as most rules stay as they are.
+    pub rules: Vec<Arc<SteeringRule>>,
 }
 
 /// One class of traffic, its endpoints, and what their traffic takes at present.
@@ -27,7 +27,7 @@ pub struct SteeringRule {
     /// Which traffic, and what is asked for it.
     pub class: Class,
     /// The endpoints; each bucket is a list on the Manager. As many as a power of two, and none is empty but in passing.
-    pub buckets: Arc<[Hosts]>,
+    pub buckets: Vec<Hosts>,
     /// The tunnel that is chosen, if the class has an SLA.
     pub choice: Option<Choice>,
     /// The encapsulations that the tunnels of the path may have.

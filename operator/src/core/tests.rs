@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod history;
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -49,16 +52,16 @@ fn annotated(name: &str, created: i64, all: Settings) -> ServiceView {
 }
 
 fn slice(service: &str, ready: &[&str], ports: &[(&str, u16)]) -> SliceView {
-    let ready = ready.iter().map(|address| address.parse().unwrap());
+    let addresses = ready.iter().map(|address| address.parse().unwrap());
     let ports = ports.iter().map(|&(protocol, port)| SlicePort {
         name: String::new(),
         protocol: protocol.to_owned(),
         port,
     });
     SliceView {
-        name: format!("{service}-1"),
+        name: format!("{service}-{}", ready.join("-")),
         service: service_ref(service),
-        endpoints: ready.map(|address| (address, EndpointState::Ready)).collect(),
+        endpoints: addresses.map(|address| (address, EndpointState::Ready)).collect(),
         ports: ports.collect(),
     }
 }
@@ -201,7 +204,10 @@ fn a_service_without_endpoints_has_no_rule_and_is_not_refused() {
     let compiled = compile(&view);
     assert_eq!(compiled.policy, SteeringPolicy::default());
     let accepted = compiled.outcomes[0].verdict.as_ref().unwrap();
-    assert_eq!((accepted.endpoints, accepted.tunnel), (0, None));
+    assert_eq!(
+        (accepted.endpoints, accepted.tunnel),
+        (0, Some("mpls".parse().unwrap()))
+    );
 }
 
 #[rstest]

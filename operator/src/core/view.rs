@@ -83,7 +83,7 @@ pub struct ServiceView {
     pub uid: String,
     /// When it was created, in seconds of the Unix epoch.
     pub created: Option<i64>,
-    /// It is of type ExternalName, and so has no endpoints.
+    /// Where its endpoints come from.
     pub kind: ServiceKind,
     /// Its ports.
     pub ports: Vec<ServicePort>,
@@ -111,8 +111,11 @@ pub struct ServicePort {
 }
 
 /// The name of a Service.
+pub type ServiceRef = ObjectRef;
+
+/// The name of a namespaced object whose kind is clear.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceRef {
+pub struct ObjectRef {
     /// Its cluster.
     pub cluster: Cluster,
     /// Its Kubernetes namespace.
@@ -173,6 +176,32 @@ pub struct PolicyView {
     pub intent: Result<Intent, IntentError>,
 }
 
+impl SliceView {
+    /// Its name with cluster and namespace.
+    #[must_use]
+    pub fn object(&self) -> ObjectRef {
+        self.service.neighbour(&self.name)
+    }
+}
+
+impl PolicyView {
+    /// Its name with cluster and namespace.
+    #[must_use]
+    pub fn object(&self) -> ObjectRef {
+        self.service.neighbour(&self.name)
+    }
+}
+
+impl ObjectRef {
+    /// The object of this name in the same namespace.
+    fn neighbour(&self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Cluster {
     /// The name as text.
     #[must_use]
@@ -218,7 +247,7 @@ impl EndpointState {
     }
 }
 
-impl fmt::Display for ServiceRef {
+impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kube_namespace, self.name)?;
         match self.cluster.as_str() {

@@ -81,7 +81,7 @@ impl Plan {
         };
         planning.lists(Verb::Create, change_set.create.iter());
         planning.lists(Verb::Edit, change_set.edit.iter());
-        for (key, definition) in &change_set.definitions {
+        for (key, definition) in change_set.definitions.iter().chain(&change_set.settle) {
             planning.definition(*key, Some(definition));
         }
         planning.lists(Verb::Edit, change_set.narrow.iter());
@@ -275,7 +275,7 @@ impl ManagerClient {
             let preview: Preview = self.post(&path, &wire::list_body(name, list, &mark)).await?;
             plan.add(name.as_str(), preview);
         }
-        for (key, definition) in &change_set.definitions {
+        for (key, definition) in change_set.definitions.iter().chain(&change_set.settle) {
             let lists = &observed.ids.lists;
             if !references(definition).all(|name| lists.contains_key(name)) {
                 continue;

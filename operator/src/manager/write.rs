@@ -58,6 +58,12 @@ impl<'a> Writing<'a> {
         for (key, definition) in &change_set.definitions {
             self.write_definition(*key, definition).await?;
         }
+        if change_set.assembly.is_some() && !change_set.settle.is_empty() {
+            self.write_policy(change_set).await?;
+        }
+        for (key, definition) in &change_set.settle {
+            self.write_definition(*key, definition).await?;
+        }
         for (name, list) in &change_set.narrow {
             self.edit_list(name, list).await?;
         }
