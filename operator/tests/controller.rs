@@ -12,6 +12,7 @@ use std::time::Duration;
 use sdwan_operator::controller::{self, Settings};
 use sdwan_operator::core::{Cluster, Conventions, ServiceType};
 use sdwan_operator::manager::Identity;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -258,5 +259,31 @@ async fn the_resync_repairs_what_others_changed() {
         shelf.active = None;
     }
     eventually("repaired", || manager.in_force() == before).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn namespace_defaults_and_policies_steer_and_the_policy_goes_before_annotations() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.namespace(&[("tunnel", "mpls")]);
+    cluster.service("business", &[("mode", "preferred")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    assert!(
+        manager.in_force().contains("protocol 6, mpls\n"),
+        "{}",
+        manager.in_force()
+    );
+
+    cluster.policy("business", json!({ "tunnel": "lte" }));
+    eventually("steered by the policy", || {
+        manager.in_force().contains("protocol 6, lte restrict\n")
+    })
+    .await;
+    eventually("the annotations are overruled", || {
+        cluster.events().iter().any(|event| event["reason"] == "Conflict")
+    })
+    .await;
     operator.stop().await;
 }

@@ -3,11 +3,12 @@
 //! Owns when to act: after a burst of changes, at the resync interval, and again after a failure. What to do is
 //! [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
-//! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before
-//! both initial lists are complete; one round at a time; an error never ends the loop.
+//! Invariants: level-triggered (each round looks at all facts as they are by then, no event is ever replayed); no round
+//! before the initial lists are complete; one round at a time; an error never ends the loop.
 
 mod backoff;
 mod events;
+mod facts;
 mod reconciler;
 mod watch;
 
@@ -23,7 +24,7 @@ use self::backoff::Backoff;
 use self::events::EventReporter;
 pub use self::reconciler::Reconciler;
 use self::watch::Watches;
-use crate::core::{Conventions, ServiceType, compile};
+use crate::core::{Cluster, Compiler, Conventions, ServiceType};
 use crate::manager::{Identity, ManagerClient, ManagerError, Plan};
 
 /// A burst of changes has ended when nothing came for this long …
@@ -60,10 +61,12 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let mut stop = pin!(stop);
-    let watches = Watches::start(&kubernetes);
+    let conventions = &settings.conventions;
+    let watches = Watches::start(&kubernetes, &Cluster::default(), &conventions.annotation_prefix);
     let mut rounds = Rounds {
         events: EventReporter::new(kubernetes),
         reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
+        compiler: Compiler::new(conventions.clone()),
         settings,
         watches,
     };
@@ -92,10 +95,13 @@ pub async fn dry_run(
     manager: ManagerClient,
     settings: &Settings,
 ) -> Result<Plan, ManagerError> {
-    let watches = Watches::start(kubernetes);
+    let conventions = &settings.conventions;
+    let watches = Watches::start(kubernetes, &Cluster::default(), &conventions.annotation_prefix);
     let reconciler = Reconciler::new(manager, settings.identity.clone(), settings.inspection);
     watches.complete().await;
-    let compiled = compile(&watches.view(&settings.conventions));
+    let mut compiler = Compiler::new(conventions.clone());
+    watches.update(&mut compiler);
+    let compiled = compiler.compiled();
     let plan = reconciler.plan(&compiled.policy).await;
     reconciler.logout().await;
     plan
@@ -104,6 +110,7 @@ pub async fn dry_run(
 struct Rounds {
     settings: Settings,
     watches: Watches,
+    compiler: Compiler,
     events: EventReporter,
     reconciler: Reconciler,
 }
@@ -153,7 +160,8 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<(), ManagerError> {
-        let compiled = compile(&self.watches.view(&self.settings.conventions));
+        self.watches.update(&mut self.compiler);
+        let compiled = self.compiler.compiled();
         let (outcome, ()) = tokio::join!(
             self.reconciler.reconcile(&compiled.policy),
             self.events.report(&compiled.outcomes)

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod history;
+mod intents;
 mod model;
+mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
