@@ -57,6 +57,9 @@ fn asked(namespace: Annotations<'_>, service: Annotations<'_>) -> View {
     vpn 10 tcp/9090 10.2.0.5: lte (strict)\n\
     vpn 10 tcp/8080 10.2.0.5: mpls (strict)\n")]
 #[case::port_by_number(&[("mode", "preferred")], &[("tunnel.90", "lte")],
+    "vpn 10 tcp/9090 10.2.0.5: lte (preferred)\n")]
+#[case::how_without_what(&[("mode", "preferred")], &[], "")]
+#[case::how_without_what_on_the_service(&[], &[("mode", "preferred")],
     "shop/business TunnelMissing: annotation `policy.sdwan.cisco.com/tunnel` is missing\n")]
 #[case::only_one_port(&[], &[("tunnel.90", "lte")], "vpn 10 tcp/9090 10.2.0.5: lte (strict)\n")]
 #[case::all_but_one_port(&[], &[("tunnel", "mpls"), ("tunnel.http", "none")],
