@@ -26,20 +26,24 @@ struct Operator {
     _folder: tempfile::TempDir,
 }
 
+fn settings(resync: Duration, ready_file: Option<PathBuf>) -> Settings {
+    Settings {
+        conventions: Conventions {
+            clusters: [(Cluster::default(), 10)].into(),
+            ..Conventions::default()
+        },
+        inspection: ServiceType::default(),
+        identity: Identity::default(),
+        resync,
+        ready_file,
+    }
+}
+
 impl Operator {
     fn start(cluster: &FakeCluster, manager: &FakeManager, resync: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready");
-        let settings = Settings {
-            conventions: Conventions {
-                clusters: [(Cluster::default(), 10)].into(),
-                ..Conventions::default()
-            },
-            inspection: ServiceType::default(),
-            identity: Identity::default(),
-            resync,
-            ready_file: Some(ready_file.clone()),
-        };
+        let settings = settings(resync, Some(ready_file.clone()));
         let (stop, stopped) = oneshot::channel();
         let run = controller::run(cluster.client(), manager.client(), settings, async {
             stopped.await.ok();
@@ -286,4 +290,18 @@ async fn namespace_defaults_and_policies_steer_and_the_policy_goes_before_annota
     })
     .await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_the_first_round_would_write() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let plan = controller::dry_run(&cluster.client(), manager.client(), &settings(NEVER, None))
+        .await
+        .unwrap();
+    assert!(plan.to_string().contains("+10.2.0.5/32"), "{plan}");
+    let mut writes = manager.take_writes();
+    writes.retain(|call| !call.ends_with("/preview"));
+    assert_eq!(writes, ["POST /logout"]);
 }
