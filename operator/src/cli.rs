@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use sdwan_operator::api;
 use sdwan_operator::controller::{self, Settings};
-use sdwan_operator::core::{AnnotationPrefix, Owner, PolicyName};
-use sdwan_operator::manager::{Credentials, Identity, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::core::{
+    AnnotationPrefix, Cluster, Conventions, Endpoints, Owner, PolicyName, ServiceType,
+};
+use sdwan_operator::manager::{
+    Backend, Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
+};
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -26,8 +31,19 @@ const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 /// The Manager's password is read from --manager-password-file, or else from the environment variable
 /// SDWAN_MANAGER_PASSWORD. RUST_LOG sets the log level.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, subcommand_negates_reqs = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Print what would be written to the Manager, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Format of what --dry-run prints on stdout
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "dry_run", default_value_t = Output::Text)]
+    output: Output,
+
     /// Kubeconfig of the cluster [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, env = "SDWAN_KUBECONFIG", value_name = "PATH")]
     kubeconfig: Option<PathBuf>,
@@ -40,12 +56,29 @@ pub struct Cli {
           value_parser = clap::value_parser!(u16).range(1..=65530))]
     service_vpn: u16,
 
+    /// Service VPN (1-65530) of the endpoints whose intent names this tenant; may be repeated
+    #[arg(long, env = "SDWAN_TENANT", value_name = "NAME=VPN", value_delimiter = ',', value_parser = parse_tenant)]
+    tenant: Vec<(String, u16)>,
+
+    /// Which endpoints are steered: all, those that serve (also while they terminate), or those that are ready
+    #[arg(long, env = "SDWAN_ENDPOINTS", value_name = "WHICH", default_value = "all", value_parser = parse_endpoints)]
+    endpoints: Endpoints,
+
+    /// Service of a site that inspects traffic: FW, IDS or IDP
+    #[arg(long, env = "SDWAN_INSPECTION_SERVICE", value_name = "TYPE", default_value = "FW",
+          value_parser = parse_service_type)]
+    inspection_service: ServiceType,
+
     /// Prefix of the annotations that are read
     #[arg(long, env = "SDWAN_ANNOTATION_PREFIX", value_name = "DOMAIN",
           default_value_t = AnnotationPrefix::default())]
     annotation_prefix: AnnotationPrefix,
 
-    /// Name of the centralized policy and its data definition on the Manager
+    /// Kind of objects on the Manager: a centralized policy, or a policy group (UX 2.0)
+    #[arg(long, env = "SDWAN_BACKEND", value_enum, default_value_t = Backend::Classic)]
+    backend: Backend,
+
+    /// Name of the centralized policy on the Manager, which those of its definitions begin with
     #[arg(long, env = "SDWAN_POLICY_NAME", value_name = "NAME", default_value_t = PolicyName::default())]
     policy_name: PolicyName,
 
@@ -67,11 +100,28 @@ pub struct Cli {
     log_format: LogFormat,
 }
 
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Print the definitions of the operator's resources, for kubectl apply
+    Crds,
+    /// Remove from the Manager all that this operator has there, and leave what others have
+    ///
+    /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
+    /// before.
+    Uninstall,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
 #[derive(Debug, Args)]
 struct ManagerArgs {
     /// URL of the Manager
-    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL")]
-    manager_url: Url,
+    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL", required = true)]
+    manager_url: Option<Url>,
 
     /// User on the Manager
     #[arg(
@@ -82,9 +132,13 @@ struct ManagerArgs {
     )]
     manager_username: String,
 
-    /// File with the user's password
+    /// File with the user's password, read again at every login
     #[arg(long, env = "SDWAN_MANAGER_PASSWORD_FILE", value_name = "PATH")]
     manager_password_file: Option<PathBuf>,
+
+    /// Kind of login
+    #[arg(long, env = "SDWAN_MANAGER_LOGIN", value_enum, default_value_t = LoginKind::Auto)]
+    manager_login: LoginKind,
 
     /// PEM file of the CA that signed the Manager's certificate [default: the system's CAs]
     #[arg(long, env = "SDWAN_MANAGER_CA", value_name = "PATH")]
@@ -120,6 +174,15 @@ impl Cli {
     /// # Errors
     /// If it cannot be started: unreadable files, no cluster configuration, unusable Manager settings.
     pub fn run(self) -> anyhow::Result<()> {
+        if let Some(Command::Crds) = self.command {
+            for definition in api::definitions() {
+                print!(
+                    "---\n{}",
+                    api::yaml(&definition).context("write the definitions")?
+                );
+            }
+            return Ok(());
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -132,17 +195,35 @@ impl Cli {
             .install_default()
             .map_err(|_| anyhow!("install the TLS crypto provider: another one is installed"))?;
         let manager = self.manager.client()?;
+        let identity = Identity {
+            backend: self.backend,
+            owner: self.owner,
+            policy_name: self.policy_name,
+        };
+        if let Some(Command::Uninstall) = self.command {
+            return uninstall(&manager, &identity).await;
+        }
         let kubernetes = kubernetes_client(self.kubeconfig.as_deref()).await?;
         let settings = Settings {
-            annotation_prefix: self.annotation_prefix,
-            identity: Identity {
-                owner: self.owner,
-                policy_name: self.policy_name,
+            conventions: Conventions {
+                annotation_prefix: self.annotation_prefix,
+                tenants: self.tenant.into_iter().collect(),
+                clusters: [(Cluster::default(), self.service_vpn)].into(),
+                endpoints: self.endpoints,
             },
-            service_vpn: self.service_vpn,
+            inspection: self.inspection_service,
+            identity,
             resync: self.resync,
             ready_file: self.ready_file,
         };
+        if self.dry_run {
+            let plan = controller::dry_run(&kubernetes, manager, &settings).await?;
+            match self.output {
+                Output::Text => print!("{plan}"),
+                Output::Json => println!("{}", serde_json::to_string_pretty(&plan)?),
+            }
+            return Ok(());
+        }
         let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
         let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
         let stop = async {
@@ -160,7 +241,9 @@ impl Cli {
 
 impl ManagerArgs {
     fn client(self) -> anyhow::Result<ManagerClient> {
-        let url = self.manager_url;
+        let url = self
+            .manager_url
+            .ok_or_else(|| anyhow!("find the Manager: give --manager-url"))?;
         match url.scheme() {
             "https" => {}
             "http" => warn!(%url, "the password goes over the network in clear text"),
@@ -178,19 +261,20 @@ impl ManagerArgs {
             Some(path) => Trust::Ca(std::fs::read(path).with_context(|| read_failure("Manager CA", path))?),
             None => Trust::System,
         };
-        let password = match &self.manager_password_file {
+        let password = match self.manager_password_file {
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| read_failure("password file", path))?;
-                SecretString::from(text.trim_end_matches(['\r', '\n']))
+                // Read here only so that a wrong path is found at once.
+                std::fs::read_to_string(&path).with_context(|| read_failure("password file", &path))?;
+                Password::File(path)
             }
-            None => SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
+            None => Password::Given(SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
                 anyhow!("find the Manager's password: give --manager-password-file or set {PASSWORD_ENV}")
-            })?),
+            })?)),
         };
         let credentials = Credentials {
             username: self.manager_username,
             password,
+            login: self.manager_login,
         };
         Ok(ManagerClient::new(
             &url,
@@ -198,6 +282,24 @@ impl ManagerArgs {
             &trust,
             Patience::default(),
         )?)
+    }
+}
+
+async fn uninstall(manager: &ManagerClient, identity: &Identity) -> anyhow::Result<()> {
+    let outcome = manager.uninstall(identity).await;
+    if let Err(error) = manager.logout().await {
+        warn!(error = &error as &dyn std::error::Error, "not logged out");
+    }
+    let uninstalled = outcome?;
+    for what in &uninstalled.removed {
+        println!("removed {what}");
+    }
+    for (what, error) in &uninstalled.left {
+        println!("left {what}: {error}");
+    }
+    match uninstalled.left.len() {
+        0 => Ok(()),
+        left => Err(anyhow!("remove {left} objects that others use")),
     }
 }
 
@@ -227,4 +329,28 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(accepted.to_owned()),
     }
+}
+
+fn parse_tenant(text: &str) -> Result<(String, u16), String> {
+    let (name, service_vpn) = text.split_once('=').unwrap_or_default();
+    match service_vpn.parse() {
+        Ok(service_vpn @ 1..=65530) if !name.is_empty() => Ok((name.to_owned(), service_vpn)),
+        _ => Err("accepted: the tenant's name and its service VPN (1-65530), such as blue=20".to_owned()),
+    }
+}
+
+fn parse_endpoints(text: &str) -> Result<Endpoints, String> {
+    match text {
+        "all" => Ok(Endpoints::All),
+        "serving" => Ok(Endpoints::Serving),
+        "ready" => Ok(Endpoints::Ready),
+        _ => Err("accepted: all, serving, ready".to_owned()),
+    }
+}
+
+fn parse_service_type(text: &str) -> Result<ServiceType, String> {
+    let known = ServiceType::ALL
+        .into_iter()
+        .find(|service| service.as_str() == text);
+    known.ok_or_else(|| "accepted: FW, IDS, IDP".to_owned())
 }

@@ -10,13 +10,13 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use rstest::rstest;
 use sdwan_operator::controller::Reconciler;
-use sdwan_operator::core::{
-    AnnotatedService, Intent, Mode, ServiceRef, SlicePort, SliceView, SteeringPolicy, View, compile,
-};
-use sdwan_operator::manager::{Identity, ManagerError};
+use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
+use sdwan_operator::manager::{Backend, Identity, ManagerError};
 use serde_json::Value;
 
+use self::support::steering::{everything, steering};
 use self::support::{FakeManager, Fault};
 
 struct Step {
@@ -61,8 +61,8 @@ fn answer(fits: impl Fn(&Step) -> bool) -> (u16, String) {
     (u16::try_from(step.status).unwrap(), step.response.to_string())
 }
 
-/// A call without its ids (captured names in the files, `id-N` from the stand-in) and without the kind of list, which
-/// makes no difference to the API.
+/// A call without its ids (captured names in the files, `id-N` from the stand-in) and without the kind of list or
+/// of policy object, which makes no difference to the API.
 fn shape_of_call(call: &str) -> String {
     let is_id = |segment: &str| {
         segment.starts_with('$') || segment.contains("id-") || segment.starts_with("vsmart_policy_config-")
@@ -71,13 +71,16 @@ fn shape_of_call(call: &str) -> String {
         .split('/')
         .map(|segment| match segment.split_once('?') {
             Some((id, query)) if is_id(id) => format!("$?{query}"),
+            Some((path, query)) if query.starts_with("count=") => format!("{path}?count=N"),
             None if is_id(segment) => "$".to_owned(),
             _ => segment.to_owned(),
         })
         .collect();
-    let list = shape.iter().position(|segment| segment == "list");
-    if let Some(kind) = list.and_then(|list| shape.get_mut(list + 1)) {
-        *kind = "KIND".to_owned();
+    for (parent, places) in [("list", 1), ("policy-object", 2)] {
+        let parent = shape.iter().position(|segment| segment == parent);
+        if let Some(kind) = parent.and_then(|parent| shape.get_mut(parent + places)) {
+            *kind = "KIND".to_owned();
+        }
     }
     shape.join("/")
 }
@@ -98,39 +101,12 @@ fn keys(place: &str, value: &Value, found: &mut BTreeSet<String>) {
 }
 
 fn policy(color: &str, mode: Mode, hosts: &[&str]) -> SteeringPolicy {
-    let service = ServiceRef {
-        kube_namespace: "shop".to_owned(),
-        name: "business".to_owned(),
-    };
-    let intent = Ok(Intent {
-        tunnel: color.parse().unwrap(),
-        mode,
-    });
-    let annotated = AnnotatedService {
-        service: service.clone(),
-        uid: String::new(),
-        created: None,
-        intent,
-    };
-    let ready = hosts.iter().map(|host| host.parse().unwrap()).collect();
-    let ports = vec![SlicePort {
-        protocol: "TCP".to_owned(),
-        port: 8080,
-    }];
-    compile(&View {
-        services: vec![annotated],
-        slices: vec![SliceView {
-            service,
-            ready,
-            ports,
-        }],
-    })
-    .policy
+    steering(&[("business", color, mode, hosts)])
 }
 
 async fn steered() -> (FakeManager, Reconciler) {
     let manager = FakeManager::start().await;
-    let mut reconciler = Reconciler::new(manager.client(), Identity::default(), 10);
+    let mut reconciler = Reconciler::new(manager.client(), Identity::default(), ServiceType::default());
     reconciler
         .reconcile(&policy("biz-internet", Mode::Strict, &["10.2.0.5"]))
         .await
@@ -138,15 +114,50 @@ async fn steered() -> (FakeManager, Reconciler) {
     (manager, reconciler)
 }
 
+#[rstest]
+#[case::classic(Backend::Classic, "/activate/central/", "/deactivate/")]
+#[case::policy_groups(
+    Backend::PolicyGroups,
+    "/device/deploy",
+    "DELETE /dataservice/v1/policy-group/"
+)]
 #[tokio::test]
-async fn every_request_has_an_accepted_twin_in_the_contract() {
-    let (manager, mut reconciler) = steered().await;
-    reconciler
-        .reconcile(&policy("mpls", Mode::Preferred, &["10.2.0.6"]))
-        .await
-        .unwrap();
-    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+async fn every_request_has_an_accepted_twin_in_the_contract(
+    #[case] backend: Backend,
+    #[case] edit: &str,
+    #[case] end: &str,
+) {
+    let manager = FakeManager::start().await;
+    {
+        let mut shelf = manager.shelf();
+        shelf.sessions.jwt = true;
+        shelf.canned.insert(
+            "GET /dataservice/data/device/state/BFDSessions?count=1000",
+            serde_json::json!({ "data": [
+                { "vdevice-name": "1", "system-ip": "2", "local-color": "mpls", "color": "mpls" }
+            ] }),
+        );
+        let rows = serde_json::json!({ "data": [] });
+        shelf.canned.insert("POST /dataservice/statistics/approute", rows);
+    }
+    let identity = Identity {
+        backend,
+        ..Identity::default()
+    };
+    let mut reconciler = Reconciler::new(manager.client(), identity.clone(), ServiceType::default());
+    reconciler.reconcile(&everything()).await.unwrap();
+    for policy in [
+        policy("biz-internet", Mode::Strict, &["10.2.0.5"]),
+        policy("biz-internet", Mode::Strict, &["10.2.0.6"]),
+        everything(),
+        SteeringPolicy::default(),
+    ] {
+        reconciler.plan(&policy).await.unwrap();
+        reconciler.reconcile(&policy).await.unwrap();
+    }
+    reconciler.tunnels().await.unwrap();
     reconciler.logout().await;
+    manager.client().uninstall(&identity).await.unwrap();
 
     let mut accepted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for step in steps().iter().filter(|step| step.status < 400) {
@@ -157,17 +168,31 @@ async fn every_request_has_an_accepted_twin_in_the_contract() {
         );
     }
     let made = manager.shelf().requests.clone();
-    assert!(
-        made.iter().any(|(call, _)| call.contains("/activate/central/")),
-        "the whole flow was made: {made:#?}"
-    );
+    for part in [edit, end] {
+        assert!(
+            made.iter().any(|(call, _)| call.contains(part)),
+            "no {part} in {made:#?}"
+        );
+    }
     for (call, body) in &made {
-        let shape = shape_of_call(call);
+        // A preview takes what would be stored, whatever its kind.
+        let shape = shape_of_call(call.trim_end_matches("/preview"));
         let known = accepted
             .get(&shape)
             .unwrap_or_else(|| panic!("no step in the contract is like `{shape}`"));
         let mut used = BTreeSet::new();
         keys("", body, &mut used);
+        // A definition of any kind is edited under the lock of the edit that it is part of.
+        if call.starts_with("PUT /dataservice/template/policy/definition/") {
+            used.remove(".processId");
+        }
+        // An object can be replaced with what it can be created with.
+        let creation = shape
+            .strip_prefix("PUT ")
+            .and_then(|path| path.strip_suffix("/$"));
+        if let Some(creation) = creation.and_then(|path| accepted.get(&format!("POST {path}"))) {
+            used.retain(|key| !creation.contains(key));
+        }
         let unknown: Vec<_> = used.difference(known).collect();
         assert!(unknown.is_empty(), "{call}: the contract shows no {unknown:?}");
     }

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sdwan_operator::controller::{self, Settings};
-use sdwan_operator::core::AnnotationPrefix;
+use sdwan_operator::core::{Cluster, Conventions, ServiceType};
 use sdwan_operator::manager::Identity;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -25,17 +26,24 @@ struct Operator {
     _folder: tempfile::TempDir,
 }
 
+fn settings(resync: Duration, ready_file: Option<PathBuf>) -> Settings {
+    Settings {
+        conventions: Conventions {
+            clusters: [(Cluster::default(), 10)].into(),
+            ..Conventions::default()
+        },
+        inspection: ServiceType::default(),
+        identity: Identity::default(),
+        resync,
+        ready_file,
+    }
+}
+
 impl Operator {
     fn start(cluster: &FakeCluster, manager: &FakeManager, resync: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready");
-        let settings = Settings {
-            annotation_prefix: AnnotationPrefix::default(),
-            identity: Identity::default(),
-            service_vpn: 10,
-            resync,
-            ready_file: Some(ready_file.clone()),
-        };
+        let settings = settings(resync, Some(ready_file.clone()));
         let (stop, stopped) = oneshot::channel();
         let run = controller::run(cluster.client(), manager.client(), settings, async {
             stopped.await.ok();
@@ -94,7 +102,7 @@ async fn ready(operator: &Operator) {
 async fn an_annotation_steers_and_its_removal_ends_that() {
     let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
     cluster.service("business", &[]);
-    cluster.endpoints("business", &["10.2.0.5", "!10.2.0.6"]);
+    cluster.endpoints("business", &["10.2.0.5"]);
     let operator = Operator::start(&cluster, &manager, NEVER);
     ready(&operator).await;
     assert_eq!(manager.take_writes(), Vec::<String>::new());
@@ -106,7 +114,8 @@ async fn an_annotation_steers_and_its_removal_ends_that() {
             .contains("destinationDataPrefixList 10.2.0.5/32,")
     })
     .await;
-    cluster.endpoints("business", &["10.2.0.5", "10.2.0.6"]);
+    // What is not ready yet has packets on their way too.
+    cluster.endpoints("business", &["10.2.0.5", "!10.2.0.6"]);
     eventually("both steered", || {
         manager.in_force().contains("10.2.0.5/32 10.2.0.6/32")
     })
@@ -255,4 +264,44 @@ async fn the_resync_repairs_what_others_changed() {
     }
     eventually("repaired", || manager.in_force() == before).await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn namespace_defaults_and_policies_steer_and_the_policy_goes_before_annotations() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.namespace(&[("tunnel", "mpls")]);
+    cluster.service("business", &[("mode", "preferred")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    assert!(
+        manager.in_force().contains("protocol 6, mpls\n"),
+        "{}",
+        manager.in_force()
+    );
+
+    cluster.policy("business", json!({ "tunnel": "lte" }));
+    eventually("steered by the policy", || {
+        manager.in_force().contains("protocol 6, lte restrict\n")
+    })
+    .await;
+    eventually("the annotations are overruled", || {
+        cluster.events().iter().any(|event| event["reason"] == "Conflict")
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_the_first_round_would_write() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let plan = controller::dry_run(&cluster.client(), manager.client(), &settings(NEVER, None))
+        .await
+        .unwrap();
+    assert!(plan.to_string().contains("+10.2.0.5/32"), "{plan}");
+    let mut writes = manager.take_writes();
+    writes.retain(|call| !call.ends_with("/preview"));
+    assert_eq!(writes, ["POST /logout"]);
 }

@@ -6,43 +6,20 @@ mod support;
 
 use rstest::rstest;
 use sdwan_operator::controller::Reconciler;
-use sdwan_operator::core::{
-    AnnotatedService, Color, Intent, Mode, ServiceRef, SlicePort, SliceView, SteeringPolicy, View, compile,
-};
+use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Identity, ManagerError};
 use serde_json::{Value, json};
 
+use self::support::steering::steering;
 use self::support::{FakeManager, Fault, MARK, text};
 
 const DEFINITION: &str = "PUT /dataservice/template/policy/definition/data/";
 
 fn steer(services: &[(&str, &str, &[&str])]) -> SteeringPolicy {
-    let mut view = View::default();
-    for &(name, color, hosts) in services {
-        let service = ServiceRef {
-            kube_namespace: "shop".to_owned(),
-            name: name.to_owned(),
-        };
-        let tunnel: Color = color.parse().unwrap();
-        view.services.push(AnnotatedService {
-            service: service.clone(),
-            uid: name.to_owned(),
-            created: None,
-            intent: Ok(Intent {
-                tunnel,
-                mode: Mode::Strict,
-            }),
-        });
-        view.slices.push(SliceView {
-            service,
-            ready: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-            ports: vec![SlicePort {
-                protocol: "TCP".to_owned(),
-                port: 8080,
-            }],
-        });
-    }
-    compile(&view).policy
+    let strict = services
+        .iter()
+        .map(|&(name, color, hosts)| (name, color, Mode::Strict, hosts));
+    steering(&strict.collect::<Vec<_>>())
 }
 
 fn business() -> SteeringPolicy {
@@ -50,7 +27,7 @@ fn business() -> SteeringPolicy {
 }
 
 fn reconciler(manager: &FakeManager) -> Reconciler {
-    Reconciler::new(manager.client(), Identity::default(), 10)
+    Reconciler::new(manager.client(), Identity::default(), ServiceType::default())
 }
 
 /// A Manager on which `business` is steered, by a reconciler that is still there.
@@ -110,13 +87,13 @@ async fn an_edit_of_the_active_policy_is_one_locked_edit_with_one_activation() {
     let writes = manager.take_writes();
     let steps = [
         position(&writes, "POST /dataservice/template/policy/list/dataprefix"),
+        position(&writes, "PUT /dataservice/template/policy/list/dataprefix/"),
         position(&writes, DEFINITION),
         position(&writes, "PUT /dataservice/template/policy/vsmart/central/"),
         position(
             &writes,
             "POST /dataservice/template/policy/vsmart/activate/central/",
         ),
-        position(&writes, "DELETE /dataservice/template/policy/list/dataprefix/"),
     ];
     assert!(steps.is_sorted(), "{writes:#?}");
     assert_eq!(activations(&writes), 1);
@@ -352,7 +329,7 @@ async fn an_expired_session_is_renewed_once(#[case] status: u16, #[case] body: &
         .reconcile(&steer(&[("batch", "mpls", &["10.2.0.7"])]))
         .await
         .unwrap();
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
     assert!(manager.in_force().contains("10.2.0.7/32"));
 }
 
@@ -390,7 +367,7 @@ async fn wrong_credentials_are_an_error_that_does_not_show_the_password() {
     let manager = FakeManager::start().await;
     let client = manager.client_with_password("hunter2");
     assert!(!format!("{client:?}").contains("hunter2"));
-    let error = Reconciler::new(client, Identity::default(), 10)
+    let error = Reconciler::new(client, Identity::default(), ServiceType::default())
         .reconcile(&business())
         .await
         .unwrap_err();
@@ -563,4 +540,69 @@ async fn own_objects_carry_the_mark() {
             .values()
             .all(|row| text(row, "policyDescription") == MARK)
     );
+}
+
+#[tokio::test]
+async fn a_controller_that_is_offline_is_reported_until_it_is_back() {
+    let (manager, mut reconciler) = steered().await;
+    manager.shelf().task_results.push_back(json!({
+        "data": [{ "host-name": "vsmart1", "statusId": "success_scheduled" }],
+        "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
+    }));
+    manager.shelf().controller_offline = true;
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), ["vsmart1"]);
+    manager.shelf().controller_offline = false;
+    reconciler.forget();
+    reconciler.reconcile(&SteeringPolicy::default()).await.unwrap();
+    assert_eq!(reconciler.waiting_for(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn an_owner_whose_name_begins_like_ours_is_another() {
+    let (manager, _ours) = steered().await;
+    for row in manager.shelf().definitions.values_mut() {
+        row["description"] = json!(format!("{MARK}2"));
+    }
+    let error = reconciler(&manager).reconcile(&business()).await.unwrap_err();
+    assert!(matches!(error, ManagerError::NameTaken { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_tunnels_of_many_pages_become_one_report_for_each_color() {
+    let manager = FakeManager::start().await;
+    let session = |near: &str, state: &str| {
+        json!({
+            "vdevice-name": near, "system-ip": "9", "local-color": "mpls", "color": "mpls", "proto": "ipsec", "state": state,
+        })
+    };
+    let pages = [
+        (
+            "GET /dataservice/data/device/state/BFDSessions?count=1000",
+            "1",
+            json!({ "endId": "7", "moreEntries": true }),
+        ),
+        (
+            "GET /dataservice/data/device/state/BFDSessions?count=1000&startId=7",
+            "2",
+            json!({ "endId": "8", "moreEntries": false }),
+        ),
+    ];
+    for (call, near, info) in pages {
+        let page = json!({ "data": [session(near, "up"), session(near, "down")], "pageInfo": info });
+        manager.shelf().canned.insert(call, page);
+    }
+    let row = json!({
+        "local_system_ip": "2", "remote_system_ip": "9", "local_color": "mpls", "remote_color": "mpls",
+        "loss_percentage": 1.5, "latency": 20, "jitter": 3,
+    });
+    let call = "POST /dataservice/statistics/approute";
+    manager.shelf().canned.insert(call, json!({ "data": [row] }));
+    let reports = manager.client().tunnels().await.unwrap();
+    let report = &reports[&"mpls".parse().unwrap()];
+    assert_eq!((reports.len(), report.up, report.total), (1, 2, 4));
+    assert_eq!(report.quality.unwrap().loss_ppm, 15_000);
 }

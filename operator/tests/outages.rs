@@ -8,46 +8,21 @@ use std::collections::BTreeSet;
 
 use rstest::rstest;
 use sdwan_operator::controller::Reconciler;
-use sdwan_operator::core::{
-    AnnotatedService, Intent, Mode, ServiceRef, SlicePort, SliceView, SteeringPolicy, View, compile,
-};
+use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Identity, ManagerError};
 
+use self::support::steering::steering;
 use self::support::{FakeManager, Fault, text};
 
 const PAGE: &str = "<!DOCTYPE html><html><title>Be right back</title></html>";
 
 /// What steers one Service, whose endpoint has this address.
 fn business(host: &str) -> SteeringPolicy {
-    let service = ServiceRef {
-        kube_namespace: "shop".to_owned(),
-        name: "business".to_owned(),
-    };
-    let intent = Intent {
-        tunnel: "biz-internet".parse().unwrap(),
-        mode: Mode::Strict,
-    };
-    let view = View {
-        services: vec![AnnotatedService {
-            service: service.clone(),
-            uid: "business".to_owned(),
-            created: None,
-            intent: Ok(intent),
-        }],
-        slices: vec![SliceView {
-            service,
-            ready: [host.parse().unwrap()].into(),
-            ports: vec![SlicePort {
-                protocol: "TCP".to_owned(),
-                port: 8080,
-            }],
-        }],
-    };
-    compile(&view).policy
+    steering(&[("business", "biz-internet", Mode::Strict, &[host])])
 }
 
 fn reconciler(manager: &FakeManager) -> Reconciler {
-    Reconciler::new(manager.client(), Identity::default(), 10)
+    Reconciler::new(manager.client(), Identity::default(), ServiceType::default())
 }
 
 /// Every object is there once, the policy is in force, and no edit is left open.
@@ -87,7 +62,7 @@ async fn a_read_or_a_login_that_is_not_answered_is_repeated(#[case] status: u16,
         .await
         .unwrap();
     is_whole(&manager, "10.2.0.5");
-    assert_eq!(manager.shelf().logins, 1);
+    assert_eq!(manager.shelf().sessions.logins, 1);
     assert!(manager.shelf().faults.is_empty());
 }
 
@@ -126,7 +101,7 @@ async fn a_creation_whose_answer_is_torn_is_found_by_its_name(#[case] call: &'st
 }
 
 #[rstest]
-#[case::definition("PUT /dataservice/template/policy/definition/data/")]
+#[case::list("PUT /dataservice/template/policy/list/dataprefix/")]
 #[case::policy("PUT /dataservice/template/policy/vsmart/central/")]
 #[case::activation("POST /dataservice/template/policy/vsmart/activate/central/")]
 #[tokio::test]
@@ -162,8 +137,8 @@ async fn a_write_that_may_have_been_done_is_not_repeated_blindly(#[case] status:
 }
 
 #[rstest]
-#[case::list("POST /dataservice/template/policy/list/")]
-#[case::definition("PUT /dataservice/template/policy/definition/data/")]
+#[case::mark("POST /dataservice/template/policy/list/vpn")]
+#[case::list("PUT /dataservice/template/policy/list/dataprefix/")]
 #[case::policy("PUT /dataservice/template/policy/vsmart/central/")]
 #[case::activation("POST /dataservice/template/policy/vsmart/activate/central/")]
 #[case::task("GET /dataservice/device/action/status/")]
@@ -182,7 +157,7 @@ async fn an_edit_goes_on_in_a_new_session(#[case] call: &'static str) {
     manager.shelf().faults.push_back(expired);
     reconciler.reconcile(&business("10.2.0.6")).await.unwrap();
     is_whole(&manager, "10.2.0.6");
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
 }
 
 #[tokio::test]
@@ -199,5 +174,5 @@ async fn a_page_that_stays_may_be_a_login_page_after_all() {
     );
     manager.shelf().faults.clear();
     reconciler.reconcile(&business("10.2.0.5")).await.unwrap();
-    assert_eq!(manager.shelf().logins, 2);
+    assert_eq!(manager.shelf().sessions.logins, 2);
 }

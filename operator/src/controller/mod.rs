@@ -3,11 +3,12 @@
 //! Owns when to act: after a burst of changes, at the resync interval, and again after a failure. What to do is
 //! [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
-//! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before
-//! both initial lists are complete; one round at a time; an error never ends the loop.
+//! Invariants: level-triggered (each round looks at all facts as they are by then, no event is ever replayed); no round
+//! before the initial lists are complete; one round at a time; an error never ends the loop.
 
 mod backoff;
 mod events;
+mod facts;
 mod reconciler;
 mod watch;
 
@@ -23,8 +24,8 @@ use self::backoff::Backoff;
 use self::events::EventReporter;
 pub use self::reconciler::Reconciler;
 use self::watch::Watches;
-use crate::core::{AnnotationPrefix, compile};
-use crate::manager::{Identity, ManagerClient, ManagerError};
+use crate::core::{Cluster, Compiler, Conventions, ServiceType};
+use crate::manager::{Identity, ManagerClient, ManagerError, Plan};
 
 /// A burst of changes has ended when nothing came for this long …
 const QUIET: Duration = Duration::from_millis(5);
@@ -37,12 +38,12 @@ const LOGOUT_PATIENCE: Duration = Duration::from_secs(1);
 /// What the loop needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The annotations that are read.
-    pub annotation_prefix: AnnotationPrefix,
+    /// How intents are to be understood.
+    pub conventions: Conventions,
+    /// The service of a site that inspects traffic.
+    pub inspection: ServiceType,
     /// Whose objects are managed.
     pub identity: Identity,
-    /// The service VPN of the cluster.
-    pub service_vpn: u16,
     /// How often the Manager is observed afresh, to repair what others changed.
     pub resync: Duration,
     /// A file to write when the watches are complete and the first round has succeeded.
@@ -60,10 +61,12 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let mut stop = pin!(stop);
-    let watches = Watches::start(&kubernetes);
+    let conventions = &settings.conventions;
+    let watches = Watches::start(&kubernetes, &Cluster::default(), &conventions.annotation_prefix);
     let mut rounds = Rounds {
         events: EventReporter::new(kubernetes),
-        reconciler: Reconciler::new(manager, settings.identity.clone(), settings.service_vpn),
+        reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
+        compiler: Compiler::new(conventions.clone()),
         settings,
         watches,
     };
@@ -83,9 +86,31 @@ pub async fn run(
     outcome
 }
 
+/// What the first round would write, given the clusters and the Manager as they are; writes nothing.
+///
+/// # Errors
+/// [`ManagerError`] if the Manager cannot be read, or would refuse what the round writes.
+pub async fn dry_run(
+    kubernetes: &kube::Client,
+    manager: ManagerClient,
+    settings: &Settings,
+) -> Result<Plan, ManagerError> {
+    let conventions = &settings.conventions;
+    let watches = Watches::start(kubernetes, &Cluster::default(), &conventions.annotation_prefix);
+    let reconciler = Reconciler::new(manager, settings.identity.clone(), settings.inspection);
+    watches.complete().await;
+    let mut compiler = Compiler::new(conventions.clone());
+    watches.update(&mut compiler);
+    let compiled = compiler.compiled();
+    let plan = reconciler.plan(&compiled.policy).await;
+    reconciler.logout().await;
+    plan
+}
+
 struct Rounds {
     settings: Settings,
     watches: Watches,
+    compiler: Compiler,
     events: EventReporter,
     reconciler: Reconciler,
 }
@@ -135,10 +160,11 @@ impl Rounds {
     }
 
     async fn round(&mut self) -> Result<(), ManagerError> {
-        let compiled = compile(&self.watches.view(&self.settings.annotation_prefix));
+        self.watches.update(&mut self.compiler);
+        let compiled = self.compiler.compiled();
         let (outcome, ()) = tokio::join!(
             self.reconciler.reconcile(&compiled.policy),
-            self.events.report(&compiled.rejections)
+            self.events.report(&compiled.outcomes)
         );
         outcome
     }

@@ -5,26 +5,26 @@
 
 use tracing::{info, warn};
 
-use crate::core::{ChangeSet, Scope, SteeringPolicy, diff, render};
-use crate::manager::{Identity, ManagerClient, ManagerError, Observed};
+use crate::core::{ChangeSet, Scope, ServiceType, SteeringPolicy, TunnelReports, diff, render};
+use crate::manager::{Identity, ManagerClient, ManagerError, Observed, Plan};
 
 /// Keeps the operator's objects on one Manager as a policy says.
 #[derive(Debug)]
 pub struct Reconciler {
     manager: ManagerClient,
     identity: Identity,
-    service_vpn: u16,
+    inspection: ServiceType,
     observed: Option<Observed>,
 }
 
 impl Reconciler {
     /// A reconciler that has observed nothing yet.
     #[must_use]
-    pub fn new(manager: ManagerClient, identity: Identity, service_vpn: u16) -> Self {
+    pub fn new(manager: ManagerClient, identity: Identity, inspection: ServiceType) -> Self {
         Self {
             manager,
             identity,
-            service_vpn,
+            inspection,
             observed: None,
         }
     }
@@ -43,12 +43,7 @@ impl Reconciler {
             return Err(ManagerError::NoWanEdges);
         }
         let resumed = self.manager.resume(&self.identity, &mut observed).await;
-        let scope = Scope {
-            sites: observed.sites.clone(),
-            service_vpn: self.service_vpn,
-        };
-        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
-        let change_set = diff(&desired, &observed.objects);
+        let change_set = self.change_set(policy, &observed);
         if change_set.activation.is_none() {
             // Nothing else will bring an interrupted edit to the fabric.
             resumed?;
@@ -66,6 +61,44 @@ impl Reconciler {
         }
         self.observed = Some(observed);
         Ok(())
+    }
+
+    /// What [`reconcile`](Self::reconcile) would write; writes nothing.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    pub async fn plan(&self, policy: &SteeringPolicy) -> Result<Plan, ManagerError> {
+        let observed = self.manager.observe(&self.identity).await?;
+        if !policy.rules.is_empty() && observed.sites.is_empty() {
+            return Err(ManagerError::NoWanEdges);
+        }
+        let change_set = self.change_set(policy, &observed);
+        self.manager.plan(&self.identity, &observed, &change_set).await
+    }
+
+    fn change_set(&self, policy: &SteeringPolicy, observed: &Observed) -> ChangeSet {
+        let scope = Scope {
+            sites: observed.sites.clone(),
+            inspection: self.inspection,
+        };
+        let desired = render(policy, &scope, &self.identity.owner, &observed.objects);
+        diff(&self.identity.fit(desired), &observed.objects)
+    }
+
+    /// The Controllers or edges that are offline and get the policy when they are back, as far as is known.
+    #[must_use]
+    pub fn waiting_for(&self) -> &[String] {
+        self.observed
+            .as_ref()
+            .map_or(&[], |observed| &observed.waiting_for)
+    }
+
+    /// What the Manager reports of the tunnels.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read.
+    pub async fn tunnels(&self) -> Result<TunnelReports, ManagerError> {
+        self.manager.tunnels().await
     }
 
     /// Logs in and observes ahead of the first round; a failure is left for that round to meet.
@@ -90,7 +123,8 @@ fn announce(change_set: &ChangeSet, policy: &SteeringPolicy) {
     info!(
         rules = policy.rules.len(),
         create = change_set.create.len(),
-        repair = change_set.repair.len(),
+        edit = change_set.edit.len() + change_set.narrow.len(),
+        definitions = change_set.definitions.len(),
         remove = change_set.remove.len(),
         activation = ?change_set.activation,
         "fabric differs from the annotations"

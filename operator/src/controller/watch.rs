@@ -1,65 +1,103 @@
-//! Watches on Services and EndpointSlices of all namespaces.
+//! Watches on what steering depends on, in all namespaces of one cluster.
 //!
-//! Owns the local copies, the wake-up, and the translation to a [`View`]. Invariant: a wake-up is never lost; it
-//! says only that something changed, never what.
+//! Owns which objects were seen, and hands on what is stated by those that changed; the objects themselves are not kept.
+//! Invariant: a change is never lost, and a wake-up follows it.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Service;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use super::facts::{Fact, object};
 use super::{BURST_MAX, QUIET};
-use crate::core::{AnnotatedService, AnnotationPrefix, Intent, ServiceRef, SlicePort, SliceView, View};
-
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+use crate::api::SteeringPolicy;
+use crate::core::{AnnotationPrefix, Change, Cluster, Compiler, ObjectRef};
 
 /// Running watches; dropping it ends them.
 pub(super) struct Watches {
-    services: Store<Service>,
-    slices: Store<EndpointSlice>,
-    changed: Arc<Notify>,
-    tasks: [JoinHandle<()>; 2],
+    queue: Arc<Queue>,
+    listed: Vec<watch::Receiver<bool>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Changes on their way to the compiler.
+#[derive(Default)]
+struct Queue {
+    changes: Mutex<Vec<Change>>,
+    changed: Notify,
+}
+
+/// One kind of object in one cluster.
+struct Kind {
+    cluster: Cluster,
+    prefix: AnnotationPrefix,
+    queue: Arc<Queue>,
+    /// The objects that hold facts.
+    known: HashSet<ObjectRef>,
+    /// Those that the list that is under way has shown so far.
+    shown: HashSet<ObjectRef>,
+    listed: watch::Sender<bool>,
 }
 
 impl Watches {
-    pub(super) fn start(kubernetes: &Client) -> Self {
-        let changed = Arc::new(Notify::new());
-        let (services, services_task) = start_watch(Api::all(kubernetes.clone()), changed.clone());
-        let (slices, slices_task) = start_watch(Api::all(kubernetes.clone()), changed.clone());
-        Self {
-            services,
-            slices,
-            changed,
-            tasks: [services_task, slices_task],
-        }
+    pub(super) fn start(kubernetes: &Client, cluster: &Cluster, prefix: &AnnotationPrefix) -> Self {
+        let mut watches = Self {
+            queue: Arc::default(),
+            listed: Vec::new(),
+            tasks: Vec::new(),
+        };
+        watches.add::<Service>(kubernetes, cluster, prefix);
+        watches.add::<EndpointSlice>(kubernetes, cluster, prefix);
+        watches.add::<Namespace>(kubernetes, cluster, prefix);
+        watches.add::<SteeringPolicy>(kubernetes, cluster, prefix);
+        watches
     }
 
-    /// Waits until both initial lists are here.
+    fn add<K>(&mut self, kubernetes: &Client, cluster: &Cluster, prefix: &AnnotationPrefix)
+    where
+        K: Fact + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        let listed = watch::Sender::new(false);
+        self.listed.push(listed.subscribe());
+        let kind = Kind {
+            cluster: cluster.clone(),
+            prefix: prefix.clone(),
+            queue: self.queue.clone(),
+            known: HashSet::new(),
+            shown: HashSet::new(),
+            listed,
+        };
+        self.tasks
+            .push(tokio::spawn(kind.watch(Api::<K>::all(kubernetes.clone()))));
+    }
+
+    /// Waits until everything was listed once.
     pub(super) async fn complete(&self) {
-        for ready in [
-            self.services.wait_until_ready().await,
-            self.slices.wait_until_ready().await,
-        ] {
-            ready.expect("the watch tasks live as long as self");
-        }
+        let listed = self.listed.iter().cloned();
+        join_all(listed.map(|mut listed| async move {
+            let listed = listed.wait_for(|listed| *listed).await;
+            listed.expect("the watch tasks live as long as self");
+        }))
+        .await;
     }
 
     /// Waits for a change, and for the end of the burst that it may be part of.
     pub(super) async fn settled(&self) {
-        self.changed.notified().await;
+        let changed = &self.queue.changed;
+        changed.notified().await;
         let burst_end = Instant::now() + BURST_MAX;
         loop {
             let quiet_end = (Instant::now() + QUIET).min(burst_end);
@@ -68,28 +106,15 @@ impl Watches {
                 () = sleep_until(quiet_end) => {
                     return;
                 }
-                () = self.changed.notified() => {}
+                () = changed.notified() => {}
             }
         }
     }
 
-    /// The facts of this moment.
-    pub(super) fn view(&self, prefix: &AnnotationPrefix) -> View {
-        let services: Vec<_> = self
-            .services
-            .state()
-            .iter()
-            .filter_map(|service| annotated(service, prefix))
-            .collect();
-        let names: HashSet<&ServiceRef> = services.iter().map(|annotated| &annotated.service).collect();
-        let slices = self.slices.state();
-        let slices = slices
-            .iter()
-            .filter_map(|slice| Some((owner_of(slice)?, slice)))
-            .filter(|(service, _)| names.contains(service))
-            .map(|(service, slice)| slice_view(service, slice))
-            .collect();
-        View { services, slices }
+    /// Tells the compiler what has changed since the last time.
+    pub(super) fn update(&self, compiler: &mut Compiler) {
+        let changes = std::mem::take(&mut *self.queue.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        changes.into_iter().for_each(|change| compiler.apply(change));
     }
 }
 
@@ -99,87 +124,86 @@ impl Drop for Watches {
     }
 }
 
-fn start_watch<K>(api: Api<K>, changed: Arc<Notify>) -> (Store<K>, JoinHandle<()>)
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
-{
-    let (reader, writer) = store();
-    let task = tokio::spawn(async move {
-        let events = watcher(api, watcher::Config::default())
-            .modify(|object| object.managed_fields_mut().clear())
-            .reflect(writer)
-            .backoff(Backoff::default());
+impl Kind {
+    async fn watch<K>(mut self, api: Api<K>)
+    where
+        K: Fact + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        let kind = K::kind(&());
+        let mut is_absent = false;
+        let events = watcher(api, watcher::Config::default()).backoff(Backoff::default());
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             match event {
-                // The list is not in the store before it is complete.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(_) => changed.notify_one(),
+                Ok(event) => self.take(event),
+                // A cluster without the operator's own resources has no facts there.
+                Err(error) if is_not_installed(&error) => {
+                    if !std::mem::replace(&mut is_absent, true) {
+                        info!(%kind, "resource not installed");
+                    }
+                    self.take(watcher::Event::<K>::Init);
+                    self.take(watcher::Event::<K>::InitDone);
+                }
                 Err(error) => warn!(
-                    kind = %K::kind(&K::DynamicType::default()),
+                    %kind,
                     error = &error as &dyn std::error::Error,
                     "watch interrupted"
                 ),
             }
         }
-    });
-    (reader, task)
+    }
+
+    fn take<K: Fact>(&mut self, event: watcher::Event<K>) {
+        let mut changes = Vec::new();
+        let is_listing = match event {
+            watcher::Event::Init => {
+                self.shown.clear();
+                true
+            }
+            watcher::Event::InitApply(shown) => {
+                self.shown.insert(object(&shown, &self.cluster));
+                changes.extend(self.applied(&shown));
+                true
+            }
+            watcher::Event::InitDone => {
+                let (known, shown) = (&mut self.known, std::mem::take(&mut self.shown));
+                changes.extend(known.extract_if(|object| !shown.contains(object)).map(K::gone));
+                self.listed.send_replace(true);
+                false
+            }
+            watcher::Event::Apply(applied) => {
+                changes.extend(self.applied(&applied));
+                false
+            }
+            watcher::Event::Delete(deleted) => {
+                let deleted = object(&deleted, &self.cluster);
+                changes.extend(self.known.take(&deleted).map(K::gone));
+                false
+            }
+        };
+        let mut queued = self.queue.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.append(&mut changes);
+        if !is_listing && !queued.is_empty() {
+            self.queue.changed.notify_one();
+        }
+    }
+
+    fn applied<K: Fact>(&mut self, applied: &K) -> Option<Change> {
+        let object = object(applied, &self.cluster);
+        match applied.fact(&self.cluster, &self.prefix) {
+            Some(fact) => {
+                self.known.insert(object);
+                Some(fact)
+            }
+            None => self.known.take(&object).map(K::gone),
+        }
+    }
 }
 
-fn annotated(service: &Service, prefix: &AnnotationPrefix) -> Option<AnnotatedService> {
-    let intent = Intent::read(service.annotations(), prefix).transpose()?;
-    Some(AnnotatedService {
-        service: ServiceRef {
-            kube_namespace: service.namespace()?,
-            name: service.name_any(),
-        },
-        uid: service.uid().unwrap_or_default(),
-        created: service.creation_timestamp().map(|time| time.0.as_second()),
-        intent,
-    })
-}
-
-fn owner_of(slice: &EndpointSlice) -> Option<ServiceRef> {
-    let name = slice.labels().get(SERVICE_NAME_LABEL)?.clone();
-    Some(ServiceRef {
-        kube_namespace: slice.namespace()?,
-        name,
-    })
-}
-
-fn slice_view(service: ServiceRef, slice: &EndpointSlice) -> SliceView {
-    // The API defines an unknown readiness as ready.
-    let is_ready = |conditions: Option<bool>| conditions.unwrap_or(true);
-    let ready = slice
-        .endpoints
-        .iter()
-        .filter(|endpoint| {
-            is_ready(
-                endpoint
-                    .conditions
-                    .as_ref()
-                    .and_then(|conditions| conditions.ready),
-            )
-        })
-        .flat_map(|endpoint| &endpoint.addresses)
-        // Slices of type FQDN have names here, which no edge can match.
-        .filter_map(|address| address.parse().ok())
-        .collect();
-    let ports = slice
-        .ports
-        .iter()
-        .flatten()
-        .filter_map(|port| {
-            Some(SlicePort {
-                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                port: port.port?.try_into().ok()?,
-            })
-        })
-        .collect();
-    SliceView {
-        service,
-        ready,
-        ports,
+fn is_not_installed(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
     }
 }

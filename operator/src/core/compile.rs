@@ -1,316 +1,290 @@
-//! Compilation: from a view to steering rules.
+//! Compilation: from a view to steering rules and to what became of each intent.
 //!
-//! Owns the steering model and the rule for contradictions. Knows nothing of the Manager's objects.
-//!
-//! Invariant: a destination (address, protocol, port) is steered by at most one preference. Where Services
-//! contradict each other the oldest wins and the others are rejected, so an existing Service cannot be
-//! re-steered by a newer one.
+//! Owns the facts, change by change, and finds anew only what a change can reach. Invariants: a destination (service
+//! VPN, address, protocol, port) is steered by at most one preference. Where Services contradict each other the oldest
+//! wins and the others are refused, so an existing Service cannot be re-steered by a newer one. What comes out depends
+//! on the facts, not on the way to them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::net::IpAddr;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::color::Color;
-use super::intent::{Intent, IntentError, Mode};
-use super::view::{AnnotatedService, ServiceRef, SliceView, View};
-
-/// What a view amounts to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Compiled {
-    /// What the fabric shall do.
-    pub policy: SteeringPolicy,
-    /// The Services that get no rule, and why; sorted by Service.
-    pub rejections: Vec<Rejection>,
-}
-
-/// All steering, as rules over classes of traffic.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SteeringPolicy {
-    /// Sorted; no two rules have the same class (preference, protocol, port, family, direction).
-    pub rules: Vec<SteeringRule>,
-}
-
-/// One class of traffic and the tunnel it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SteeringRule {
-    /// Which traffic.
-    pub flow: Flow,
-    /// Which tunnel.
-    pub prefer: Preference,
-}
-
-/// The traffic of one direction between anyone and a group of endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flow {
-    /// Towards the endpoints, or from them.
-    pub direction: Direction,
-    /// The family of all hosts.
-    pub family: Family,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The port of the endpoints.
-    pub port: u16,
-    /// The addresses of the endpoints; never empty.
-    pub hosts: BTreeSet<IpAddr>,
-}
-
-/// A tunnel, and what happens without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Preference {
-    /// The color of the tunnel.
-    pub color: Color,
-    /// What happens while it is down.
-    pub mode: Mode,
-}
-
-/// Which way traffic goes, seen from the endpoints of a Service.
-///
-/// Policy acts on the edge of the sender: requests are matched by destination at the client's site, replies by
-/// source at the server's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// From the endpoints.
-    Replies,
-    /// Towards the endpoints.
-    Requests,
-}
-
-/// The address family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-/// A protocol that can be steered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// A Service that gets no rule.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Rejection {
-    /// The Service.
-    pub service: ServiceRef,
-    /// Its UID.
-    pub uid: String,
-    /// Why.
-    pub refusal: Refusal,
-}
-
-/// Why a Service gets no rule.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
-    /// Its annotations are not an intent.
-    #[error(transparent)]
-    Intent(#[from] IntentError),
-    /// A port has a protocol that cannot be steered.
-    #[error("protocol {protocol} cannot be steered; accepted: TCP, UDP")]
-    UnsupportedProtocol {
-        /// The protocol as Kubernetes writes it.
-        protocol: String,
-    },
-    /// An older Service has an endpoint in common and asks for something else.
-    #[error(
-        "endpoint {host} port {port}/{protocol} is already steered to {} ({}) by the older Service {winner}",
-        held.color, held.mode.as_str()
-    )]
-    Conflict {
-        /// The older Service.
-        winner: ServiceRef,
-        /// What that Service asks for.
-        held: Preference,
-        /// The endpoint in common.
-        host: IpAddr,
-        /// Its protocol.
-        protocol: Protocol,
-        /// Its port.
-        port: u16,
-    },
-}
-
-type Destination = (IpAddr, Protocol, u16);
+use super::choice::Choices;
+use super::claim::{Claims, Destination};
+use super::classes::Classes;
+use super::ledger::{Ledger, ServiceId};
+use super::member::{Member, Slice};
+use super::outcome::Compiled;
+use super::tunnel::TunnelReports;
+use super::view::{
+    Cluster, Conventions, NamespaceView, ObjectRef, PolicyView, ServiceRef, ServiceView, SliceView, View,
+};
 
 /// Compiles a view to the rules for the fabric.
 #[must_use]
 pub fn compile(view: &View) -> Compiled {
-    let mut slices: HashMap<&ServiceRef, Vec<&SliceView>> = HashMap::new();
-    for slice in &view.slices {
-        slices.entry(&slice.service).or_default().push(slice);
-    }
-    let mut services: Vec<_> = view.services.iter().collect();
-    services.sort_by_key(|annotated| (annotated.created, &annotated.service));
-
-    let mut claims: BTreeMap<Destination, (Preference, &ServiceRef)> = BTreeMap::new();
-    let mut rejections = Vec::new();
-    for annotated in services {
-        let own_slices = slices.get(&annotated.service).map_or(&[][..], Vec::as_slice);
-        match claim(annotated, own_slices, &claims) {
-            Ok((preference, destinations)) => {
-                claims.extend(
-                    destinations
-                        .into_iter()
-                        .map(|to| (to, (preference, &annotated.service))),
-                );
-            }
-            Err(refusal) => rejections.push(Rejection {
-                service: annotated.service.clone(),
-                uid: annotated.uid.clone(),
-                refusal,
-            }),
-        }
-    }
-    rejections.sort_by(|a, b| a.service.cmp(&b.service));
-    Compiled {
-        policy: group(claims),
-        rejections,
-    }
+    Compiler::of(view).compiled()
 }
 
-fn claim(
-    annotated: &AnnotatedService,
-    slices: &[&SliceView],
-    claims: &BTreeMap<Destination, (Preference, &ServiceRef)>,
-) -> Result<(Preference, BTreeSet<Destination>), Refusal> {
-    let preference = Preference::from(annotated.intent.clone()?);
-    let destinations = destinations(slices)?;
-    for &(host, protocol, port) in &destinations {
-        if let Some(&(held, winner)) = claims.get(&(host, protocol, port))
-            && held != preference
-        {
-            return Err(Refusal::Conflict {
-                winner: winner.clone(),
-                held,
-                host,
-                protocol,
-                port,
-            });
-        }
-    }
-    Ok((preference, destinations))
+/// Keeps a view compiled while it changes.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    pub(super) conventions: Conventions,
+    pub(super) namespaces: HashMap<(Cluster, String), NamespaceView>,
+    pub(super) tunnels: TunnelReports,
+    pub(super) choices: Choices,
+    pub(super) members: Vec<Member>,
+    /// Places in `members` that are not used.
+    pub(super) vacant: Vec<ServiceId>,
+    pub(super) by_name: BTreeMap<ServiceRef, ServiceId>,
+    /// The Service of each EndpointSlice.
+    slices: HashMap<ObjectRef, ServiceRef>,
+    /// The Service of each SteeringPolicy.
+    policies: HashMap<ObjectRef, ServiceRef>,
+    pub(super) ledger: Ledger,
+    pub(super) classes: Classes,
+    pub(super) pending: Pending,
 }
 
-fn destinations(slices: &[&SliceView]) -> Result<BTreeSet<Destination>, Refusal> {
-    let mut destinations = BTreeSet::new();
-    // Sorted, so that the refusal names the same protocol whatever the order of slices and ports.
-    let mut unsupported = BTreeSet::new();
-    for slice in slices {
-        for port in &slice.ports {
-            match Protocol::from_kubernetes(&port.protocol) {
-                Some(protocol) => {
-                    destinations.extend(slice.ready.iter().map(|&host| (host, protocol, port.port)));
-                }
-                None => {
-                    unsupported.insert(&port.protocol);
-                }
-            }
-        }
-    }
-    match unsupported.first() {
-        Some(&protocol) => Err(Refusal::UnsupportedProtocol {
-            protocol: protocol.clone(),
-        }),
-        None => Ok(destinations),
-    }
+/// What has changed since the last time rules were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Services of which something was changed.
+    members: BTreeSet<ServiceId>,
+    /// Services to be reviewed, with the destinations that this is about.
+    pub(super) reviews: HashMap<ServiceId, HashSet<Destination>>,
+    /// Destinations that may have another holder.
+    pub(super) touched: HashSet<Destination>,
 }
 
-fn group(claims: BTreeMap<Destination, (Preference, &ServiceRef)>) -> SteeringPolicy {
-    let mut groups: BTreeMap<(Preference, Protocol, u16, Family), BTreeSet<IpAddr>> = BTreeMap::new();
-    for ((host, protocol, port), (preference, _)) in claims {
-        groups
-            .entry((preference, protocol, port, Family::of(host)))
-            .or_default()
-            .insert(host);
-    }
-    let rules = groups
-        .into_iter()
-        .flat_map(|((prefer, protocol, port, family), hosts)| {
-            [Direction::Replies, Direction::Requests].map(|direction| SteeringRule {
-                flow: Flow {
-                    direction,
-                    family,
-                    protocol,
-                    port,
-                    hosts: hosts.clone(),
-                },
-                prefer,
-            })
-        })
-        .collect();
-    SteeringPolicy { rules }
+/// A change of one fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A Service is there, or another than before.
+    Service(ServiceView),
+    /// A Service is gone.
+    ServiceGone(ServiceRef),
+    /// An EndpointSlice is there, or another than before.
+    Slice(SliceView),
+    /// An EndpointSlice is gone.
+    SliceGone(ObjectRef),
+    /// A namespace with annotations is there, or another than before.
+    Namespace(NamespaceView),
+    /// A namespace is gone, or has no annotation any more.
+    NamespaceGone(Cluster, String),
+    /// A SteeringPolicy is there, or another than before.
+    Policy(PolicyView),
+    /// A SteeringPolicy is gone.
+    PolicyGone(ObjectRef),
+    /// The Manager was polled for its tunnels.
+    Tunnels(TunnelReports),
 }
 
-impl From<Intent> for Preference {
-    fn from(intent: Intent) -> Self {
+impl Compiler {
+    /// A compiler that knows no facts yet.
+    #[must_use]
+    pub fn new(conventions: Conventions) -> Self {
         Self {
-            color: intent.tunnel,
-            mode: intent.mode,
+            conventions,
+            ..Self::default()
         }
     }
-}
 
-impl Family {
-    /// The family of an address.
+    /// A compiler that knows a view.
     #[must_use]
-    pub fn of(host: IpAddr) -> Self {
-        match host {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
+    pub fn of(view: &View) -> Self {
+        let mut compiler = Self::new(view.conventions.clone());
+        compiler.tunnels.clone_from(&view.tunnels);
+        compiler.choices.clone_from(&view.choices);
+        let namespaces = view.namespaces.iter().cloned().map(Change::Namespace);
+        let services = view.services.iter().cloned().map(Change::Service);
+        let policies = view.policies.iter().cloned().map(Change::Policy);
+        let slices = view.slices.iter().cloned().map(Change::Slice);
+        for change in namespaces.chain(services).chain(policies).chain(slices) {
+            compiler.apply(change);
         }
-    }
-}
-
-impl Protocol {
-    fn from_kubernetes(name: &str) -> Option<Self> {
-        match name {
-            "TCP" => Some(Self::Tcp),
-            "UDP" => Some(Self::Udp),
-            _ => None,
-        }
+        compiler
     }
 
-    /// The number in the IP header.
+    /// Takes note of a change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Service(service) => {
+                let id = self.member(&service.service);
+                self.members[id].service = Some(service);
+            }
+            Change::ServiceGone(service) => {
+                if let Some(id) = self.known(&service) {
+                    self.members[id].service = None;
+                }
+            }
+            Change::Slice(slice) => self.put_slice(slice),
+            Change::SliceGone(slice) => self.drop_slice(&slice),
+            Change::Namespace(namespace) => {
+                let key = (namespace.cluster.clone(), namespace.name.clone());
+                self.touch_namespace(&key);
+                self.namespaces.insert(key, namespace);
+            }
+            Change::NamespaceGone(cluster, name) => {
+                let key = (cluster, name);
+                self.touch_namespace(&key);
+                self.namespaces.remove(&key);
+            }
+            Change::Policy(policy) => self.put_policy(policy),
+            Change::PolicyGone(policy) => self.drop_policy(&policy),
+            Change::Tunnels(reports) => self.put_tunnels(reports),
+        }
+    }
+
+    /// The rules and outcomes of the facts as they are now.
+    pub fn compiled(&mut self) -> Compiled {
+        for id in std::mem::take(&mut self.pending.members) {
+            self.reread(id);
+        }
+        let reviewed = self.review_all();
+        self.hand_over();
+        self.choices.hold(self.classes.paths_with_sla(), &self.tunnels);
+        self.classes.tune(&self.choices, &self.tunnels);
+        for id in reviewed {
+            let conflict = self.conflict(id);
+            self.members[id].conclude(conflict, &self.choices, &self.tunnels);
+            self.vacate(id);
+        }
+        let outcomes = self.by_name.values().flat_map(|id| &self.members[*id].outcomes);
+        Compiled {
+            policy: self.classes.policy(),
+            outcomes: outcomes.cloned().collect(),
+        }
+    }
+
+    /// The facts as they are now.
     #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
+    pub fn view(&self) -> View {
+        let members = || self.by_name.values().map(|id| &self.members[*id]);
+        View {
+            conventions: self.conventions.clone(),
+            namespaces: self.namespaces.values().cloned().collect(),
+            services: members().filter_map(|member| member.service.clone()).collect(),
+            slices: members()
+                .flat_map(|member| member.slices.values().map(|slice| slice.view.clone()))
+                .collect(),
+            policies: members()
+                .flat_map(|member| member.policies.values().cloned())
+                .collect(),
+            tunnels: self.tunnels.clone(),
+            choices: self.choices.clone(),
         }
     }
 
-    /// The name in lower case.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
+    fn member(&mut self, name: &ServiceRef) -> ServiceId {
+        if let Some(id) = self.known(name) {
+            return id;
         }
+        let member = Member::new(name.clone());
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.members[id] = member;
+                id
+            }
+            None => {
+                self.members.push(member);
+                self.members.len() - 1
+            }
+        };
+        self.by_name.insert(name.clone(), id);
+        self.pending.members.insert(id);
+        id
     }
-}
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    /// The place of a Service that something is about to change of.
+    fn known(&mut self, name: &ServiceRef) -> Option<ServiceId> {
+        let id = *self.by_name.get(name)?;
+        self.pending.members.insert(id);
+        Some(id)
     }
-}
 
-impl Refusal {
-    /// One word for the `reason` of a Kubernetes Event.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Intent(IntentError::UnknownColor { .. }) => "UnknownColor",
-            Self::Intent(IntentError::UnknownMode { .. }) => "UnknownMode",
-            Self::Intent(IntentError::UnknownKey { .. }) => "UnknownAnnotation",
-            Self::Intent(IntentError::TunnelMissing { .. }) => "TunnelMissing",
-            Self::UnsupportedProtocol { .. } => "UnsupportedProtocol",
-            Self::Conflict { .. } => "Conflict",
+    fn touch_namespace(&mut self, (cluster, name): &(Cluster, String)) {
+        let first = ServiceRef {
+            cluster: cluster.clone(),
+            kube_namespace: name.clone(),
+            name: String::new(),
+        };
+        let services = self.by_name.range(first..);
+        let services = services
+            .take_while(|(service, _)| service.cluster == *cluster && service.kube_namespace == *name);
+        self.pending.members.extend(services.map(|(_, id)| *id));
+    }
+
+    fn put_tunnels(&mut self, reports: TunnelReports) {
+        let encapsulations = |reports: &TunnelReports| {
+            let reported = reports.iter();
+            let reported = reported.map(|(color, report)| (*color, report.encapsulations.clone()));
+            reported.collect::<Vec<_>>()
+        };
+        if encapsulations(&self.tunnels) == encapsulations(&reports) {
+            let chosen = self.by_name.values().filter(|id| self.members[**id].has_sla());
+            for id in chosen {
+                self.pending.reviews.entry(*id).or_default();
+            }
+        } else {
+            self.pending.members.extend(self.by_name.values());
+        }
+        self.choices.poll(&reports);
+        self.tunnels = reports;
+    }
+
+    fn put_slice(&mut self, view: SliceView) {
+        let object = view.object();
+        if self
+            .slices
+            .get(&object)
+            .is_some_and(|service| *service != view.service)
+        {
+            self.drop_slice(&object);
+        }
+        let id = self.member(&view.service);
+        self.slices.insert(object, view.service.clone());
+        let member = &mut self.members[id];
+        let claims = match &member.terms {
+            Ok(Some(terms)) => terms.claims(&view, self.conventions.endpoints),
+            _ => Claims::default(),
+        };
+        let name = view.name.clone();
+        match member.slices.entry(name.clone()) {
+            Entry::Occupied(mut present) => present.get_mut().view = view,
+            Entry::Vacant(vacant) => {
+                vacant.insert(Slice::new(view));
+            }
+        }
+        self.replace_claims(id, &name, claims);
+    }
+
+    fn drop_slice(&mut self, object: &ObjectRef) {
+        let Some(id) = self
+            .slices
+            .remove(object)
+            .and_then(|service| self.known(&service))
+        else {
+            return;
+        };
+        self.replace_claims(id, &object.name, Claims::default());
+        self.members[id].slices.remove(&object.name);
+    }
+
+    fn put_policy(&mut self, policy: PolicyView) {
+        let object = policy.object();
+        self.drop_policy(&object);
+        let id = self.member(&policy.service);
+        self.policies.insert(object, policy.service.clone());
+        self.members[id].policies.insert(policy.name.clone(), policy);
+    }
+
+    fn drop_policy(&mut self, object: &ObjectRef) {
+        if let Some(id) = self
+            .policies
+            .remove(object)
+            .and_then(|service| self.known(&service))
+        {
+            self.members[id].policies.remove(&object.name);
         }
     }
 }

@@ -1,24 +1,56 @@
-//! Intents: what the annotations of one Service ask for.
+//! Intents: what is asked for a Service, and what that amounts to for each of its ports.
 //!
-//! Owns the annotation grammar. An intent that is only half understood is refused as a whole, so that a Service
-//! never believes it has a guarantee that nobody gives.
+//! Owns the settings, how those of a Service and of one port replace each other, and what goes together. How they are
+//! written is the business of [`annotations`](super::annotations) and [`crate::api`].
+//!
+//! Invariant: an intent that is only half understood is refused as a whole, so that a Service never believes it has
+//! a guarantee that nobody gives.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::color::{Color, UnknownColor};
+use super::sla::{Sla, UnacceptableSla};
 
-/// What one Service asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What is asked for a Service: one thing for all ports, and others for some.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Intent {
-    /// The tunnel its traffic shall take, by color.
-    pub tunnel: Color,
-    /// What happens while that tunnel is down.
-    pub mode: Mode,
+    /// What holds for every port.
+    pub all: Settings,
+    /// The name of the tenant whose service VPN the endpoints are in; without, it is that of the cluster.
+    pub tenant: Option<String>,
+    /// What holds for single ports instead, setting by setting.
+    pub ports: BTreeMap<PortKey, Settings>,
 }
 
-/// What happens to steered traffic while its tunnel is down.
+/// What is asked for some traffic; what is not set is left to the level above, and then to the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Which tunnel.
+    pub tunnel: Option<Tunnel>,
+    /// What happens without it; strict by default.
+    pub mode: Option<Mode>,
+    /// The tunnels that take its place, in this order; none by default.
+    pub fallback: Option<Vec<Color>>,
+    /// What the tunnel has to keep.
+    pub sla: Option<Sla>,
+    /// Which tunnels are good enough; any by default.
+    pub encryption: Option<Encryption>,
+    /// What happens to the traffic; it is allowed by default.
+    pub action: Option<Action>,
+}
+
+/// The tunnel that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// That of a color.
+    Color(Color),
+    /// No steering at all, whatever a level above says.
+    None,
+}
+
+/// What happens to steered traffic while none of its tunnels can be had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// It is dropped.
@@ -28,149 +60,314 @@ pub enum Mode {
     Preferred,
 }
 
-/// The annotations of a Service are not an intent.
+/// Which encapsulation is good enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encryption {
+    /// One that encrypts.
+    Required,
+    /// Any.
+    #[default]
+    Any,
+}
+
+/// What happens to traffic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// It is forwarded.
+    #[default]
+    Allow,
+    /// It goes through the inspection service of the site.
+    Inspect,
+    /// It is dropped.
+    Drop,
+}
+
+/// A port of a Service, as it is referred to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortKey {
+    /// By its number.
+    Number(u16),
+    /// By its name.
+    Name(String),
+}
+
+/// What settings amount to; equal preferences of equal traffic share lists and sequences.
+///
+/// The order is that of sequences: what drops comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Preference {
+    /// Dropped.
+    Drop,
+    /// Inspected, and forwarded over the path or as routing has it.
+    Inspect(Option<Path>),
+    /// Forwarded over the path.
+    Allow(Path),
+}
+
+/// Which tunnels traffic takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// The colors, the most wanted first; 1 to 3, or none if any color that keeps `sla` will do.
+    pub colors: Vec<Color>,
+    /// What the tunnel has to keep.
+    pub sla: Option<Sla>,
+    /// What happens while there is none.
+    pub mode: Mode,
+    /// Which tunnels of these colors are good enough.
+    pub encryption: Encryption,
+}
+
+/// What is written is not an intent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum IntentError {
-    /// The `tunnel` annotation names no color.
-    #[error("annotation `{key}`: {error}")]
+    /// A value names no color.
+    #[error("{place}: {error}")]
     UnknownColor {
-        /// The full annotation key.
-        key: String,
+        /// The annotation or field.
+        place: Place,
         /// What is wrong with the value.
         error: UnknownColor,
     },
-    /// The `mode` annotation has another value than the two modes.
-    #[error("annotation `{key}`: unknown mode `{value}`; accepted: strict, preferred")]
-    UnknownMode {
-        /// The full annotation key.
-        key: String,
+    /// A value is none of the words that are known there.
+    #[error("{place}: unknown {} `{value}`; accepted: {accepted}", place.key())]
+    UnknownValue {
+        /// The annotation or field.
+        place: Place,
         /// The value as written.
         value: String,
+        /// The words that are known.
+        accepted: &'static str,
+    },
+    /// A value is no SLA class.
+    #[error("{place}: {error}")]
+    UnacceptableSla {
+        /// The annotation or field.
+        place: Place,
+        /// What is wrong with the value.
+        error: UnacceptableSla,
+    },
+    /// The fallback is not up to two other colors.
+    #[error("{place}: {what}; accepted: one or two colors other than the tunnel's, separated by a comma")]
+    UnacceptableFallback {
+        /// The annotation or field.
+        place: Place,
+        /// What is wrong with it.
+        what: String,
     },
     /// An annotation under the prefix that this operator does not know.
-    #[error("unknown annotation `{key}`; known under this prefix: tunnel, mode")]
+    #[error("unknown {place}; known under this prefix: {KEYS}, each but tenant also with .PORT")]
     UnknownKey {
-        /// The full annotation key.
-        key: String,
+        /// The annotation.
+        place: Place,
     },
-    /// There are annotations under the prefix, but none that names a tunnel.
-    #[error("annotation `{key}` is missing")]
+    /// Something is asked, but nothing that it could be asked of.
+    #[error("{place} is missing")]
     TunnelMissing {
-        /// The full annotation key that is missing.
-        key: String,
+        /// The annotation or field that is missing.
+        place: Place,
     },
 }
 
-/// The part of an annotation key before the slash, such as `policy.sdwan.cisco.com`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnnotationPrefix(String);
+/// The settings by name.
+pub(super) const KEYS: &str = "tunnel, mode, fallback, sla, encryption, action, tenant";
 
-/// A text that cannot be the prefix of an annotation key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unacceptable annotation prefix `{text}`; accepted: a DNS subdomain such as policy.sdwan.cisco.com")]
-pub struct UnacceptablePrefix {
-    /// The text as written.
-    pub text: String,
+/// Where a setting is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// In an annotation with this key.
+    Annotation(String),
+    /// In this field of a resource.
+    Field(String),
 }
 
 impl Intent {
-    /// Reads the intent from annotations; `None` if none is under the prefix.
+    /// Whether it asks for something by itself, and not only for how.
+    pub(super) fn asks_for_steering(&self) -> bool {
+        let asks = |settings: &Settings| {
+            let acts = settings.action.is_some_and(|action| action != Action::Allow);
+            settings.tunnel.is_some() || settings.sla.is_some() || acts
+        };
+        asks(&self.all) || self.ports.values().any(asks)
+    }
+}
+
+impl Settings {
+    /// These settings, with those of the level above where they leave something open.
+    #[must_use]
+    pub fn or(&self, above: &Self) -> Self {
+        Self {
+            tunnel: self.tunnel.or(above.tunnel),
+            mode: self.mode.or(above.mode),
+            fallback: self.fallback.clone().or_else(|| above.fallback.clone()),
+            sla: self.sla.or(above.sla),
+            encryption: self.encryption.or(above.encryption),
+            action: self.action.or(above.action),
+        }
+    }
+
+    /// What they amount to; `None` if they ask for nothing. `place` says where a setting would be written.
     ///
     /// # Errors
-    /// [`IntentError`] if an annotation under the prefix is unknown, has an unknown value, or lacks its tunnel.
-    pub fn read(
-        annotations: &BTreeMap<String, String>,
-        prefix: &AnnotationPrefix,
-    ) -> Result<Option<Self>, IntentError> {
-        let mut tunnel = None;
-        let mut mode = None;
-        for (key, value) in annotations {
-            match prefix.strip(key) {
-                None => {}
-                Some("tunnel") => {
-                    let color = value.parse().map_err(|error| IntentError::UnknownColor {
-                        key: key.clone(),
-                        error,
-                    })?;
-                    tunnel = Some(color);
+    /// [`IntentError`] if there is something without its tunnel, or a fallback to the tunnel itself.
+    pub fn preference(&self, place: impl Fn(&str) -> Place) -> Result<Option<Preference>, IntentError> {
+        let action = self.action.unwrap_or_default();
+        let tunnel = match self.tunnel {
+            Some(Tunnel::None) => return Ok(None),
+            Some(Tunnel::Color(color)) => Some(color),
+            None => None,
+        };
+        if action == Action::Drop {
+            return Ok(Some(Preference::Drop));
+        }
+        let fallback = self.fallback.as_deref().unwrap_or_default();
+        if let Some(color) = tunnel.filter(|color| fallback.contains(color)) {
+            return Err(IntentError::UnacceptableFallback {
+                place: place("fallback"),
+                what: format!("`{color}` is the tunnel itself"),
+            });
+        }
+        let path = (tunnel.is_some() || (self.sla.is_some() && fallback.is_empty())).then(|| Path {
+            colors: tunnel.into_iter().chain(fallback.iter().copied()).collect(),
+            sla: self.sla,
+            mode: self.mode.unwrap_or_default(),
+            encryption: self.encryption.unwrap_or_default(),
+        });
+        let asks_of_a_path = self.mode.is_some() || self.fallback.is_some() || self.encryption.is_some();
+        match (action, path) {
+            (Action::Allow, Some(path)) => Ok(Some(Preference::Allow(path))),
+            (Action::Inspect, None) if asks_of_a_path => Err(IntentError::TunnelMissing {
+                place: place("tunnel"),
+            }),
+            (Action::Inspect, path) => Ok(Some(Preference::Inspect(path))),
+            (_, None) if asks_of_a_path || self.action.is_some() => Err(IntentError::TunnelMissing {
+                place: place("tunnel"),
+            }),
+            (_, _) => Ok(None),
+        }
+    }
+}
+
+impl Preference {
+    /// The path, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Drop => None,
+            Self::Inspect(path) => path.as_ref(),
+            Self::Allow(path) => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for Preference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drop => f.write_str("drop"),
+            Self::Inspect(None) => f.write_str("inspect"),
+            Self::Inspect(Some(path)) => write!(f, "inspect, {path}"),
+            Self::Allow(path) => write!(f, "{path}"),
+        }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colors: Vec<_> = self.colors.iter().map(|color| color.as_str()).collect();
+        match colors.as_slice() {
+            [] => f.write_str("any tunnel")?,
+            colors => f.write_str(&colors.join(", then "))?,
+        }
+        write!(f, " ({}", self.mode.as_str())?;
+        if let Some(sla) = self.sla {
+            write!(f, ", {sla}")?;
+        }
+        if self.encryption == Encryption::Required {
+            f.write_str(", encrypted")?;
+        }
+        f.write_str(")")
+    }
+}
+
+macro_rules! words {
+    ($type:ident, $accepted:literal, $($variant:ident = $word:literal),+) => {
+        impl $type {
+            /// The words for it, as text.
+            pub const ACCEPTED: &'static str = $accepted;
+
+            /// The word for it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
                 }
-                Some("mode") => mode = Some(read_mode(key, value)?),
-                Some(_) => return Err(IntentError::UnknownKey { key: key.clone() }),
+            }
+
+            /// What a word stands for.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
             }
         }
-        match (tunnel, mode) {
-            (Some(tunnel), mode) => Ok(Some(Self {
-                tunnel,
-                mode: mode.unwrap_or_default(),
-            })),
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(IntentError::TunnelMissing {
-                key: format!("{}/tunnel", prefix.0),
-            }),
-        }
-    }
+    };
 }
 
-fn read_mode(key: &str, value: &str) -> Result<Mode, IntentError> {
-    match value {
-        "strict" => Ok(Mode::Strict),
-        "preferred" => Ok(Mode::Preferred),
-        _ => Err(IntentError::UnknownMode {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        }),
-    }
-}
+words!(
+    Mode,
+    "strict, preferred",
+    Strict = "strict",
+    Preferred = "preferred"
+);
+words!(Encryption, "required, any", Required = "required", Any = "any");
+words!(
+    Action,
+    "allow, inspect, drop",
+    Allow = "allow",
+    Inspect = "inspect",
+    Drop = "drop"
+);
 
-impl Mode {
-    /// The value of the `mode` annotation that asks for it.
+impl Place {
+    /// The setting: what follows the prefix of an annotation, or the last part of a field's path.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn key(&self) -> &str {
+        let (Self::Annotation(path) | Self::Field(path)) = self;
         match self {
-            Self::Strict => "strict",
-            Self::Preferred => "preferred",
+            Self::Annotation(_) => {
+                let key = path.rsplit('/').next().unwrap_or(path);
+                key.split('.').next().unwrap_or(key)
+            }
+            Self::Field(_) => path.rsplit('.').next().unwrap_or(path),
         }
     }
 }
 
-impl AnnotationPrefix {
-    /// The rest of `key` after the prefix and its slash; `None` if it is under another prefix.
-    #[must_use]
-    pub fn strip<'a>(&self, key: &'a str) -> Option<&'a str> {
-        key.strip_prefix(self.0.as_str())?.strip_prefix('/')
-    }
-}
-
-impl Default for AnnotationPrefix {
-    fn default() -> Self {
-        Self("policy.sdwan.cisco.com".to_owned())
-    }
-}
-
-impl FromStr for AnnotationPrefix {
-    type Err = UnacceptablePrefix;
-
-    fn from_str(text: &str) -> Result<Self, UnacceptablePrefix> {
-        let label = |label: &str| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if text.len() <= 253 && text.split('.').all(label) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(UnacceptablePrefix {
-                text: text.to_owned(),
-            })
-        }
-    }
-}
-
-impl fmt::Display for AnnotationPrefix {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Annotation(key) => write!(f, "annotation `{key}`"),
+            Self::Field(path) => write!(f, "field `{path}`"),
+        }
+    }
+}
+
+impl FromStr for PortKey {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text
+            .parse()
+            .map_or_else(|_| Self::Name(text.to_owned()), Self::Number))
+    }
+}
+
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
     }
 }

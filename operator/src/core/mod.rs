@@ -1,30 +1,56 @@
-//! Decisions: what the annotated Services ask for, and which Manager objects say the same.
+//! Decisions: what is asked for the Services, and which Manager objects say the same.
 //!
 //! Owns the types and the pure functions `compile`, `render` and `diff`. Does no I/O, reads no clock, and uses
 //! no randomness.
 //!
 //! Invariant: every function is deterministic and does not depend on the order of its inputs.
 
+mod annotations;
+mod bucket;
+mod choice;
+mod claim;
+mod classes;
 mod color;
 mod compile;
 mod diff;
 mod intent;
+mod ledger;
+mod member;
 mod naming;
 mod objects;
+mod outcome;
 mod render;
+mod rule;
+mod settle;
+mod sla;
+mod tunnel;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::annotations::{AnnotationPrefix, UnacceptablePrefix};
+pub(crate) use self::annotations::{color, fallback, word};
+pub use self::choice::{Choice, Choices, Compliance, LEAVE_AFTER, RETURN_AFTER};
 pub use self::color::{Color, UnknownColor};
-pub use self::compile::{
-    Compiled, Direction, Family, Flow, Preference, Protocol, Refusal, Rejection, SteeringPolicy,
-    SteeringRule, compile,
-};
+pub use self::compile::{Change, Compiler, compile};
 pub use self::diff::{Activation, ChangeSet, diff};
-pub use self::intent::{AnnotationPrefix, Intent, IntentError, Mode, UnacceptablePrefix};
+pub use self::intent::{
+    Action, Encryption, Intent, IntentError, Mode, Path, Place, PortKey, Preference, Settings, Tunnel,
+};
 pub use self::naming::{ListName, Owner, PolicyName, UnacceptableName};
-pub use self::objects::{Assembly, CentralPolicy, Definition, List, ListKind, Objects, Sequence};
+pub use self::objects::{
+    AppliedAt, Assembly, CentralPolicy, Definition, DefinitionKey, DefinitionKind, Inspection, List,
+    ListKind, Objects, Sequence, SequenceAction, ServiceType, Tunnels,
+};
+pub use self::outcome::{Accepted, Compiled, Conflict, Outcome, Refusal, Subject};
 pub use self::render::{Scope, render};
-pub use self::view::{AnnotatedService, ServiceRef, SlicePort, SliceView, View};
+pub use self::rule::{
+    Class, Direction, Encapsulations, Family, Hosts, Protocol, SteeringPolicy, SteeringRule,
+};
+pub use self::sla::{Quality, Sla, UnacceptableSla};
+pub use self::tunnel::{Encapsulation, TunnelReport, TunnelReports, TunnelState};
+pub use self::view::{
+    Cluster, Conventions, EndpointState, Endpoints, NamespaceView, ObjectRef, PolicyView, ServiceKind,
+    ServicePort, ServiceRef, ServiceView, SlicePort, SliceView, View,
+};

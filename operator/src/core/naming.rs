@@ -1,20 +1,20 @@
 //! Names of Manager objects.
 //!
 //! Owns how an object's name is built and how the operator knows its own objects again. Invariant: the name of a
-//! list is a function of its content, so a list under a known name never needs to be edited to be right, and
-//! equal names mean equal lists.
+//! list is a function of what it is for, not of its content, so that it is edited in place when endpoints come and go.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use super::objects::ListKind;
+use super::objects::{DefinitionKey, DefinitionKind, ListKind};
 
 /// The Manager's limit for names of lists.
 const LIST_NAME_MAX: usize = 32;
 /// Nine base-32 digits: 45 bits.
 const DIGEST_LEN: usize = 9;
-const POLICY_NAME_MAX: usize = 127;
+/// The Manager's limit for names of policies, less what is added for names of definitions.
+const POLICY_NAME_MAX: usize = 127 - "-vpn65530-sla".len();
 const OWNER_MAX: usize = 8;
 
 /// The short name of this operator on the Manager: prefix of its lists, and part of its mark.
@@ -23,9 +23,9 @@ pub struct Owner(String);
 
 /// The name of a list on the Manager.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ListName(String);
+pub struct ListName(Arc<str>);
 
-/// The name of the centralized policy and of its data definition.
+/// The name of the centralized policy, which those of its definitions begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyName(String);
 
@@ -36,7 +36,7 @@ pub enum UnacceptableName {
     #[error("unacceptable owner `{0}`; accepted: 1 to 8 of a-z and 0-9")]
     Owner(String),
     /// Not a policy name.
-    #[error("unacceptable policy name `{0}`; accepted: 1 to 127 of A-Z, a-z, 0-9, _ and -")]
+    #[error("unacceptable policy name `{0}`; accepted: 1 to 114 of A-Z, a-z, 0-9, _ and -")]
     Policy(String),
 }
 
@@ -50,35 +50,26 @@ impl Owner {
     /// The name of the list that exists from before an edit until the fabric is known to have it.
     #[must_use]
     pub fn edit_mark(&self) -> ListName {
-        ListName(format!("{}-edit-in-progress", self.0))
+        ListName(format!("{}-edit-in-progress", self.0).into())
     }
 
-    /// The name for a list: owner, a readable part (shortened to fit), and a digest of everything.
+    /// The name for a list: owner, a readable part (shortened to fit), and a digest of what the list is for.
     ///
-    /// `label` says what the list is for; `attempt` is 0 unless the name turned out to be taken.
-    pub(super) fn list_name(
-        &self,
-        kind: ListKind,
-        label: &str,
-        entries: &BTreeSet<String>,
-        attempt: u32,
-    ) -> ListName {
+    /// `label` and `identity` say that; the content is none of it. `attempt` is 0 unless the name turned out to be
+    /// taken.
+    pub(super) fn list_name(&self, kind: ListKind, label: &str, identity: &str, attempt: u32) -> ListName {
         let mut digest = Fnv1a::new();
-        digest.update(format!("{kind:?}/{label}/{attempt}").as_bytes());
-        for entry in entries {
-            digest.update(b"\0");
-            digest.update(entry.as_bytes());
-        }
+        digest.update(format!("{kind:?}/{label}/{identity}/{attempt}").as_bytes());
         let room = LIST_NAME_MAX - self.0.len() - DIGEST_LEN - 2;
         let readable: String = label.chars().take(room).collect();
-        ListName(format!("{}-{readable}-{}", self.0, digest.base32()))
+        ListName(format!("{}-{readable}-{}", self.0, digest.base32()).into())
     }
 
     /// The name as one of this owner's lists; `None` if it cannot be one.
     #[must_use]
     pub fn own_list(&self, name: &str) -> Option<ListName> {
         let rest = name.strip_prefix(self.0.as_str())?;
-        rest.starts_with('-').then(|| ListName(name.to_owned()))
+        rest.starts_with('-').then(|| ListName(name.into()))
     }
 }
 
@@ -106,6 +97,27 @@ impl PolicyName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl DefinitionKey {
+    /// The name of the definition, which belongs to the policy of this name.
+    #[must_use]
+    pub fn name(&self, policy: &PolicyName) -> String {
+        let suffix = match self.kind {
+            DefinitionKind::Data => "",
+            DefinitionKind::AppRoute => "-sla",
+        };
+        format!("{policy}-vpn{}{suffix}", self.service_vpn)
+    }
+
+    /// Reads the name of a definition of this kind; `None` if it does not belong to the policy of this name.
+    #[must_use]
+    pub fn from_name(name: &str, kind: DefinitionKind, policy: &PolicyName) -> Option<Self> {
+        let rest = name.strip_prefix(policy.as_str())?.strip_prefix("-vpn")?;
+        let service_vpn = rest.strip_suffix("-sla").unwrap_or(rest).parse().ok()?;
+        let key = Self { service_vpn, kind };
+        (key.name(policy) == name).then_some(key)
     }
 }
 

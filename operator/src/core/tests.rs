@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod history;
+mod intents;
+mod model;
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -11,46 +16,78 @@ use rstest::rstest;
 
 use super::*;
 
-fn service(name: &str, created: i64, tunnel: &str, mode: Mode) -> AnnotatedService {
-    AnnotatedService {
-        service: ServiceRef {
-            kube_namespace: "shop".to_owned(),
-            name: name.to_owned(),
+fn service_ref(name: &str) -> ServiceRef {
+    ServiceRef {
+        cluster: Cluster::default(),
+        kube_namespace: "shop".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn service(name: &str, created: i64, tunnel: &str, mode: Mode) -> ServiceView {
+    annotated(
+        name,
+        created,
+        Settings {
+            tunnel: Some(Tunnel::Color(tunnel.parse().unwrap())),
+            mode: Some(mode),
+            ..Settings::default()
         },
+    )
+}
+
+fn annotated(name: &str, created: i64, all: Settings) -> ServiceView {
+    ServiceView {
+        service: service_ref(name),
         uid: format!("uid-{name}"),
         created: Some(created),
-        intent: Ok(Intent {
-            tunnel: tunnel.parse().unwrap(),
-            mode,
-        }),
+        kind: ServiceKind::Endpoints,
+        ports: vec![ServicePort {
+            name: String::new(),
+            number: 80,
+        }],
+        intent: Some(Ok(Intent {
+            all,
+            ..Intent::default()
+        })),
     }
 }
 
 fn slice(service: &str, ready: &[&str], ports: &[(&str, u16)]) -> SliceView {
+    let addresses = ready.iter().map(|address| address.parse().unwrap());
+    let ports = ports.iter().map(|&(protocol, port)| SlicePort {
+        name: String::new(),
+        protocol: protocol.to_owned(),
+        port,
+    });
     SliceView {
-        service: ServiceRef {
-            kube_namespace: "shop".to_owned(),
-            name: service.to_owned(),
+        name: format!("{service}-{}", ready.join("-")),
+        service: service_ref(service),
+        endpoints: addresses.map(|address| (address, EndpointState::Ready)).collect(),
+        ports: ports.collect(),
+    }
+}
+
+fn view(services: Vec<ServiceView>, slices: Vec<SliceView>) -> View {
+    View {
+        conventions: Conventions {
+            clusters: [(Cluster::default(), 10)].into(),
+            ..Conventions::default()
         },
-        ready: ready.iter().map(|address| address.parse().unwrap()).collect(),
-        ports: ports
-            .iter()
-            .map(|&(protocol, port)| SlicePort {
-                protocol: protocol.to_owned(),
-                port,
-            })
-            .collect(),
+        services,
+        slices,
+        ..View::default()
     }
 }
 
 fn demo() -> View {
-    View {
-        services: vec![
+    view(
+        vec![
             service("business", 1, "biz-internet", Mode::Strict),
             service("reports", 2, "biz-internet", Mode::Strict),
             service("backup", 3, "public-internet", Mode::Preferred),
         ],
-        slices: vec![
+        vec![
             slice(
                 "business",
                 &["10.2.0.5", "10.2.0.6"],
@@ -61,13 +98,13 @@ fn demo() -> View {
             slice("backup", &["10.2.0.7"], &[("TCP", 873)]),
             slice("not-annotated", &["10.2.0.8"], &[("TCP", 8080)]),
         ],
-    }
+    )
 }
 
 fn scope() -> Scope {
     Scope {
         sites: ["100", "200"].map(str::to_owned).into(),
-        service_vpn: 10,
+        inspection: ServiceType::Firewall,
     }
 }
 
@@ -77,52 +114,53 @@ fn rendered(view: &View, observed: &Objects) -> Objects {
 
 fn show(compiled: &Compiled) -> String {
     let mut text = String::new();
-    for SteeringRule { flow, prefer } in &compiled.policy.rules {
-        let hosts: Vec<_> = flow.hosts.iter().map(ToString::to_string).collect();
-        let Flow {
-            direction,
+    for rule in &compiled.policy.rules {
+        let hosts: Vec<_> = rule.hosts().map(|host| host.to_string()).collect();
+        let Class {
+            service_vpn,
+            preference,
             protocol,
             port,
             ..
-        } = flow;
-        let (color, mode) = (prefer.color, prefer.mode.as_str());
-        writeln!(
-            text,
-            "{color} {mode}: {direction:?} {protocol}/{port} {}",
-            hosts.join(" ")
-        )
-        .unwrap();
+        } = &rule.class;
+        let hosts = hosts.join(" ");
+        writeln!(text, "vpn {service_vpn} {protocol}/{port} {hosts}: {preference}").unwrap();
     }
-    for Rejection { service, refusal, .. } in &compiled.rejections {
-        writeln!(text, "{service} {}: {refusal}", refusal.reason()).unwrap();
+    text + &refusals(compiled)
+}
+
+fn refusals(compiled: &Compiled) -> String {
+    let mut text = String::new();
+    for outcome in &compiled.outcomes {
+        if let Err(refusal) = &outcome.verdict {
+            writeln!(text, "{} {}: {refusal}", outcome.service, refusal.reason()).unwrap();
+        }
     }
     text
 }
 
 fn show_objects(objects: &Objects) -> String {
     let mut text = String::new();
-    for (name, List { kind, entries }) in &objects.lists {
-        let entries: Vec<_> = entries.iter().map(String::as_str).collect();
-        writeln!(text, "{name}: {kind:?} {}", entries.join(" ")).unwrap();
+    for (name, list) in &objects.lists {
+        writeln!(text, "{name}: {list:?}").unwrap();
     }
-    let Some(Definition::Sequences(sequences)) = &objects.definition else {
-        panic!("no sequences")
-    };
-    for Sequence {
-        direction,
-        family,
-        hosts,
-        protocol,
-        port,
-        prefer,
-    } in sequences
-    {
-        let (color, mode) = (prefer.color, prefer.mode.as_str());
-        writeln!(
-            text,
-            "{direction:?} {family:?} {hosts} {protocol}/{port} -> {color} {mode}"
-        )
-        .unwrap();
+    for (key, definition) in &objects.definitions {
+        writeln!(text, "{}", key.name(&PolicyName::default())).unwrap();
+        for Sequence {
+            direction,
+            family,
+            hosts,
+            protocol,
+            port,
+            action,
+        } in definition.sequences()
+        {
+            writeln!(
+                text,
+                "  {direction:?} {family:?} {hosts} {protocol}/{port} -> {action:?}"
+            )
+            .unwrap();
+        }
     }
     write!(text, "{:?}", objects.policy.as_ref().unwrap()).unwrap();
     text
@@ -131,16 +169,11 @@ fn show_objects(objects: &Objects) -> String {
 #[test]
 fn endpoints_of_equal_intents_share_a_rule_per_class_and_direction() {
     insta::assert_snapshot!(show(&compile(&demo())), @r"
-    biz-internet strict: Replies tcp/8080 10.2.0.5 10.2.0.6 10.2.0.9
-    biz-internet strict: Requests tcp/8080 10.2.0.5 10.2.0.6 10.2.0.9
-    biz-internet strict: Replies tcp/8080 fd00:2::5
-    biz-internet strict: Requests tcp/8080 fd00:2::5
-    biz-internet strict: Replies udp/8080 10.2.0.5 10.2.0.6
-    biz-internet strict: Requests udp/8080 10.2.0.5 10.2.0.6
-    biz-internet strict: Replies udp/8080 fd00:2::5
-    biz-internet strict: Requests udp/8080 fd00:2::5
-    public-internet preferred: Replies tcp/873 10.2.0.7
-    public-internet preferred: Requests tcp/873 10.2.0.7
+    vpn 10 tcp/8080 10.2.0.5 10.2.0.6 10.2.0.9: biz-internet (strict)
+    vpn 10 tcp/8080 fd00:2::5: biz-internet (strict)
+    vpn 10 udp/8080 10.2.0.5 10.2.0.6: biz-internet (strict)
+    vpn 10 udp/8080 fd00:2::5: biz-internet (strict)
+    vpn 10 tcp/873 10.2.0.7: public-internet (preferred)
     ");
 }
 
@@ -152,32 +185,38 @@ fn a_newer_service_that_contradicts_an_older_one_gets_no_rule() {
         .push(slice("intruder", &["10.2.0.5", "10.2.0.50"], &[("TCP", 8080)]));
     let compiled = compile(&view);
     assert_eq!(compiled.policy, compile(&demo()).policy);
-    insta::assert_snapshot!(show(&Compiled { policy: SteeringPolicy::default(), ..compiled }), @"shop/intruder Conflict: endpoint 10.2.0.5 port 8080/tcp is already steered to biz-internet (strict) by the older Service shop/business");
+    insta::assert_snapshot!(refusals(&compiled), @"shop/intruder Conflict: endpoint 10.2.0.5 port 8080/tcp is already steered to biz-internet (strict) by the older Service shop/business");
 }
 
 #[test]
 fn a_port_that_cannot_be_steered_refuses_the_whole_service() {
-    let view = View {
-        services: vec![service("voice", 1, "mpls", Mode::Strict)],
-        slices: vec![slice("voice", &["10.2.0.5"], &[("TCP", 5060), ("SCTP", 5061)])],
-    };
-    insta::assert_snapshot!(show(&compile(&view)), @"shop/voice UnsupportedProtocol: protocol SCTP cannot be steered; accepted: TCP, UDP");
+    let view = view(
+        vec![service("voice", 1, "mpls", Mode::Strict)],
+        vec![slice("voice", &["10.2.0.5"], &[("TCP", 5060), ("DCCP", 5061)])],
+    );
+    insta::assert_snapshot!(show(&compile(&view)), @"shop/voice UnsupportedProtocol: protocol DCCP cannot be steered; accepted: TCP, UDP, SCTP");
 }
 
 #[test]
-fn a_service_without_ready_endpoints_has_no_rule_and_no_rejection() {
-    let view = View {
-        services: vec![service("business", 1, "mpls", Mode::Strict)],
-        slices: vec![slice("business", &[], &[("TCP", 8080)])],
-    };
-    assert_eq!(compile(&view), Compiled::default());
+fn a_service_without_endpoints_has_no_rule_and_is_not_refused() {
+    let view = view(
+        vec![service("business", 1, "mpls", Mode::Strict)],
+        vec![slice("business", &[], &[("TCP", 8080)])],
+    );
+    let compiled = compile(&view);
+    assert_eq!(compiled.policy, SteeringPolicy::default());
+    let accepted = compiled.outcomes[0].verdict.as_ref().unwrap();
+    assert_eq!(
+        (accepted.endpoints, accepted.tunnel),
+        (0, Some("mpls".parse().unwrap()))
+    );
 }
 
 #[rstest]
-#[case::strict_is_the_default(&[("tunnel", "mpls")], "mpls strict")]
-#[case::preferred(&[("tunnel", "mpls"), ("mode", "preferred")], "mpls preferred")]
-#[case::spelling_in_the_wild(&[("tunnel", "bizinternet")], "biz-internet strict")]
-#[case::nothing(&[], "no intent")]
+#[case::strict_is_the_default(&[("tunnel", "mpls")], "mpls (strict)")]
+#[case::preferred(&[("tunnel", "mpls"), ("mode", "preferred")], "mpls (preferred)")]
+#[case::spelling_in_the_wild(&[("tunnel", "bizinternet")], "biz-internet (strict)")]
+#[case::nothing(&[], "nothing")]
 #[case::unknown_color(&[("tunnel", "biz internet")], "annotation `policy.sdwan.cisco.com/tunnel`: unknown color \
     `biz internet`; known colors: default, mpls, metro-ethernet, biz-internet, public-internet, lte, 3g, red, green, \
     blue, gold, silver, bronze, custom1, custom2, custom3, private1, private2, private3, private4, private5, private6")]
@@ -185,7 +224,8 @@ fn a_service_without_ready_endpoints_has_no_rule_and_no_rejection() {
     "annotation `policy.sdwan.cisco.com/mode`: unknown mode `Strict`; accepted: strict, preferred")]
 #[case::mode_alone(&[("mode", "strict")], "annotation `policy.sdwan.cisco.com/tunnel` is missing")]
 #[case::misspelt(&[("tunel", "mpls")],
-    "unknown annotation `policy.sdwan.cisco.com/tunel`; known under this prefix: tunnel, mode")]
+    "unknown annotation `policy.sdwan.cisco.com/tunel`; known under this prefix: tunnel, mode, fallback, sla, encryption, action, \
+    tenant, each but tenant also with .PORT")]
 fn annotations_read_as(#[case] annotations: &[(&str, &str)], #[case] expected: &str) {
     let mut map: BTreeMap<_, _> = annotations
         .iter()
@@ -195,9 +235,12 @@ fn annotations_read_as(#[case] annotations: &[(&str, &str)], #[case] expected: &
         "policy.sdwan.cisco.com.example/tunnel".to_owned(),
         "lte".to_owned(),
     );
-    let read = match Intent::read(&map, &AnnotationPrefix::default()) {
-        Ok(Some(intent)) => format!("{} {}", intent.tunnel, intent.mode.as_str()),
-        Ok(None) => "no intent".to_owned(),
+    let prefix = AnnotationPrefix::default();
+    let preference = Intent::read(&map, &prefix)
+        .and_then(|intent| intent.unwrap_or_default().all.preference(|key| prefix.place(key)));
+    let read = match preference {
+        Ok(Some(preference)) => preference.to_string(),
+        Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string(),
     };
     assert_eq!(read, expected);
@@ -223,24 +266,25 @@ fn what_is_no_dns_subdomain_is_no_annotation_prefix(#[case] text: &str) {
 #[test]
 fn rules_become_one_list_and_two_sequences_per_class() {
     insta::assert_snapshot!(show_objects(&rendered(&demo(), &Objects::default())), @r#"
-    ppo-sites-6f3ccllgb: Site 100 200
-    ppo-t8080-biz-internet-006vt8tn0: DataIpv6Prefix fd00:2::5/128
-    ppo-t8080-biz-internet-kigsm1h10: DataPrefix 10.2.0.5/32 10.2.0.6/32 10.2.0.9/32
-    ppo-t873-public-intern-ev9qormre: DataPrefix 10.2.0.7/32
-    ppo-u8080-biz-internet-6l90q0v5g: DataPrefix 10.2.0.5/32 10.2.0.6/32
-    ppo-u8080-biz-internet-n3l17getv: DataIpv6Prefix fd00:2::5/128
-    ppo-vpn10-kigmt8vsa: Vpn 10
-    Replies V4 ppo-t8080-biz-internet-kigsm1h10 tcp/8080 -> biz-internet strict
-    Requests V4 ppo-t8080-biz-internet-kigsm1h10 tcp/8080 -> biz-internet strict
-    Replies V6 ppo-t8080-biz-internet-006vt8tn0 tcp/8080 -> biz-internet strict
-    Requests V6 ppo-t8080-biz-internet-006vt8tn0 tcp/8080 -> biz-internet strict
-    Replies V4 ppo-u8080-biz-internet-6l90q0v5g udp/8080 -> biz-internet strict
-    Requests V4 ppo-u8080-biz-internet-6l90q0v5g udp/8080 -> biz-internet strict
-    Replies V6 ppo-u8080-biz-internet-n3l17getv udp/8080 -> biz-internet strict
-    Requests V6 ppo-u8080-biz-internet-n3l17getv udp/8080 -> biz-internet strict
-    Replies V4 ppo-t873-public-intern-ev9qormre tcp/873 -> public-internet preferred
-    Requests V4 ppo-t873-public-intern-ev9qormre tcp/873 -> public-internet preferred
-    CentralPolicy { assembly: Service { sites: ListName("ppo-sites-6f3ccllgb"), service_vpns: ListName("ppo-vpn10-kigmt8vsa") }, active: true }
+    ppo-sites-eqa2rcf4p: Sites({"100", "200"})
+    ppo-t8080-biz-internet-4nkjtdo9v: V6Hosts({fd00:2::5})
+    ppo-t8080-biz-internet-abea7jlst: V4Hosts({10.2.0.5, 10.2.0.6, 10.2.0.9})
+    ppo-t873-public-intern-js1hibadm: V4Hosts({10.2.0.7})
+    ppo-u8080-biz-internet-s9fkehnk1: V6Hosts({fd00:2::5})
+    ppo-u8080-biz-internet-uc7ou5oq9: V4Hosts({10.2.0.5, 10.2.0.6})
+    ppo-vpn10-s5ocqp6m0: ServiceVpn(10)
+    k8s-steering-vpn10
+      Replies V4 ppo-t8080-biz-internet-abea7jlst tcp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Requests V4 ppo-t8080-biz-internet-abea7jlst tcp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Replies V6 ppo-t8080-biz-internet-4nkjtdo9v tcp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Requests V6 ppo-t8080-biz-internet-4nkjtdo9v tcp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Replies V4 ppo-u8080-biz-internet-uc7ou5oq9 udp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Requests V4 ppo-u8080-biz-internet-uc7ou5oq9 udp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Replies V6 ppo-u8080-biz-internet-s9fkehnk1 udp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Requests V6 ppo-u8080-biz-internet-s9fkehnk1 udp/8080 -> Set { inspect: None, tunnels: Some(Color { color: Color("biz-internet"), encapsulations: Ipsec, mode: Strict }) }
+      Replies V4 ppo-t873-public-intern-js1hibadm tcp/873 -> Set { inspect: None, tunnels: Some(Color { color: Color("public-internet"), encapsulations: Ipsec, mode: Preferred }) }
+      Requests V4 ppo-t873-public-intern-js1hibadm tcp/873 -> Set { inspect: None, tunnels: Some(Color { color: Color("public-internet"), encapsulations: Ipsec, mode: Preferred }) }
+    CentralPolicy { assembly: Service({DefinitionKey { service_vpn: 10, kind: Data }: AppliedAt { sites: ListName("ppo-sites-eqa2rcf4p"), service_vpns: ListName("ppo-vpn10-s5ocqp6m0") }}), active: true }
     "#);
 }
 
@@ -256,15 +300,11 @@ fn the_last_annotation_gone_empties_the_definition_and_keeps_the_policy_active()
     let observed = rendered(&demo(), &Objects::default());
     let desired = rendered(&View::default(), &observed);
     let change_set = diff(&desired, &observed);
-    assert_eq!(change_set.definition, Some(Definition::Sequences(Vec::new())));
+    let definitions: Vec<_> = change_set.definitions.values().collect();
+    assert_eq!(definitions, [&Definition::Sequences(Vec::new())]);
     assert_eq!(change_set.activation, Some(Activation::Edit));
     assert_eq!(change_set.assembly, None);
-    assert!(
-        change_set
-            .remove
-            .values()
-            .all(|list| list.kind == ListKind::DataPrefix || list.kind == ListKind::DataIpv6Prefix)
-    );
+    assert!(change_set.remove.values().all(|list| list.hosts().is_some()));
     assert_eq!(change_set.remove.len(), 5);
     let at_rest = change_set.applied_to(observed);
     assert_eq!(at_rest.policy, desired.policy);
@@ -285,12 +325,14 @@ fn what_others_changed_is_written_again() {
     let desired = rendered(&demo(), &Objects::default());
     let mut observed = desired.clone();
     let (name, list) = observed.lists.iter_mut().next().unwrap();
-    list.entries.insert("10.0.0.0/8".to_owned());
+    *list = List::Altered(list.kind());
     let name = name.clone();
-    observed.definition = Some(Definition::Altered);
+    for definition in observed.definitions.values_mut() {
+        *definition = Definition::Altered;
+    }
     let change_set = diff(&desired, &observed);
-    assert_eq!(change_set.repair.keys().collect::<Vec<_>>(), [&name]);
-    assert_eq!(change_set.definition, desired.definition);
+    assert_eq!(change_set.edit.keys().collect::<Vec<_>>(), [&name]);
+    assert_eq!(change_set.definitions, desired.definitions);
     assert_eq!(change_set.activation, Some(Activation::Edit));
 }
 
@@ -344,23 +386,25 @@ fn any_view() -> impl Strategy<Value = View> {
         ),
         0..6,
     );
-    (services, slices).prop_map(|(services, slices)| View {
-        services,
-        slices: slices
-            .into_iter()
-            .map(|(name, ready, ports)| SliceView {
-                ready,
-                ..slice(name, &[], &ports)
-            })
-            .collect(),
+    (services, slices).prop_map(|(services, slices)| {
+        let slices = (0..).zip(slices).map(|(index, (name, ready, ports))| SliceView {
+            name: format!("{name}-{index}"),
+            endpoints: ready
+                .into_iter()
+                .map(|host: IpAddr| (host, EndpointState::Ready))
+                .collect(),
+            ..slice(name, &[], &ports)
+        });
+        view(services, slices.collect())
     })
 }
 
 fn shuffled_view() -> impl Strategy<Value = (View, View)> {
-    any_view().prop_flat_map(|view| {
-        let services = Just(view.services.clone()).prop_shuffle();
-        let slices = Just(view.slices.clone()).prop_shuffle();
-        (Just(view), services, slices).prop_map(|(view, services, slices)| (view, View { services, slices }))
+    any_view().prop_flat_map(|before| {
+        let services = Just(before.services.clone()).prop_shuffle();
+        let slices = Just(before.slices.clone()).prop_shuffle();
+        let shuffled = (services, slices).prop_map(|(services, slices)| view(services, slices));
+        (Just(before), shuffled)
     })
 }
 
@@ -373,18 +417,20 @@ proptest! {
     #[test]
     fn every_destination_has_one_preference(view in any_view()) {
         let mut seen = BTreeSet::new();
-        for SteeringRule { flow, .. } in compile(&view).policy.rules {
-            for host in flow.hosts {
-                prop_assert!(seen.insert((flow.direction, host, flow.protocol, flow.port)));
+        for rule in compile(&view).policy.rules {
+            for host in rule.hosts() {
+                prop_assert!(seen.insert((rule.class.service_vpn, host, rule.class.protocol, rule.class.port)));
             }
         }
     }
 
     #[test]
-    fn a_rejected_service_changes_nothing(view in any_view()) {
+    fn a_refused_service_changes_nothing(view in any_view()) {
         let compiled = compile(&view);
         let mut without = view.clone();
-        without.services.retain(|kept| compiled.rejections.iter().all(|rejected| rejected.service != kept.service));
+        let refused = compiled.outcomes.iter().filter(|outcome| outcome.verdict.is_err());
+        let refused: BTreeSet<_> = refused.map(|outcome| outcome.service.clone()).collect();
+        without.services.retain(|kept| !refused.contains(&kept.service));
         prop_assert_eq!(compile(&without).policy, compiled.policy);
     }
 

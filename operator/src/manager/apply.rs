@@ -1,29 +1,22 @@
 //! Application: a change set as requests.
 //!
-//! Owns the order of writes: lists, definition, policy, activation, and only then the removal of what is no longer
-//! used. Whatever ends in an activation is marked on the Manager before it begins and unmarked when the fabric has
-//! it, so that an operator that crashes in between is resumed by its successor.
+//! Owns what comes before and after the writes: whether they are allowed, and the removal of what is no longer used when
+//! the fabric has ceased to use it. An edit that a predecessor did not finish is finished.
 //!
 //! Invariants: at most one activation per change set; nothing is written if the activation cannot be allowed.
 
-use std::time::Duration;
-
-use futures::stream::{self, StreamExt, TryStreamExt};
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use futures::stream::{self, StreamExt};
 use tracing::{debug, info, warn};
 
-use super::error::{Call, ManagerError};
-use super::observe::{Identity, Observed};
-use super::task::Outcome;
+use super::error::{ManagerError, Taken};
+use super::observe::{Backend, Identity, Observed};
 use super::transport::ManagerClient;
-use super::wire::{self, DefinitionCreated, ListCreated, PolicyCreated, TaskStarted};
-use crate::core::{Activation, ChangeSet, Definition, List, ListKind, ListName};
+use super::wire;
+use super::write::{Push, Writing};
+use crate::core::{ChangeSet, Definition, DefinitionKey, List, ListKind, ListName};
 
 /// Of the 100 requests per second that a Manager allows, writes of lists may be this many at a time.
-const PARALLEL_WRITES: usize = 8;
-const SKIPPED_DELAY_MIN: Duration = Duration::from_millis(100);
-const SKIPPED_DELAY_MAX: Duration = Duration::from_secs(2);
+pub(super) const PARALLEL_WRITES: usize = 8;
 
 impl ManagerClient {
     /// Writes a change set and waits until the fabric has it; `observed` then shows the new state.
@@ -38,28 +31,28 @@ impl ManagerClient {
         change_set: &ChangeSet,
     ) -> Result<(), ManagerError> {
         check_ground(identity, observed, change_set)?;
-        let mut writing = Writing {
-            client: self,
-            identity,
-            observed,
-            process_id: None,
-        };
-        let written = writing.write(change_set).await;
-        let process_id = writing.process_id;
-        if let Err(error) = written {
+        if identity.backend == Backend::PolicyGroups {
+            return self.apply_to_group(identity, observed, change_set).await;
+        }
+        let mut writing = Writing::new(self, identity, observed);
+        if let Err(error) = writing.write(change_set).await {
+            let process_id = writing.into_process_id();
             self.release(process_id).await;
             return Err(error);
         }
+        let kept_definitions = self.remove_definitions(observed, change_set).await;
         let kept = self.remove(observed, change_set).await;
         self.unmark(observed).await?;
         observed.objects = change_set.applied_to(std::mem::take(&mut observed.objects));
         observed.objects.lists.extend(kept);
+        observed.objects.definitions.extend(kept_definitions);
         Ok(())
     }
 
     /// Finishes the push that a predecessor began and did not see succeed; does nothing if there is none.
     ///
-    /// What is pushed is the last definition that was stored, so this also frees a lock that died with its holder.
+    /// What is pushed is the last definition that was stored, so this also frees a lock that died with its holder. Policy
+    /// groups have no lock: [`apply`](Self::apply) finishes their deployment.
     ///
     /// # Errors
     /// [`ManagerError`] if the push fails; the next [`apply`](Self::apply) with an activation makes up for it.
@@ -69,17 +62,15 @@ impl ManagerClient {
             .policy
             .as_ref()
             .is_some_and(|policy| policy.active);
-        if !observed.objects.unconfirmed || !active {
+        // What is stored may not be what the operator wrote, and only the next change set puts that right.
+        let by_apply = identity.backend == Backend::PolicyGroups;
+        if !observed.objects.unconfirmed || !active || by_apply {
             return Ok(());
         }
         info!(policy = %identity.policy_name, "finishing an interrupted edit");
-        let mut writing = Writing {
-            client: self,
-            identity,
-            observed,
-            process_id: None,
-        };
-        writing.activate(Push::Stored).await?;
+        Writing::new(self, identity, observed)
+            .activate(Push::Stored)
+            .await?;
         self.unmark(observed).await?;
         observed.objects.unconfirmed = false;
         Ok(())
@@ -92,6 +83,30 @@ impl ManagerClient {
         {
             debug!(error = &error as &dyn std::error::Error, "lock not released");
         }
+    }
+
+    /// Removes unused definitions; returns those that could not be removed, which does no harm to steering.
+    async fn remove_definitions(
+        &self,
+        observed: &mut Observed,
+        change_set: &ChangeSet,
+    ) -> Vec<(DefinitionKey, Definition)> {
+        let mut kept = Vec::new();
+        for key in &change_set.remove_definitions {
+            let id = &observed.ids.definitions[key];
+            let path = format!("{}/{id}", wire::definition_path(key.kind));
+            match self.delete_object(&path).await {
+                Ok(()) => {
+                    observed.ids.definitions.remove(key);
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(?key, error, "unused definition not removed");
+                    kept.push((*key, observed.objects.definitions[key].clone()));
+                }
+            }
+        }
+        kept
     }
 
     /// Removes unused lists; returns those that could not be removed, which does no harm to steering.
@@ -119,24 +134,13 @@ impl ManagerClient {
     }
 
     async fn remove_list(&self, name: &ListName, list: &List, id: &str) -> Option<(ListName, List)> {
-        match self.delete_list(list.kind, id).await {
+        match self.delete_list(list.kind(), id).await {
             Ok(()) => None,
             Err(error) => {
                 warn!(list = %name, error = &error as &dyn std::error::Error, "unused list not removed");
                 Some((name.clone(), list.clone()))
             }
         }
-    }
-
-    async fn create_list(
-        &self,
-        name: &ListName,
-        list: &List,
-        mark: &str,
-    ) -> Result<(ListName, String), ManagerError> {
-        let body = wire::list_body(name, list, mark);
-        let created: ListCreated = self.post(&wire::list_path(list.kind), &body).await?;
-        Ok((name.clone(), created.list_id))
     }
 
     async fn unmark(&self, observed: &mut Observed) -> Result<(), ManagerError> {
@@ -147,254 +151,34 @@ impl ManagerClient {
     }
 
     async fn delete_list(&self, kind: ListKind, id: &str) -> Result<(), ManagerError> {
-        match self.delete(&format!("{}/{id}", wire::list_path(kind))).await {
-            Err(ManagerError::Refused { status, message, .. })
-                if status == 404 || message.contains("Failed to find specified resource") =>
-            {
-                Ok(())
-            }
-            outcome => outcome,
-        }
+        self.delete_object(&format!("{}/{id}", wire::list_path(kind)))
+            .await
     }
 }
 
-fn check_ground(
+/// Whether what the change set writes may be written.
+pub(super) fn check_ground(
     identity: &Identity,
     observed: &Observed,
     change_set: &ChangeSet,
 ) -> Result<(), ManagerError> {
+    let own = identity.policy_name.to_string();
+    let taken = |what: Taken| ManagerError::NameTaken {
+        what,
+        name: own.clone(),
+        mark: identity.owner.mark(),
+    };
+    if identity.backend == Backend::PolicyGroups {
+        return observed.groups.taken().map_or(Ok(()), |what| Err(taken(what)));
+    }
     if change_set.activation.is_none() {
         return Ok(());
     }
-    let own = identity.policy_name.to_string();
     if let Some(active) = &observed.foreign_active {
         return Err(ManagerError::ForeignPolicyActive {
             active: active.clone(),
             own,
         });
     }
-    if let Some(what) = observed.ids.taken {
-        return Err(ManagerError::NameTaken {
-            what,
-            name: own,
-            mark: identity.owner.mark(),
-        });
-    }
-    Ok(())
-}
-
-/// How an activation is asked for.
-#[derive(Debug, Clone, Copy)]
-enum Push {
-    /// Of a policy that is not active.
-    First,
-    /// Of an edit, ending its lock.
-    Edit,
-    /// Of whatever is stored, whoever holds the lock.
-    Stored,
-}
-
-/// A change set on its way, with the lock that it holds.
-struct Writing<'a> {
-    client: &'a ManagerClient,
-    identity: &'a Identity,
-    observed: &'a mut Observed,
-    process_id: Option<String>,
-}
-
-impl Writing<'_> {
-    async fn write(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
-        self.create_lists(change_set).await?;
-        for (name, list) in &change_set.repair {
-            self.repair_list(name, list).await?;
-        }
-        if let Some(definition) = &change_set.definition {
-            self.write_definition(definition).await?;
-        }
-        if change_set.assembly.is_some() || change_set.activation == Some(Activation::Edit) {
-            self.write_policy(change_set).await?;
-        }
-        match change_set.activation {
-            Some(Activation::First) => self.activate(Push::First).await,
-            Some(Activation::Edit) => self.activate(Push::Edit).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Creates lists, and the mark of what ends in an activation.
-    async fn create_lists(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
-        let owner = &self.identity.owner;
-        let mark = (change_set.activation.is_some() && self.observed.ids.edit_mark.is_none())
-            .then(|| (owner.edit_mark(), edit_mark()));
-        let lists = change_set
-            .create
-            .iter()
-            .chain(mark.as_ref().map(|(name, list)| (name, list)));
-        let description = owner.mark();
-        let creations: Vec<_> = lists
-            .map(|(name, list)| self.client.create_list(name, list, &description))
-            .collect();
-        let created: Vec<_> = stream::iter(creations)
-            .buffer_unordered(PARALLEL_WRITES)
-            .try_collect()
-            .await?;
-        for (name, id) in created {
-            if name == owner.edit_mark() {
-                self.observed.ids.edit_mark = Some(id);
-            } else {
-                self.observed.ids.lists.insert(name, id);
-            }
-        }
-        Ok(())
-    }
-
-    async fn repair_list(&mut self, name: &ListName, list: &List) -> Result<(), ManagerError> {
-        warn!(list = %name, "own list was changed by somebody, repairing it");
-        let id = self
-            .observed
-            .ids
-            .lists
-            .get(name)
-            .expect("a list to repair was observed");
-        let path = format!("{}/{id}", wire::list_path(list.kind));
-        let body = wire::list_body(name, list, &self.identity.owner.mark());
-        self.edit(&path, body).await
-    }
-
-    async fn write_definition(&mut self, definition: &Definition) -> Result<(), ManagerError> {
-        const PATH: &str = "template/policy/definition/data";
-        let ids = &self.observed.ids;
-        let name = self.identity.policy_name.as_str();
-        let body = wire::definition_body(name, &self.identity.owner.mark(), definition, &ids.lists);
-        match &ids.definition {
-            Some(id) => self.edit(&format!("{PATH}/{id}"), body).await,
-            None => {
-                let created: DefinitionCreated = self.client.post(PATH, &body).await?;
-                self.observed.ids.definition = Some(created.definition_id);
-                Ok(())
-            }
-        }
-    }
-
-    async fn write_policy(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
-        const PATH: &str = "template/policy/vsmart";
-        let ids = &mut self.observed.ids;
-        if let Some(assembly) = &change_set.assembly {
-            let definition = ids
-                .definition
-                .as_deref()
-                .expect("the definition is written before the policy");
-            ids.policy_content = wire::write_assembly(&ids.policy_content, definition, assembly, &ids.lists);
-        }
-        let active = change_set.activation == Some(Activation::Edit);
-        let body = wire::policy_body(
-            self.identity.policy_name.as_str(),
-            &self.identity.owner.mark(),
-            active,
-            &ids.policy_content,
-        );
-        match ids.policy.clone() {
-            // Does not look at the lock, so it does not have to be named.
-            Some(id) if active => self.replace(&format!("{PATH}/central/{id}"), &body).await,
-            Some(id) => self.replace(&format!("{PATH}/{id}"), &body).await,
-            None => {
-                let created: PolicyCreated = self.client.post(PATH, &body).await?;
-                self.observed.ids.policy = Some(created.policy_id);
-                Ok(())
-            }
-        }
-    }
-
-    /// Replaces an object, as part of the edit that this change set is.
-    async fn edit(&mut self, path: &str, body: Value) -> Result<(), ManagerError> {
-        let body = wire::with_process_id(body, self.process_id.as_deref());
-        self.replace(path, &body).await
-    }
-
-    async fn replace(&mut self, path: &str, body: &Value) -> Result<(), ManagerError> {
-        let answer: Value = self.client.put(path, body).await?;
-        self.process_id = wire::process_id(&answer).or(self.process_id.take());
-        Ok(())
-    }
-
-    async fn activate(&mut self, push: Push) -> Result<(), ManagerError> {
-        let started = Instant::now();
-        let mut delay = SKIPPED_DELAY_MIN;
-        loop {
-            let task = self.start(push).await?;
-            info!(policy = %self.identity.policy_name, task, ?push, "policy activation started");
-            match self.client.await_task(&task).await? {
-                Outcome::Pushed { waiting_for } => {
-                    let elapsed = started.elapsed();
-                    if waiting_for.is_empty() {
-                        info!(task, ?elapsed, "policy in force");
-                    } else {
-                        warn!(
-                            task,
-                            ?elapsed,
-                            ?waiting_for,
-                            "policy scheduled, controllers are offline"
-                        );
-                    }
-                    return Ok(());
-                }
-                Outcome::Skipped { reason } => {
-                    let patience = self.client.patience.busy;
-                    if started.elapsed() + delay > patience {
-                        let call = Call {
-                            method: reqwest::Method::POST,
-                            path: format!("task {task}"),
-                        };
-                        return Err(ManagerError::Busy {
-                            call,
-                            patience,
-                            reason,
-                        });
-                    }
-                    debug!(task, reason, "push skipped, trying again");
-                    sleep(delay).await;
-                    delay = (delay * 2).min(SKIPPED_DELAY_MAX);
-                }
-            }
-        }
-    }
-
-    async fn start(&self, push: Push) -> Result<String, ManagerError> {
-        const PATH: &str = "template/policy/vsmart/activate";
-        let id = self
-            .observed
-            .ids
-            .policy
-            .as_deref()
-            .expect("the policy is written before it is activated");
-        let (central, plain) = (
-            format!("{PATH}/central/{id}?confirm=true"),
-            format!("{PATH}/{id}?confirm=true"),
-        );
-        let edited = json!({ "isEdited": true });
-        let started: Result<TaskStarted, _> = match push {
-            Push::First => self.client.post(&plain, &json!({})).await,
-            Push::Edit => {
-                let body = wire::with_process_id(edited.clone(), self.process_id.as_deref());
-                self.client.post(&central, &body).await
-            }
-            Push::Stored => self.client.post(&plain, &edited).await,
-        };
-        match started {
-            // The lock of the edit ran out; the edit itself is stored.
-            Err(ManagerError::Refused { message, .. }) if message.contains("edit request has expired") => {
-                let started: TaskStarted = self.client.post(&plain, &edited).await?;
-                Ok(started.id)
-            }
-            started => Ok(started?.id),
-        }
-    }
-}
-
-/// The list that says "an edit is in progress"; its entry has no meaning, a list just needs one.
-fn edit_mark() -> List {
-    List {
-        kind: ListKind::Vpn,
-        entries: ["0".to_owned()].into(),
-    }
+    observed.ids.taken.map_or(Ok(()), |what| Err(taken(what)))
 }

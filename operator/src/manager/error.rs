@@ -1,6 +1,7 @@
 //! What can go wrong between the operator and the Manager.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -21,6 +22,10 @@ pub enum Taken {
     Definition,
     /// A centralized policy.
     Policy,
+    /// A feature profile.
+    Profile,
+    /// A policy group.
+    PolicyGroup,
 }
 
 /// A failed exchange with the Manager.
@@ -43,6 +48,26 @@ pub enum ManagerError {
     LoginRefused {
         /// The user.
         username: String,
+    },
+    /// The file with the password cannot be read.
+    #[error("read password file `{}`", .path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Tokens were asked for, and the Manager has no login for them.
+    #[error(
+        "log in to the Manager for tokens: it has no such login (20.18.1 and later have); accepted: session, auto"
+    )]
+    NoTokens,
+    /// A login or a refresh was answered without a token.
+    #[error("read the answer to `{call}`: there is no token in it")]
+    NoTokenInAnswer {
+        /// The request.
+        call: Call,
     },
     /// The session was refused although it is fresh.
     #[error("send `{call}`: status {status} with a fresh session; the user may lack the permission")]
@@ -89,18 +114,28 @@ pub enum ManagerError {
         #[source]
         source: serde_json::Error,
     },
-    /// The push to the Controllers failed.
-    #[error("activate the policy: task `{task}` failed on {device}: {reason}")]
+    /// The push was skipped again and again, because another operation was in progress.
+    #[error("push the policy: task `{task}` was still skipped after {}: {reason}", Seconds(.patience))]
+    PushSkipped {
+        /// The last task.
+        task: String,
+        /// How long it was tried.
+        patience: Duration,
+        /// What the Manager says.
+        reason: String,
+    },
+    /// The push failed.
+    #[error("push the policy: task `{task}` failed on {device}: {reason}")]
     TaskFailed {
         /// The task.
         task: String,
-        /// The Controller, or `validation`.
+        /// The Controller or the edge, or `validation`.
         device: String,
         /// What the Manager says.
         reason: String,
     },
-    /// The push to the Controllers did not end.
-    #[error("activate the policy: task `{task}` not done after {}", Seconds(.patience))]
+    /// The push did not end.
+    #[error("push the policy: task `{task}` not done after {}", Seconds(.patience))]
     TaskTimeout {
         /// The task.
         task: String,
@@ -128,6 +163,14 @@ pub enum ManagerError {
         /// The mark that own objects carry.
         mark: String,
     },
+    /// Others added something to the operator's policy, which would go with it.
+    #[error("uninstall policy `{policy}`: others added to it: {}; remove that first", .others.join(", "))]
+    OthersInPolicy {
+        /// The policy.
+        policy: String,
+        /// What they added.
+        others: Vec<String>,
+    },
     /// There is no site to apply policy to.
     #[error("find WAN edges: the Manager's inventory has none")]
     NoWanEdges,
@@ -144,6 +187,8 @@ impl fmt::Display for Taken {
         f.write_str(match self {
             Self::Definition => "data definition",
             Self::Policy => "centralized policy",
+            Self::Profile => "feature profile",
+            Self::PolicyGroup => "policy group",
         })
     }
 }

@@ -8,15 +8,25 @@
 //! deleted; no call deactivates a policy.
 
 mod apply;
+mod credentials;
 mod error;
+mod groups;
+mod login;
 mod observe;
+mod plan;
 mod reply;
 mod session;
+mod statistics;
 mod task;
 mod transport;
+mod uninstall;
 mod wire;
+mod write;
 
+pub use self::credentials::{Credentials, LoginKind, Password};
 pub use self::error::{Call, ManagerError, Taken};
-pub use self::observe::{Identity, Observed};
-pub use self::transport::{Credentials, ManagerClient, Patience, Trust};
+pub use self::observe::{Backend, Identity, Observed};
+pub use self::plan::{Plan, Previewed, Step, Verb};
+pub use self::transport::{ManagerClient, Patience, Trust};
+pub use self::uninstall::Uninstalled;
 pub use reqwest::Url;

@@ -1,24 +1,38 @@
-//! Tasks: the Manager's pushes to the Controllers.
+//! Tasks: the Manager's pushes to Controllers and edges.
 //!
-//! Owns polling and the verdict on a finished task. Invariant: a task is a success only if the validation and every
+//! Owns starting them, polling and the verdict on a finished task. Invariant: a task is a success only if the validation and every
 //! Controller say so; `done` alone means nothing.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
 
 use super::error::ManagerError;
 use super::reply::is_lock;
 use super::transport::ManagerClient;
+use super::wire::TaskStarted;
 
 const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_secs(1);
+const SKIPPED_DELAY_MIN: Duration = Duration::from_millis(100);
+const SKIPPED_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// The request that starts a push.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) path: String,
+    pub(super) body: Value,
+    /// What is asked instead if the lock of the edit ran out; the edit itself is stored.
+    pub(super) if_expired: Option<(String, Value)>,
+}
 
 /// How a finished task ended, if it did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Every Controller has the policy, but for these, which are offline and get it when they are back.
+enum Outcome {
+    /// Every device has the policy, but for these, which are offline and get it when they are back.
     Pushed { waiting_for: Vec<String> },
     /// The push was skipped because of another operation.
     Skipped { reason: String },
@@ -63,8 +77,59 @@ struct Step {
 }
 
 impl ManagerClient {
+    /// Starts a push, once more while it is skipped, and waits until it has ended.
+    ///
+    /// Returns the devices that are offline, and get what was pushed when they are back.
+    pub(super) async fn push(&self, start: &Start) -> Result<Vec<String>, ManagerError> {
+        let started = Instant::now();
+        let mut delay = SKIPPED_DELAY_MIN;
+        loop {
+            let task = self.start(start).await?;
+            info!(task, "push started");
+            let reason = match self.await_task(&task).await? {
+                Outcome::Pushed { waiting_for } => {
+                    let elapsed = started.elapsed();
+                    if waiting_for.is_empty() {
+                        info!(task, ?elapsed, "push done");
+                    } else {
+                        warn!(
+                            task,
+                            ?elapsed,
+                            ?waiting_for,
+                            "push scheduled, devices are offline"
+                        );
+                    }
+                    return Ok(waiting_for);
+                }
+                Outcome::Skipped { reason } => reason,
+            };
+            let patience = self.patience.busy;
+            if started.elapsed() + delay > patience {
+                return Err(ManagerError::PushSkipped {
+                    task,
+                    patience,
+                    reason,
+                });
+            }
+            debug!(task, reason, "push skipped, trying again");
+            sleep(delay).await;
+            delay = (delay * 2).min(SKIPPED_DELAY_MAX);
+        }
+    }
+
+    async fn start(&self, start: &Start) -> Result<String, ManagerError> {
+        let mut started: Result<TaskStarted, _> = self.post(&start.path, &start.body).await;
+        if let (Err(ManagerError::Refused { message, .. }), Some((path, body))) =
+            (&started, &start.if_expired)
+            && message.contains("edit request has expired")
+        {
+            started = self.post(path, body).await;
+        }
+        Ok(started?.id)
+    }
+
     /// Waits until a task has ended.
-    pub(super) async fn await_task(&self, task: &str) -> Result<Outcome, ManagerError> {
+    async fn await_task(&self, task: &str) -> Result<Outcome, ManagerError> {
         let started = Instant::now();
         let patience = self.patience.task;
         let mut pause = POLL_MIN;

@@ -6,17 +6,20 @@
 
 use std::time::Duration;
 
+use reqwest::header::{COOKIE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url, redirect};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
+use super::credentials::Credentials;
 use super::error::{Call, ManagerError};
+use super::login;
 use super::reply::{Answer, Hindrance, classify};
-use super::session::{LOGIN, Session, SessionSlot};
+use super::session::{Proof, SessionSlot};
 
 const XSRF_HEADER: &str = "X-XSRF-TOKEN";
 const BUSY_DELAY_MIN: Duration = Duration::from_millis(50);
@@ -32,15 +35,6 @@ pub struct ManagerClient {
     pub(super) credentials: Credentials,
     pub(super) patience: Patience,
     pub(super) slot: Mutex<SessionSlot>,
-}
-
-/// Who logs in.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// The user.
-    pub username: String,
-    /// The password; never printed.
-    pub password: SecretString,
 }
 
 /// Which certificates of the Manager are trusted.
@@ -77,8 +71,14 @@ impl Default for Patience {
 
 /// What a request came to.
 pub(super) enum Reply {
-    Done(Vec<u8>),
+    Done(Reception),
     NoSession(StatusCode),
+}
+
+/// An answer that was received.
+pub(super) struct Reception {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl ManagerClient {
@@ -95,7 +95,6 @@ impl ManagerClient {
         patience: Patience,
     ) -> Result<Self, ManagerError> {
         let builder = Client::builder()
-            .cookie_store(true)
             // A redirect to the login page is how an expired session shows; following it would hide that.
             .redirect(redirect::Policy::none())
             .timeout(patience.request)
@@ -143,6 +142,25 @@ impl ManagerClient {
             .map(|_| ())
     }
 
+    /// Deletes what may be gone already.
+    pub(super) async fn delete_object(&self, path: &str) -> Result<(), ManagerError> {
+        match self.delete(path).await {
+            Err(ManagerError::Refused { status, message, .. })
+                if status == StatusCode::NOT_FOUND
+                    || message.contains("Failed to find specified resource") =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    pub(super) async fn delete_with(&self, path: &str, body: &Value) -> Result<(), ManagerError> {
+        self.send(&Call::service(Method::DELETE, path), Some(body))
+            .await
+            .map(|_| ())
+    }
+
     async fn request<T: DeserializeOwned>(
         &self,
         call: Call,
@@ -159,13 +177,15 @@ impl ManagerClient {
         let mut renewed = false;
         loop {
             let session = self.session().await?;
-            let reply = self.settle(call, self.request_to(call, body, &session)).await;
+            let reply = self
+                .settle(call, self.request_to(call, body, &session.proof))
+                .await;
             if let (Err(ManagerError::Busy { .. }), &Method::GET) = (&reply, &call.method) {
                 // What answers may be a login page that is not known as one.
                 self.forget(session.generation).await;
             }
             match reply? {
-                Reply::Done(bytes) => return Ok(bytes),
+                Reply::Done(reception) => return Ok(reception.body),
                 Reply::NoSession(status) if renewed => {
                     return Err(ManagerError::SessionRefused {
                         call: call.clone(),
@@ -182,12 +202,18 @@ impl ManagerClient {
     }
 
     /// A request within a session.
-    pub(super) fn request_to(&self, call: &Call, body: Option<&Value>, session: &Session) -> RequestBuilder {
+    pub(super) fn request_to(&self, call: &Call, body: Option<&Value>, proof: &Proof) -> RequestBuilder {
         let mut request = self.http.request(call.method.clone(), self.url(call));
-        if let Some(token) = session.xsrf.as_deref()
+        if let Some(token) = &proof.bearer {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(cookie) = &proof.cookie {
+            request = request.header(COOKIE, sensitive(cookie));
+        }
+        if let Some(token) = &proof.xsrf
             && call.method != Method::GET
         {
-            request = request.header(XSRF_HEADER, token);
+            request = request.header(XSRF_HEADER, sensitive(token));
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -203,18 +229,18 @@ impl ManagerClient {
         loop {
             let again = request.try_clone().expect("bodies are in memory");
             let Hindrance { wait, reason } = match self.exchange(call, again).await {
-                Ok(Answer::Done(body)) => return Ok(Reply::Done(body)),
-                Ok(Answer::NoSession(status)) => return Ok(Reply::NoSession(status)),
-                Ok(Answer::Refused { status, message }) => {
+                Ok((headers, Answer::Done(body))) => return Ok(Reply::Done(Reception { headers, body })),
+                Ok((_, Answer::NoSession(status))) => return Ok(Reply::NoSession(status)),
+                Ok((_, Answer::Refused { status, message })) => {
                     return Err(ManagerError::Refused {
                         call: call.clone(),
                         status,
                         message,
                     });
                 }
-                Ok(Answer::NotNow(hindrance)) => hindrance,
-                Ok(Answer::Unclear(hindrance)) if call.may_be_repeated() => hindrance,
-                Ok(Answer::Unclear(Hindrance { reason, .. })) => {
+                Ok((_, Answer::NotNow(hindrance))) => hindrance,
+                Ok((_, Answer::Unclear(hindrance))) if call.may_be_repeated() => hindrance,
+                Ok((_, Answer::Unclear(Hindrance { reason, .. }))) => {
                     return Err(ManagerError::Unclear {
                         call: call.clone(),
                         reason,
@@ -246,14 +272,19 @@ impl ManagerClient {
         }
     }
 
-    async fn exchange(&self, call: &Call, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    async fn exchange(
+        &self,
+        call: &Call,
+        request: RequestBuilder,
+    ) -> Result<(HeaderMap, Answer), reqwest::Error> {
         let started = Instant::now();
         let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = response.bytes().await.map_err(reqwest::Error::without_url)?;
         debug!(%call, %status, elapsed = ?started.elapsed(), "Manager answered");
-        Ok(classify(status, &headers, body.into()))
+        let answer = classify(status, &headers, body.into());
+        Ok((headers, answer))
     }
 
     pub(super) fn url(&self, call: &Call) -> Url {
@@ -261,6 +292,13 @@ impl ManagerClient {
             .join(&call.path)
             .expect("paths are made of literals and of ids that the Manager issued")
     }
+}
+
+/// A header that no log shows; a token that cannot be one is left empty, and the Manager then says that it is missing.
+fn sensitive(token: &SecretString) -> HeaderValue {
+    let mut value = HeaderValue::from_str(token.expose_secret()).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }
 
 /// Whether the connection broke after the request may have reached the Manager.
@@ -285,6 +323,7 @@ impl Call {
 
     /// Whether doing it twice is like doing it once. A write that is repeated might find itself locked out.
     fn may_be_repeated(&self) -> bool {
-        matches!(self.method, Method::GET | Method::DELETE) || self.path == LOGIN
+        matches!(self.method, Method::GET | Method::DELETE)
+            || [login::SESSION, login::JWT].contains(&self.path.as_str())
     }
 }

@@ -1,4 +1,4 @@
-//! A cluster that only knows Services, EndpointSlices and Events, behind a `kube::Client` without any socket.
+//! A cluster that only knows Services, EndpointSlices, Namespaces, SteeringPolicies and Events, behind a `kube::Client` without any socket.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 const SERVICES: &str = "/api/v1/services";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+const NAMESPACES: &str = "/api/v1/namespaces";
+const POLICIES: &str = "/apis/sdwan.pathproof.dev/v1alpha1/steeringpolicies";
 
 #[derive(Clone)]
 pub struct FakeCluster {
@@ -77,6 +79,35 @@ impl FakeCluster {
                 },
                 "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
                 "endpoints": addresses.iter().map(endpoint).collect::<Vec<_>>(),
+            }),
+        );
+    }
+
+    pub fn namespace(&self, annotations: &[(&str, &str)]) {
+        let annotations: BTreeMap<_, _> = annotations
+            .iter()
+            .map(|(key, value)| (format!("policy.sdwan.cisco.com/{key}"), *value))
+            .collect();
+        self.put(
+            NAMESPACES,
+            "shop",
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": { "name": "shop", "uid": "shop", "annotations": annotations },
+            }),
+        );
+    }
+
+    /// A SteeringPolicy that somebody wrote for a Service.
+    pub fn policy(&self, service: &str, mut spec: Value) {
+        spec["serviceRef"] = json!({ "name": service });
+        self.put(
+            POLICIES,
+            service,
+            json!({
+                "apiVersion": "sdwan.pathproof.dev/v1alpha1", "kind": "SteeringPolicy",
+                "metadata": { "name": service, "namespace": "shop", "uid": service, "generation": 1 },
+                "spec": spec,
             }),
         );
     }
@@ -160,7 +191,7 @@ impl FakeCluster {
 async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
-    let resource = [SERVICES, SLICES]
+    let resource = [SERVICES, SLICES, NAMESPACES, POLICIES]
         .into_iter()
         .find(|resource| *resource == parts.uri.path());
     match (parts.method, resource) {

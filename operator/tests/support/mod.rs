@@ -3,6 +3,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
+mod groups;
+mod sessions;
+pub mod steering;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, Once};
@@ -11,11 +15,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use sdwan_operator::manager::{Credentials, ManagerClient, Patience, Trust, Url};
+use sdwan_operator::manager::{Credentials, LoginKind, ManagerClient, Password, Patience, Trust, Url};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+
+pub use self::groups::Groups;
+pub use self::sessions::Sessions;
 
 pub const MARK: &str = "managed by sdwan-operator/ppo";
 
@@ -27,11 +35,13 @@ pub struct FakeManager {
 
 #[derive(Default)]
 pub struct Shelf {
-    /// Every request after login, as `METHOD path`.
+    /// Every request but those of a login, as `METHOD path`.
     pub calls: Vec<String>,
-    /// The same with bodies, since the start.
+    /// Every request, since the start.
+    pub attempts: Vec<String>,
+    /// Those within a session with their bodies, since the start.
     pub requests: Vec<(String, Value)>,
-    pub logins: usize,
+    pub sessions: Sessions,
     /// List kind (path segment) and id to row.
     pub lists: BTreeMap<(String, String), Value>,
     pub definitions: BTreeMap<String, Value>,
@@ -47,8 +57,16 @@ pub struct Shelf {
     pub torn: VecDeque<&'static str>,
     /// The next tasks look like this; after that, like success.
     pub task_results: VecDeque<Value>,
+    pub groups: Groups,
+    /// Controllers are unreachable by the inventory.
+    pub controller_offline: bool,
+    /// So are edges.
+    pub edges_offline: bool,
+    /// Answers to these calls, which the stand-in does not know itself.
+    pub canned: BTreeMap<&'static str, Value>,
+    /// After so many more requests are done, nothing is done or answered any more.
+    pub cut: Option<usize>,
     tasks: BTreeMap<String, Value>,
-    session: Option<String>,
     issued: usize,
 }
 
@@ -105,16 +123,21 @@ impl FakeManager {
     }
 
     pub fn client_with_password(&self, password: &str) -> ManagerClient {
+        self.client_of(Password::Given(SecretString::from(password)), LoginKind::Auto)
+    }
+
+    pub fn client_of(&self, password: Password, login: LoginKind) -> ManagerClient {
         let credentials = Credentials {
             username: "admin".to_owned(),
-            password: SecretString::from(password),
+            password,
+            login,
         };
         let patience = Patience {
             request: Duration::from_secs(5),
             busy: Duration::from_millis(600),
             task: Duration::from_secs(5),
         };
-        ManagerClient::new(&self.url, credentials, &Trust::System, patience).unwrap()
+        ManagerClient::new(&self.url, credentials, &Trust::Anything, patience).unwrap()
     }
 
     pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -148,7 +171,7 @@ impl FakeManager {
     }
 
     pub fn expire_session(&self) {
-        self.shelf().session = None;
+        self.shelf().sessions.expire();
     }
 }
 
@@ -166,18 +189,42 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
+    if let Some(response) = answer_or_cut(&state, &parts, &path, &body) {
+        return response;
+    }
+    // The one who asked is dead.
+    futures::future::pending().await
+}
+
+/// The answer, unless this is the last request that is done, or comes after it.
+fn answer_or_cut(state: &Mutex<Shelf>, parts: &Parts, path: &str, body: &Bytes) -> Option<Response> {
     let call = format!("{} {path}", parts.method);
     let mut shelf = state.lock().unwrap();
-    let response = shelf.answer(&parts.method, &path, &parts.headers, &body);
-    match shelf.torn.iter().position(|start| call.starts_with(start)) {
-        Some(at) => {
-            shelf.torn.remove(at);
-            // The server closes a connection on which it cannot finish a body.
-            let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
-            response.map(|_| Body::from_stream(torn))
-        }
-        None => response,
+    if shelf.cut == Some(0) {
+        return None;
     }
+    let response = shelf.answer(&parts.method, path, &parts.headers, body);
+    if let Some(left) = &mut shelf.cut {
+        *left -= 1;
+        if *left == 0 {
+            return None;
+        }
+    }
+    Some(
+        match shelf.torn.iter().position(|start| call.starts_with(start)) {
+            Some(at) => {
+                shelf.torn.remove(at);
+                // The server closes a connection on which it cannot finish a body.
+                let torn = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("torn"))]);
+                response.map(|_| Body::from_stream(torn))
+            }
+            None => response,
+        },
+    )
+}
+
+fn reachability(offline: bool) -> &'static str {
+    if offline { "unreachable" } else { "reachable" }
 }
 
 fn login_page() -> Response {
@@ -204,7 +251,8 @@ impl Shelf {
 
     fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Response {
         let call = format!("{method} {path}");
-        if !["/j_security_check", "/dataservice/client/token"].contains(&path) {
+        self.attempts.push(call.clone());
+        if !["/j_security_check", "/jwt/login", "/dataservice/client/token"].contains(&path) {
             self.calls.push(call.clone());
         }
         if let Some(at) = self.faults.iter().position(|fault| call.starts_with(fault.call)) {
@@ -215,39 +263,22 @@ impl Shelf {
             }
             return response;
         }
-        if path == "/j_security_check" {
-            return self.log_in(body);
-        }
-        let cookie = headers
-            .get(header::COOKIE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let known = self
-            .session
-            .as_ref()
-            .is_some_and(|session| cookie.contains(&format!("JSESSIONID={session}")));
-        if !known {
-            return login_page();
-        }
-        let token = format!("token-{}", self.session.as_deref().unwrap_or_default());
-        if path == "/dataservice/client/token" {
-            return token.into_response();
-        }
-        if method != Method::GET
-            && headers
-                .get("X-XSRF-TOKEN")
-                .is_none_or(|given| given != token.as_str())
-        {
-            return refuse(403, "SessionTokenFilter: token mismatch");
+        if let Some(response) = self.sessions.answer(method, path, headers, body) {
+            return response;
         }
         let body = if body.is_empty() {
             Value::Null
         } else {
             serde_json::from_slice(body).unwrap()
         };
+        let canned = self.canned.get(call.as_str()).cloned();
         self.requests.push((call, body.clone()));
+        if let Some(answer) = canned {
+            return reply(answer);
+        }
         let path = path
-            .trim_start_matches("/dataservice/")
+            .trim_start_matches("/dataservice")
+            .trim_start_matches('/')
             .split('?')
             .next()
             .unwrap();
@@ -255,41 +286,41 @@ impl Shelf {
         self.route(method, &segments, body)
     }
 
-    fn log_in(&mut self, body: &Bytes) -> Response {
-        if &body[..] != b"j_username=admin&j_password=secret" {
-            return login_page();
-        }
-        self.logins += 1;
-        let session = format!("session-{}", self.logins);
-        self.session = Some(session.clone());
-        (
-            [(
-                header::SET_COOKIE,
-                format!("JSESSIONID={session}; Path=/; HttpOnly"),
-            )],
-            (),
-        )
-            .into_response()
-    }
-
     fn route(&mut self, method: &Method, path: &[&str], body: Value) -> Response {
         match (method.as_str(), path) {
-            (_, ["logout"]) => StatusCode::FOUND.into_response(),
+            (_, ["logout"]) => {
+                self.sessions.expire();
+                StatusCode::FOUND.into_response()
+            }
             ("GET", ["device"]) => {
-                let edges = self
-                    .sites
-                    .iter()
-                    .map(|site| json!({ "personality": "vedge", "site-id": site }));
-                let others = [json!({ "personality": "vsmart", "site-id": "1" })];
+                let offline = self.edges_offline;
+                let edge = |site: &&str| {
+                    json!({
+                        "personality": "vedge", "site-id": site, "uuid": format!("edge-{site}"),
+                        "reachability": reachability(offline),
+                    })
+                };
+                let edges = self.sites.iter().map(edge);
+                let others = [json!({
+                    "personality": "vsmart", "site-id": "1", "host-name": "vsmart1",
+                    "reachability": reachability(self.controller_offline),
+                })];
                 reply(json!({ "data": edges.chain(others).collect::<Vec<_>>() }))
             }
             ("GET", ["device", "action", "status", task]) => reply(self.tasks[*task].clone()),
             (_, ["template", "policy", "list", kind, rest @ ..]) => {
                 self.route_lists(method, kind, rest, body)
             }
-            (_, ["template", "policy", "definition", "data", rest @ ..]) => {
-                self.route_definitions(method, rest, body)
-            }
+            (
+                _,
+                [
+                    "template",
+                    "policy",
+                    "definition",
+                    kind @ ("data" | "approute"),
+                    rest @ ..,
+                ],
+            ) => self.route_definitions(method, kind, rest, body),
             (_, ["template", "policy", "vsmart", rest @ ..]) => self.route_policies(method, rest, body),
             ("DELETE", ["template", "lock", id]) => {
                 if self.lock.take_if(|lock| lock == id).is_none() {
@@ -297,6 +328,8 @@ impl Shelf {
                 }
                 reply(json!({}))
             }
+            (_, ["v1", "feature-profile", "sdwan", rest @ ..]) => self.route_profiles(method, rest, body),
+            (_, ["v1", "policy-group", rest @ ..]) => self.route_groups(method, rest, body),
             _ => refuse(404, &format!("no {path:?}")),
         }
     }
@@ -309,6 +342,7 @@ impl Shelf {
                     .filter(|((k, _), _)| k == kind)
                     .map(|(_, row)| row),
             ),
+            ("POST", ["preview"]) => reply(json!({ "preview": format!("{kind} {}", text(&body, "name")) })),
             ("POST", []) => {
                 let taken =
                     |((k, _), row): (&(String, String), &Value)| k == kind && row["name"] == body["name"];
@@ -339,7 +373,7 @@ impl Shelf {
         }
     }
 
-    fn route_definitions(&mut self, method: &Method, path: &[&str], mut body: Value) -> Response {
+    fn route_definitions(&mut self, method: &Method, kind: &str, path: &[&str], mut body: Value) -> Response {
         match (method.as_str(), path) {
             ("GET", []) => {
                 let row = |row: &Value| {
@@ -347,10 +381,23 @@ impl Shelf {
                         "definitionId": row["definitionId"], "name": row["name"], "description": row["description"]
                     })
                 };
-                let rows: Vec<_> = self.definitions.values().map(row).collect();
+                let of_kind = self.definitions.values();
+                let of_kind = of_kind.filter(|row| text(row, "type").eq_ignore_ascii_case(kind));
+                let rows: Vec<_> = of_kind.map(row).collect();
                 table(rows.iter())
             }
             ("GET", [id]) => reply(self.definitions[*id].clone()),
+            ("POST", ["preview"]) => reply(json!({ "preview": format!("{kind} {}", text(&body, "name")) })),
+            ("DELETE", [id]) => {
+                let used = |policy: &Value| policy.to_string().contains(&format!("\"{id}\""));
+                if self.policies.values().any(used) {
+                    return refuse(400, "Policy delete failed");
+                }
+                match self.definitions.remove(*id) {
+                    Some(_) => StatusCode::OK.into_response(),
+                    None => refuse(404, "Failed to find specified resource"),
+                }
+            }
             ("POST", []) => {
                 let id = self.id();
                 body["definitionId"] = json!(id);
@@ -392,6 +439,12 @@ impl Shelf {
                 reply(json!({ "processId": self.lock }))
             }
             ("POST", ["activate", id] | ["activate", "central", id]) => self.activate(id, &body),
+            ("POST", ["deactivate", id]) => self.deactivate(id),
+            ("DELETE", [id]) if self.active.as_deref() == Some(id) => refuse(400, "Policy is active"),
+            ("DELETE", [id]) => match self.policies.remove(*id) {
+                Some(_) => StatusCode::OK.into_response(),
+                None => refuse(404, "Failed to find specified resource"),
+            },
             _ => refuse(405, "method"),
         }
     }
@@ -400,7 +453,7 @@ impl Shelf {
         let in_force = self
             .active
             .as_ref()
-            .is_some_and(|active| self.parts(active).contains(id));
+            .is_some_and(|active| self.parts(active).contains(&format!("\"{id}\"")));
         if !in_force {
             store(self, body);
             return reply(json!({ "masterTemplatesAffected": [] }));
@@ -438,19 +491,37 @@ impl Shelf {
             return refuse(400, "Template locked in edit mode.");
         }
         let task = format!("vsmart_policy_config-{}", self.id());
+        if self.finish(&task) {
+            self.lock = None;
+            self.active = Some(id.to_owned());
+            self.in_force = self.compiled(id);
+        }
+        reply(json!({ "id": task }))
+    }
+
+    fn deactivate(&mut self, id: &str) -> Response {
+        if self.lock.is_some() {
+            return refuse(400, "Template locked in edit mode.");
+        }
+        let task = format!("vsmart_policy_config-{}", self.id());
+        if self.finish(&task) {
+            self.active.take_if(|active| active == id);
+            self.in_force.clear();
+        }
+        reply(json!({ "id": task }))
+    }
+
+    /// Ends a task as it was told to; whether that is a success.
+    fn finish(&mut self, task: &str) -> bool {
         let result = self.task_results.pop_front().unwrap_or_else(|| {
             json!({
                 "data": [{ "host-name": "vsmart1", "statusId": "success" }],
                 "validation": { "statusId": "validation_success" }, "summary": { "status": "done" },
             })
         });
-        if result["data"][0]["statusId"] == "success" {
-            self.lock = None;
-            self.active = Some(id.to_owned());
-            self.in_force = self.compiled(id);
-        }
-        self.tasks.insert(task.clone(), result);
-        reply(json!({ "id": task }))
+        let success = result["data"][0]["statusId"] == "success";
+        self.tasks.insert(task.to_owned(), result);
+        success
     }
 
     /// What the edges do under a policy, one line for each sequence.
@@ -463,10 +534,8 @@ impl Shelf {
                 .expect("a known list");
             let entries = list["entries"].as_array().unwrap().iter();
             let values = entries.flat_map(|entry| entry.as_object().unwrap().values());
-            values
-                .map(|value| value.as_str().unwrap())
-                .collect::<Vec<_>>()
-                .join(" ")
+            let texts = values.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            texts.collect::<Vec<_>>().join(" ")
         };
         let mut lines = String::new();
         for element in self.policies[policy]["policyDefinition"]["assembly"]
@@ -486,13 +555,19 @@ impl Shelf {
                         .map_or_else(|| text(entry, "value").to_owned(), &entries);
                     write!(lines, "{} {value}, ", text(entry, "field")).unwrap();
                 }
-                let tlocs = &sequence["actions"][0]["parameter"][0]["value"];
-                let strict = if tlocs.get("restrict").is_some() {
-                    " restrict"
-                } else {
-                    ""
-                };
-                writeln!(lines, "{}{strict}", text(tlocs, "color")).unwrap();
+                let parameters = sequence["actions"][0]["parameter"]
+                    .as_array()
+                    .into_iter()
+                    .flatten();
+                let says = parameters.map(|parameter| match (parameter.get("ref"), &parameter["value"]) {
+                    (Some(list), _) => format!("{} {}", text(parameter, "field"), entries(list)),
+                    (None, tlocs @ Value::Object(_)) if tlocs.get("color").is_some() => {
+                        let restrict = tlocs.get("restrict").map_or("", |_| " restrict");
+                        format!("{}{restrict}", text(tlocs, "color"))
+                    }
+                    _ => parameter.to_string(),
+                });
+                writeln!(lines, "{}", says.collect::<Vec<_>>().join(", ")).unwrap();
             }
             writeln!(lines, "default {}", text(&definition["defaultAction"], "type")).unwrap();
         }

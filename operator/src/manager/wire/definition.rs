@@ -1,15 +1,32 @@
-//! The data definition: sequences that match prefix lists and set the local color.
+//! Definitions: sequences that match prefix lists and choose tunnels.
 
 use std::collections::HashMap;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ListIds;
-use crate::core::{Color, Definition, Direction, Family, ListName, Mode, Preference, Protocol, Sequence};
+use super::{ListIds, action};
+use crate::core::{
+    Definition, DefinitionKind, Direction, Family, ListName, Protocol, Sequence, SequenceAction,
+};
+
+pub(in crate::manager) const DEFINITION_KINDS: [DefinitionKind; 2] =
+    [DefinitionKind::Data, DefinitionKind::AppRoute];
+
+/// The path segment, the `type`, and the name and the type of sequences.
+pub(super) fn spelling(kind: DefinitionKind) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        DefinitionKind::Data => ("data", "data", "trafficEngineering"),
+        DefinitionKind::AppRoute => ("approute", "appRoute", "appRoute"),
+    }
+}
+
+pub(in crate::manager) fn definition_path(kind: DefinitionKind) -> String {
+    format!("template/policy/definition/{}", spelling(kind).0)
+}
 
 pub(in crate::manager) fn definition_body(
+    kind: DefinitionKind,
     name: &str,
     mark: &str,
     definition: &Definition,
@@ -21,15 +38,18 @@ pub(in crate::manager) fn definition_body(
     };
     let sequences: Vec<_> = (1..)
         .zip(sequences)
-        .map(|(id, sequence)| wire_sequence(id, sequence, ids))
+        .map(|(id, sequence)| wire_sequence(kind, id, sequence, ids))
         .collect();
-    json!({
+    let mut body = json!({
         "name": name,
-        "type": "data",
+        "type": spelling(kind).1,
         "description": mark,
-        "defaultAction": { "type": "accept" },
         "sequences": sequences,
-    })
+    });
+    if kind == DefinitionKind::Data {
+        body["defaultAction"] = json!({ "type": "accept" });
+    }
+    body
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,11 +57,13 @@ pub(in crate::manager) fn definition_body(
 struct WireSequence {
     sequence_id: u32,
     sequence_name: String,
-    base_action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_action: Option<String>,
     sequence_type: String,
     sequence_ip_type: String,
     r#match: WireMatch,
-    actions: Vec<WireAction>,
+    #[serde(default)]
+    actions: Vec<Value>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,37 +80,8 @@ struct WireField {
     value: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct WireAction {
-    r#type: String,
-    parameter: Vec<WireParameter>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct WireParameter {
-    field: String,
-    value: LocalTlocs,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct LocalTlocs {
-    color: String,
-    encap: String,
-    /// Its presence is what counts; the value is empty.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "presence"
-    )]
-    restrict: Option<String>,
-}
-
-fn presence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| Some(String::new()))
-}
-
 /// The names of the list field and the port field.
-fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static str) {
+pub(in crate::manager) fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static str) {
     match (direction, family) {
         (Direction::Replies, Family::V4) => ("sourceDataPrefixList", "sourcePort"),
         (Direction::Replies, Family::V6) => ("sourceDataIpv6PrefixList", "sourcePort"),
@@ -97,14 +90,14 @@ fn match_fields(direction: Direction, family: Family) -> (&'static str, &'static
     }
 }
 
-fn ip_type(family: Family) -> &'static str {
+pub(in crate::manager) fn ip_type(family: Family) -> &'static str {
     match family {
         Family::V4 => "ipv4",
         Family::V6 => "ipv6",
     }
 }
 
-fn wire_sequence(id: u32, sequence: &Sequence, ids: &ListIds) -> WireSequence {
+fn wire_sequence(kind: DefinitionKind, id: u32, sequence: &Sequence, ids: &ListIds) -> WireSequence {
     let (list_field, port_field) = match_fields(sequence.direction, sequence.family);
     let list_id = ids
         .get(&sequence.hosts)
@@ -113,7 +106,11 @@ fn wire_sequence(id: u32, sequence: &Sequence, ids: &ListIds) -> WireSequence {
         Direction::Replies => "replies",
         Direction::Requests => "requests",
     };
-    let Preference { color, mode } = sequence.prefer;
+    let base_action = match (kind, &sequence.action) {
+        (DefinitionKind::AppRoute, _) => None,
+        (DefinitionKind::Data, SequenceAction::Drop) => Some("drop".to_owned()),
+        (DefinitionKind::Data, _) => Some("accept".to_owned()),
+    };
     let field = |field: &str, value: String| WireField {
         field: field.to_owned(),
         r#ref: None,
@@ -121,14 +118,9 @@ fn wire_sequence(id: u32, sequence: &Sequence, ids: &ListIds) -> WireSequence {
     };
     WireSequence {
         sequence_id: id,
-        sequence_name: format!(
-            "{color} {} {} {} {direction}",
-            mode.as_str(),
-            sequence.protocol,
-            sequence.port
-        ),
-        base_action: "accept".to_owned(),
-        sequence_type: "trafficEngineering".to_owned(),
+        sequence_name: format!("{} {direction}", sequence.hosts),
+        base_action,
+        sequence_type: spelling(kind).2.to_owned(),
         sequence_ip_type: ip_type(sequence.family).to_owned(),
         r#match: WireMatch {
             entries: vec![
@@ -141,24 +133,22 @@ fn wire_sequence(id: u32, sequence: &Sequence, ids: &ListIds) -> WireSequence {
                 field("protocol", sequence.protocol.number().to_string()),
             ],
         },
-        actions: vec![WireAction {
-            r#type: "set".to_owned(),
-            parameter: vec![WireParameter {
-                field: "localTlocList".to_owned(),
-                value: LocalTlocs {
-                    color: color.to_string(),
-                    encap: "ipsec".to_owned(),
-                    restrict: (mode == Mode::Strict).then(String::new),
-                },
-            }],
-        }],
+        actions: action::write(&sequence.action, ids),
     }
 }
 
 /// Reads a definition; `ids` are the operator's lists.
-pub(in crate::manager) fn read_definition(definition: &Value, ids: &ListIds) -> Definition {
+pub(in crate::manager) fn read_definition(
+    kind: DefinitionKind,
+    definition: &Value,
+    ids: &ListIds,
+) -> Definition {
     let names: HashMap<&str, &ListName> = ids.iter().map(|(name, id)| (id.as_str(), name)).collect();
-    let accepts = definition.pointer("/defaultAction/type").and_then(Value::as_str) == Some("accept");
+    let default = definition.pointer("/defaultAction/type").and_then(Value::as_str);
+    let default_as_written = match kind {
+        DefinitionKind::Data => default == Some("accept"),
+        DefinitionKind::AppRoute => default.is_none(),
+    };
     let sequences = match definition.get("sequences") {
         Some(Value::Array(sequences)) => sequences.as_slice(),
         None | Some(Value::Null) => &[],
@@ -168,13 +158,13 @@ pub(in crate::manager) fn read_definition(definition: &Value, ids: &ListIds) -> 
     for sequence in sequences {
         match WireSequence::deserialize(sequence)
             .ok()
-            .and_then(|wire| read_sequence(&wire, &names))
+            .and_then(|wire| read_sequence(kind, &wire, &names))
         {
             Some(read) => numbered.push(read),
             None => return Definition::Altered,
         }
     }
-    if !accepts {
+    if !default_as_written {
         return Definition::Altered;
     }
     // First match wins by id, whatever the order of the rows.
@@ -182,64 +172,43 @@ pub(in crate::manager) fn read_definition(definition: &Value, ids: &ListIds) -> 
     Definition::Sequences(numbered.into_iter().map(|(_, sequence)| sequence).collect())
 }
 
-fn read_sequence(wire: &WireSequence, names: &HashMap<&str, &ListName>) -> Option<(u32, Sequence)> {
+fn read_sequence(
+    kind: DefinitionKind,
+    wire: &WireSequence,
+    names: &HashMap<&str, &ListName>,
+) -> Option<(u32, Sequence)> {
     let family = match wire.sequence_ip_type.as_str() {
         "ipv4" => Family::V4,
         "ipv6" => Family::V6,
         _ => return None,
     };
-    let [action] = wire.actions.as_slice() else {
-        return None;
-    };
-    let [parameter] = action.parameter.as_slice() else {
-        return None;
-    };
-    let tlocs = &parameter.value;
-    let expected = wire.base_action == "accept"
-        && action.r#type == "set"
-        && parameter.field == "localTlocList"
-        && tlocs.encap == "ipsec"
-        && wire.r#match.entries.len() == 3;
-    if !expected {
-        return None;
-    }
-    let entry = |name: &str| wire.r#match.entries.iter().find(|entry| entry.field == name);
+    let base_action = wire.base_action.as_deref();
+    let action = match (kind, base_action) {
+        (DefinitionKind::Data, Some("drop")) => wire.actions.is_empty().then_some(SequenceAction::Drop),
+        (DefinitionKind::Data, Some("accept")) => {
+            action::read(&wire.actions, names).filter(|action| matches!(action, SequenceAction::Set { .. }))
+        }
+        (DefinitionKind::Data, _) => None,
+        (DefinitionKind::AppRoute, _) => action::read(&wire.actions, names)
+            .filter(|action| matches!(action, SequenceAction::KeepSla { .. })),
+    }?;
+    let entries = wire.r#match.entries.as_slice();
+    let entry = |name: &str| entries.iter().find(|entry| entry.field == name);
     let value = |name: &str| entry(name).and_then(|entry| entry.value.as_deref());
-    let (direction, hosts, port) =
-        [Direction::Replies, Direction::Requests]
-            .into_iter()
-            .find_map(|direction| {
-                let (list_field, port_field) = match_fields(direction, family);
-                let list_id = entry(list_field)?.r#ref.as_deref()?;
-                Some((
-                    direction,
-                    (*names.get(list_id)?).clone(),
-                    value(port_field)?.parse().ok()?,
-                ))
-            })?;
-    let protocol = match value("protocol")? {
-        "6" => Protocol::Tcp,
-        "17" => Protocol::Udp,
-        _ => return None,
+    let (direction, hosts, port) = Direction::BOTH.into_iter().find_map(|direction| {
+        let (list_field, port_field) = match_fields(direction, family);
+        let list_id = entry(list_field)?.r#ref.as_deref()?;
+        let hosts = (*names.get(list_id)?).clone();
+        Some((direction, hosts, value(port_field)?.parse().ok()?))
+    })?;
+    let protocol = Protocol::from_number(value("protocol")?.parse().ok()?)?;
+    let sequence = Sequence {
+        direction,
+        family,
+        hosts,
+        protocol,
+        port,
+        action,
     };
-    let mode = if tlocs.restrict.is_some() {
-        Mode::Strict
-    } else {
-        Mode::Preferred
-    };
-    let prefer = Preference {
-        color: tlocs.color.parse::<Color>().ok()?,
-        mode,
-    };
-    Some((
-        wire.sequence_id,
-        Sequence {
-            direction,
-            family,
-            hosts,
-            protocol,
-            port,
-            prefer,
-        },
-    ))
+    (entries.len() == 3).then_some((wire.sequence_id, sequence))
 }

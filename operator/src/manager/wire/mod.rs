@@ -4,23 +4,30 @@
 //! read leniently (unknown fields and any order are fine), but a sequence counts as ours only if it says exactly
 //! what the operator would write.
 
+mod action;
 mod assembly;
 mod definition;
+mod list;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::core::{List, ListKind, ListName};
+use crate::core::{DefinitionKey, ListName};
 
-pub(super) use self::assembly::{policy_body, policy_content, read_assembly, write_assembly};
-pub(super) use self::definition::{definition_body, read_definition};
+pub(super) use self::assembly::{others, policy_body, policy_content, read_assembly, write_assembly};
+pub(super) use self::definition::{
+    DEFINITION_KINDS, definition_body, definition_path, ip_type, match_fields, read_definition,
+};
+pub(super) use self::list::{LIST_KINDS, entry_texts, list_body, list_path, read_list};
 
 /// The ids of lists by name.
 pub(super) type ListIds = HashMap<ListName, String>;
+
+/// The ids of definitions.
+pub(super) type DefinitionIds = BTreeMap<DefinitionKey, String>;
 
 /// A table of rows, as every list request answers.
 #[derive(Debug, Deserialize)]
@@ -67,6 +74,24 @@ pub(super) struct DeviceRow {
     pub(super) personality: Option<String>,
     #[serde(default, rename = "site-id", deserialize_with = "text_or_number")]
     pub(super) site_id: Option<String>,
+    #[serde(default)]
+    pub(super) uuid: Option<String>,
+    #[serde(default, rename = "host-name")]
+    pub(super) host_name: Option<String>,
+    #[serde(default)]
+    pub(super) reachability: Option<String>,
+}
+
+impl DeviceRow {
+    /// Whether it is a WAN edge.
+    pub(super) fn is_edge(&self) -> bool {
+        self.personality.as_deref() == Some("vedge")
+    }
+
+    /// Whether the Manager cannot reach it.
+    pub(super) fn is_offline(&self) -> bool {
+        self.reachability.as_deref() == Some("unreachable")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,12 +112,20 @@ pub(super) struct PolicyCreated {
     pub(super) policy_id: String,
 }
 
+/// The Manager's text for something.
+#[derive(Debug, Deserialize)]
+pub(super) struct Preview {
+    pub(super) preview: String,
+}
+
+/// A push that was started, of a policy or of a policy group.
 #[derive(Debug, Deserialize)]
 pub(super) struct TaskStarted {
+    #[serde(alias = "parentTaskId")]
     pub(super) id: String,
 }
 
-/// An error answer: the envelope if there is one, else the start of the body.
+/// An error answer: the envelope if there is one, else the body; of either, as much as a message can hold.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Refusal {
     #[serde(default)]
@@ -109,18 +142,32 @@ struct Envelope {
 }
 
 impl Refusal {
-    const EXCERPT: usize = 200;
+    const EXCERPT: usize = 300;
 
     pub(super) fn read(body: &[u8]) -> Self {
-        serde_json::from_slice::<Envelope>(body)
-            .map(|envelope| envelope.error)
-            .unwrap_or_else(|_| {
-                let text = String::from_utf8_lossy(body);
-                Self {
-                    message: text.trim().chars().take(Self::EXCERPT).collect(),
-                    ..Self::default()
-                }
-            })
+        let Ok(Envelope { error }) = serde_json::from_slice(body) else {
+            return Self {
+                message: excerpt(&String::from_utf8_lossy(body)),
+                ..Self::default()
+            };
+        };
+        Self {
+            message: excerpt(&error.message),
+            details: excerpt(&error.details),
+            code: error.code,
+        }
+    }
+}
+
+/// The beginning of a text, and of a page only that it is one.
+fn excerpt(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('<') {
+        return "a page of HTML".to_owned();
+    }
+    match text.char_indices().nth(Refusal::EXCERPT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -145,60 +192,6 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     })
 }
 
-pub(super) const LIST_KINDS: [ListKind; 4] = [
-    ListKind::DataPrefix,
-    ListKind::DataIpv6Prefix,
-    ListKind::Site,
-    ListKind::Vpn,
-];
-
-/// The path segment, the `type`, and the key of an entry.
-fn spelling(kind: ListKind) -> (&'static str, &'static str, &'static str) {
-    match kind {
-        ListKind::DataPrefix => ("dataprefix", "dataPrefix", "ipPrefix"),
-        ListKind::DataIpv6Prefix => ("dataipv6prefix", "dataIpv6Prefix", "ipv6Prefix"),
-        ListKind::Site => ("site", "site", "siteId"),
-        ListKind::Vpn => ("vpn", "vpn", "vpn"),
-    }
-}
-
-pub(super) fn list_path(kind: ListKind) -> String {
-    format!("template/policy/list/{}", spelling(kind).0)
-}
-
-pub(super) fn list_body(name: &ListName, list: &List, mark: &str) -> Value {
-    let (_, kind, key) = spelling(list.kind);
-    let entries: Vec<Value> = list.entries.iter().map(|entry| json!({ key: entry })).collect();
-    json!({ "name": name.as_str(), "description": mark, "type": kind, "entries": entries })
-}
-
-pub(super) fn read_list(kind: ListKind, entries: &[Value]) -> List {
-    let key = spelling(kind).2;
-    let read = |entry: &Value| match entry.as_object() {
-        Some(fields) if fields.len() == 1 => match fields.get(key) {
-            Some(Value::String(text)) => canonical(text),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => entry.to_string(),
-        },
-        _ => entry.to_string(),
-    };
-    List {
-        kind,
-        entries: entries.iter().map(read).collect::<BTreeSet<_>>(),
-    }
-}
-
-/// Brings a prefix into the form in which the operator writes it; other text stays as it is.
-fn canonical(text: &str) -> String {
-    match text
-        .split_once('/')
-        .map(|(host, length)| (host.parse::<IpAddr>(), length))
-    {
-        Some((Ok(host), length)) => format!("{host}/{length}"),
-        _ => text.to_owned(),
-    }
-}
-
 /// The lock that an edit took; edits of what the active policy uses name it.
 pub(super) fn process_id(answer: &Value) -> Option<String> {
     answer.get("processId").and_then(Value::as_str).map(str::to_owned)
@@ -210,4 +203,25 @@ pub(super) fn with_process_id(mut body: Value, process_id: Option<&str>) -> Valu
         fields.insert("processId".to_owned(), id.into());
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_quotes_no_page_and_no_more_than_a_message_can_hold() {
+        let long = "é".repeat(5000);
+        let body = json!({ "error": { "message": long, "details": "<html>whole</html>", "code": "X" } });
+        let text = Refusal::read(body.to_string().as_bytes()).to_string();
+        assert!(text.ends_with("é…: a page of HTML (X)"), "{text}");
+        assert!(text.chars().count() < 400);
+        assert_eq!(
+            Refusal::read(b" <?xml?><p>oops</p>").to_string(),
+            "a page of HTML"
+        );
+        assert_eq!(Refusal::read(b"oops\n").to_string(), "oops");
+    }
 }
