@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use sdwan_operator::api;
 use sdwan_operator::controller::{self, Settings};
 use sdwan_operator::core::{AnnotationPrefix, Conventions, Endpoints, Owner, PolicyName, ServiceType};
 use sdwan_operator::manager::{
@@ -36,7 +37,7 @@ const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 /// The Manager's password is read from --manager-password-file, or else from the environment variable
 /// SDWAN_MANAGER_PASSWORD. RUST_LOG sets the log level.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, subcommand_negates_reqs = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -135,6 +136,8 @@ pub struct Cli {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
+    /// Print the definitions of the operator's resources, for kubectl apply
+    Crds,
     /// Remove from the Manager all that this operator has there, and leave what others have
     ///
     /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
@@ -151,8 +154,8 @@ enum Output {
 #[derive(Debug, Args)]
 struct ManagerArgs {
     /// URL of the Manager
-    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL")]
-    manager_url: Url,
+    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL", required = true)]
+    manager_url: Option<Url>,
 
     /// User on the Manager
     #[arg(
@@ -205,6 +208,15 @@ impl Cli {
     /// # Errors
     /// If it cannot be started: unreadable files, no cluster configuration, unusable Manager settings.
     pub fn run(self) -> anyhow::Result<()> {
+        if let Some(Command::Crds) = self.command {
+            for definition in api::definitions() {
+                print!(
+                    "---\n{}",
+                    api::yaml(&definition).context("write the definitions")?
+                );
+            }
+            return Ok(());
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -274,7 +286,9 @@ impl Cli {
 
 impl ManagerArgs {
     fn client(self) -> anyhow::Result<ManagerClient> {
-        let url = self.manager_url;
+        let url = self
+            .manager_url
+            .ok_or_else(|| anyhow!("find the Manager: give --manager-url"))?;
         match url.scheme() {
             "https" => {}
             "http" => warn!(%url, "the password goes over the network in clear text"),

@@ -59,3 +59,19 @@ fn a_ca_that_is_not_there_is_named() {
         "{stderr}"
     );
 }
+
+#[test]
+fn an_uninstall_needs_to_know_the_manager_but_no_cluster() {
+    let output = run(&["uninstall"], Some("hunter2"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stderr.contains("manager-url"), "{stderr}");
+
+    let output = run(
+        &["--manager-url", "http://127.0.0.1:1", "uninstall"],
+        Some("hunter2"),
+    );
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("failed to send `POST /jwt/login`"), "{stderr}");
+}

@@ -12,6 +12,10 @@ mod support;
 
 use std::time::Duration;
 
+use sdwan_operator::controller;
+use sdwan_operator::core::Cluster;
+use serde_json::json;
+
 use self::cluster::FakeCluster;
 use self::operator::{NEVER, Operator, eventually, ready, stays};
 use self::support::{FakeManager, Fault, refusal};
@@ -84,8 +88,9 @@ async fn a_refused_annotation_becomes_one_event_and_changes_nothing() {
     operator.stop().await;
 
     assert!(!manager.in_force().contains("10.2.0.6"));
-    let events = cluster.events();
-    assert_eq!(events.len(), 1);
+    let mut events = cluster.events();
+    events.retain(|event| event["regarding"]["name"] == "business");
+    assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["type"], "Warning");
     assert_eq!(events[0]["reason"], "UnknownColor");
     assert_eq!(events[0]["regarding"]["name"], "business");
@@ -182,4 +187,47 @@ async fn the_resync_repairs_what_others_changed() {
     }
     eventually("repaired", || manager.in_force() == before).await;
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn namespace_defaults_and_policies_steer_and_the_policy_goes_before_annotations() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.namespace(&[("tunnel", "mpls")]);
+    cluster.service("business", &[("mode", "preferred")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    ready(&operator).await;
+    assert!(
+        manager.in_force().contains("protocol 6, mpls\n"),
+        "{}",
+        manager.in_force()
+    );
+
+    cluster.policy("business", json!({ "tunnel": "lte" }));
+    eventually("steered by the policy", || {
+        manager.in_force().contains("protocol 6, lte restrict\n")
+    })
+    .await;
+    eventually("the annotations are overruled", || {
+        cluster.events().iter().any(|event| event["reason"] == "Conflict")
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_the_first_round_would_write() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let members = [(Cluster::default(), cluster.client())];
+    let mut settings = operator::settings();
+    settings.conventions.clusters.insert(Cluster::default(), 10);
+    let plan = controller::dry_run(&members, manager.client(), &settings)
+        .await
+        .unwrap();
+    assert!(plan.to_string().contains("+10.2.0.5/32"), "{plan}");
+    let mut writes = manager.take_writes();
+    writes.retain(|call| !call.ends_with("/preview"));
+    assert_eq!(writes, ["POST /logout"]);
 }

@@ -15,7 +15,7 @@ use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Backend, Identity};
 
 use self::support::FakeManager;
-use self::support::steering::steering;
+use self::support::steering::{everything, steering};
 
 const HELD: &str = "10.2.0.5";
 
@@ -110,6 +110,7 @@ async fn a_successor_finishes_what_was_begun(
     #[values(
         (nothing(), before()),
         (before(), after()),
+        (everything(), before()),
         (after(), nothing()),
     )]
     change: (SteeringPolicy, SteeringPolicy),

@@ -1,14 +1,16 @@
-//! The embedded Kubernetes API: start, creates, watches and memory.
+//! The embedded Kubernetes API beside Kubernetes' own: start, creates, watches and memory.
 //!
-//! Clients and server share this machine's cores, so every figure has the work of both ends in it.
+//! The same work is asked of one server after the other. Clients and server share this machine's cores, so every
+//! figure has the work of both ends in it.
 
 mod client;
 mod embedded;
+mod real;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use netsim::fabric::Host;
 use netsim::netns::Netns;
@@ -16,18 +18,18 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::figure::{Baseline, Figure, Target, median};
+use crate::figure::{Better, Figure, Target, median};
 use crate::nodes::milliseconds;
+use crate::tools::{self, baseline};
 use client::{Client, Endpoint};
 use embedded::Embedded;
 pub use embedded::serve;
+use real::Real;
 
-/// How often a server is started.
-const STARTS: usize = 11;
 /// Clients that create at the same time.
 const CREATORS: usize = 16;
-/// Clients that watch at the same time.
-const WATCHERS: usize = 500;
+/// Clients that watch at the same time; kube-apiserver ends watches that fall behind, so it is asked for fewer, too.
+const WATCHERS: [usize; 2] = [500, 50];
 /// Objects that all of them see.
 const EVENTS: usize = 1_000;
 /// Between two writes of which one watcher is timed.
@@ -37,69 +39,156 @@ const OBJECTS: usize = 50_000;
 /// The longest wait for an event.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Measures the embedded API.
+/// Measures the embedded API and, where it is, Kubernetes' own.
 pub async fn measure(sending: Duration) -> Result<Vec<Figure>> {
     // Servers listen on the loopback interface, which is down in a new namespace.
     let _loopback = Host::adopt(Netns::current()?).await?;
-    let mut starts = Vec::new();
-    for _ in 1..STARTS {
-        starts.push(Embedded::start().await?.took);
-    }
-    let mut server = Embedded::start().await?;
-    starts.push(server.took);
-    let measured = Measured::of(&mut server, sending).await?;
-    let measured = Measured {
-        start: median(starts),
-        ..measured
+    let ours = Measured::of::<Embedded>(sending).await?;
+    let theirs = match Real::missing() {
+        Some(why) => Err(why),
+        None => Measured::of::<Real>(sending).await.map_err(told),
     };
-    Ok(measured.figures())
+    figures(&ours, &theirs)
 }
 
-/// What one server did.
+/// A server that is measured; it ends with this.
+trait Server: Sized {
+    /// How often it is started for the median.
+    const STARTS: usize;
+
+    /// Returns with its first answer.
+    async fn start() -> Result<Self>;
+
+    fn endpoint(&self) -> &Endpoint;
+
+    /// MiB of memory that it holds.
+    fn memory(&mut self) -> Result<f64>;
+}
+
+/// What one server did, or why it did not.
 struct Measured {
     start: f64,
-    creates: f64,
-    fan_out: f64,
-    latencies: [f64; 2],
+    creates: tools::Measured,
+    fan_outs: [tools::Measured; 2],
+    latencies: Result<[f64; 2], String>,
     memory: f64,
+    /// With these objects.
+    memory_in_all: f64,
 }
 
 impl Measured {
-    async fn of(server: &mut Embedded, sending: Duration) -> Result<Self> {
-        let endpoint = &server.endpoint.clone();
-        let creates = creates(endpoint, sending).await?;
-        let fan_out = fan_out(endpoint).await?;
-        let latencies = latencies(endpoint, sending).await?;
+    async fn of<S: Server>(sending: Duration) -> Result<Self> {
+        let mut starts = Vec::new();
+        let mut running = None;
+        for _ in 0..S::STARTS {
+            drop(running.take());
+            let start = Instant::now();
+            running = Some(S::start().await?);
+            starts.push(milliseconds(start));
+        }
+        let mut server = running.context("a server that is never started")?;
+        let endpoint = server.endpoint().clone();
+        let creates = creates(&endpoint, sending).await.map_err(told);
+        let fan_outs = [
+            fan_out(&endpoint, WATCHERS[0]).await.map_err(told),
+            fan_out(&endpoint, WATCHERS[1]).await.map_err(told),
+        ];
+        let latencies = latencies(&endpoint, sending).await.map_err(told);
         let before = server.memory()?;
-        fill(endpoint).await?;
-        let memory = server.memory()? - before;
+        fill(&endpoint).await?;
+        let memory_in_all = server.memory()?;
         Ok(Self {
-            start: f64::NAN,
+            start: median(starts),
             creates,
-            fan_out,
+            fan_outs,
             latencies,
-            memory,
+            memory: memory_in_all - before,
+            memory_in_all,
         })
     }
 
-    fn figures(&self) -> Vec<Figure> {
-        let rows = [
-            ("api-start", self.start, "ms", Target::AtMost(30.0)),
-            ("api-creates", self.creates, "1/s", Target::AtLeast(5_000.0)),
-            ("api-500-watchers", self.fan_out, "s", Target::AtMost(2.0)),
-            ("api-watch-p50", self.latencies[0], "ms", Target::None),
-            ("api-watch-p99", self.latencies[1], "ms", Target::AtMost(5.0)),
-            ("api-50000-objects", self.memory, "MiB", Target::AtMost(500.0)),
-        ];
-        let figure = |(name, figure, unit, target)| Figure {
+    fn latency(&self, which: usize) -> tools::Measured {
+        self.latencies.clone().map(|latencies| latencies[which])
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over results")]
+fn told(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// Each figure of ours beside theirs, or why there is none.
+fn figures(ours: &Measured, theirs: &Result<Measured, String>) -> Result<Vec<Figure>> {
+    type Of = fn(&Measured) -> tools::Measured;
+    let rows: [(_, Of, _, _, _); 8] = [
+        (
+            "api-start",
+            |of| Ok(of.start),
+            "ms",
+            Target::AtMost(30.0),
+            Better::Less,
+        ),
+        (
+            "api-creates",
+            |of| of.creates.clone(),
+            "1/s",
+            Target::AtLeast(5_000.0),
+            Better::More,
+        ),
+        (
+            "api-500-watchers",
+            |of| of.fan_outs[0].clone(),
+            "s",
+            Target::AtMost(2.0),
+            Better::Less,
+        ),
+        (
+            "api-50-watchers",
+            |of| of.fan_outs[1].clone(),
+            "s",
+            Target::None,
+            Better::Less,
+        ),
+        (
+            "api-watch-p50",
+            |of| of.latency(0),
+            "ms",
+            Target::None,
+            Better::Less,
+        ),
+        (
+            "api-watch-p99",
+            |of| of.latency(1),
+            "ms",
+            Target::AtMost(5.0),
+            Better::Less,
+        ),
+        (
+            "api-50000-objects",
+            |of| Ok(of.memory),
+            "MiB",
+            Target::AtMost(500.0),
+            Better::Less,
+        ),
+        (
+            "api-memory-in-all",
+            |of| Ok(of.memory_in_all),
+            "MiB",
+            Target::None,
+            Better::Less,
+        ),
+    ];
+    let figure = |(name, of, unit, target, better): (_, Of, _, _, _)| {
+        let theirs = theirs.as_ref().map_err(String::clone).and_then(of);
+        Ok(Figure {
             name,
-            figure,
+            figure: of(ours).map_err(anyhow::Error::msg)?,
             unit,
             target,
-            baseline: Baseline::None,
-        };
-        rows.map(figure).into()
-    }
+            baseline: baseline("kube-apiserver", &theirs, better),
+        })
+    };
+    rows.into_iter().map(figure).collect()
 }
 
 /// Creates a second, by clients that each wait for their answer.
@@ -132,14 +221,16 @@ async fn creates(endpoint: &Endpoint, sending: Duration) -> Result<f64> {
 }
 
 /// Seconds from the first of many creates until every watcher has seen every one of them.
-async fn fan_out(endpoint: &Endpoint) -> Result<f64> {
-    namespace(endpoint, "fan-out").await?;
-    let armed = Arc::new(Barrier::new(WATCHERS + 1));
-    let mut watchers = JoinSet::new();
-    for _ in 0..WATCHERS {
-        let (client, armed) = (Client::connect(endpoint)?, armed.clone());
-        watchers.spawn(async move {
-            let mut events = client.watch("/api/v1/namespaces/fan-out/configmaps").await?;
+async fn fan_out(endpoint: &Endpoint, watchers: usize) -> Result<f64> {
+    let name = format!("watchers-{watchers}");
+    namespace(endpoint, &name).await?;
+    let path = &format!("/api/v1/namespaces/{name}/configmaps");
+    let armed = Arc::new(Barrier::new(watchers + 1));
+    let mut watching = JoinSet::new();
+    for _ in 0..watchers {
+        let (client, armed, path) = (Client::connect(endpoint)?, armed.clone(), path.clone());
+        watching.spawn(async move {
+            let mut events = client.watch(&path).await?;
             armed.wait().await;
             events.skip_objects(EVENTS).await
         });
@@ -149,17 +240,12 @@ async fn fan_out(endpoint: &Endpoint) -> Result<f64> {
     let creators = (0..CREATORS).map(|creator| async move {
         let client = Client::connect(endpoint)?;
         for number in (creator..EVENTS).step_by(CREATORS) {
-            client
-                .post(
-                    "/api/v1/namespaces/fan-out/configmaps",
-                    &config_map(&format!("e{number}")),
-                )
-                .await?;
+            client.post(path, &config_map(&format!("e{number}"))).await?;
         }
         anyhow::Ok(())
     });
     try_join_all(creators).await?;
-    while let Some(ended) = tokio::time::timeout(DEADLINE, watchers.join_next()).await? {
+    while let Some(ended) = tokio::time::timeout(DEADLINE, watching.join_next()).await? {
         ended??;
     }
     Ok(start.elapsed().as_secs_f64())

@@ -82,10 +82,9 @@ fn aggregated_resource(row: &Resource) -> Value {
     if !row.categories.is_empty() {
         listed["categories"] = json!(row.categories);
     }
-    let subresources = row.subresources.iter().map(|&subresource| {
-        let (name, group, version, kind) = subresource_kind(row, subresource);
-        let kind = json!({"group": group, "version": version, "kind": kind});
-        json!({"subresource": name, "responseKind": kind, "verbs": SUBRESOURCE_VERBS})
+    let subresources = parts(row).into_iter().map(|part| {
+        let kind = json!({"group": part.group, "version": part.version, "kind": part.kind});
+        json!({"subresource": part.name, "responseKind": kind, "verbs": part.verbs})
     });
     let subresources: Vec<Value> = subresources.collect();
     if !subresources.is_empty() {
@@ -109,12 +108,39 @@ fn storage_hash(row: &Resource) -> String {
     STANDARD.encode(&hash.as_ref()[..8])
 }
 
-/// The name of a subresource, and the group, version and kind of what it answers with.
-fn subresource_kind(row: &Resource, subresource: Subresource) -> (&str, &str, &str, &str) {
-    match subresource {
-        Subresource::Status => ("status", &row.group, &row.version, &row.kind),
-        Subresource::Scale => ("scale", "autoscaling", "v1", "Scale"),
-    }
+/// A part of an object with its own path, and what it is answered with.
+struct SubresourceEntry<'a> {
+    name: &'static str,
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+    verbs: &'static [&'static str],
+}
+
+/// The parts of the objects of a resource: those that are kept, and the tokens of ServiceAccounts, which are made.
+fn parts(row: &Resource) -> Vec<SubresourceEntry<'_>> {
+    let part = |name, group, version, kind, verbs| SubresourceEntry {
+        name,
+        group,
+        version,
+        kind,
+        verbs,
+    };
+    let kept = row.subresources.iter().map(|subresource| match subresource {
+        Subresource::Status => part("status", &row.group, &row.version, &row.kind, &SUBRESOURCE_VERBS),
+        Subresource::Scale => part("scale", "autoscaling", "v1", "Scale", &SUBRESOURCE_VERBS),
+    });
+    let token = || {
+        part(
+            "token",
+            "authentication.k8s.io",
+            "v1",
+            "TokenRequest",
+            &["create"],
+        )
+    };
+    let has_tokens = row.group.is_empty() && row.plural == "serviceaccounts";
+    kept.chain(has_tokens.then(token)).collect()
 }
 
 /// `APIVersions`.
@@ -173,15 +199,14 @@ pub(crate) fn api_resource_list(resources: &Resources, group: &str, version: &st
             entry["categories"] = json!(row.categories);
         }
         listed.push(entry);
-        for &subresource in &row.subresources {
-            let (name, group, version, kind) = subresource_kind(row, subresource);
+        for part in parts(row) {
             let mut entry = json!({
-                "name": format!("{}/{name}", row.plural), "singularName": "", "namespaced": namespaced,
-                "kind": kind, "verbs": SUBRESOURCE_VERBS,
+                "name": format!("{}/{}", row.plural, part.name), "singularName": "", "namespaced": namespaced,
+                "kind": part.kind, "verbs": part.verbs,
             });
-            if subresource == Subresource::Scale {
-                entry["group"] = json!(group);
-                entry["version"] = json!(version);
+            if (part.group, part.version) != (&*row.group, &*row.version) {
+                entry["group"] = json!(part.group);
+                entry["version"] = json!(part.version);
             }
             listed.push(entry);
         }

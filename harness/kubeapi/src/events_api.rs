@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::types;
+
 /// (name in `v1`, name in `events.k8s.io/v1`)
 const RENAMED: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
@@ -24,6 +26,9 @@ pub(crate) fn from_core(core: &Value) -> Value {
             rename(fields, core_name, new_name);
         }
         fields.insert("apiVersion".to_owned(), json!("events.k8s.io/v1"));
+    }
+    if let Some(shape) = types::of_kind("events.k8s.io", "v1", "Event") {
+        types::write_as(shape, &mut event);
     }
     event
 }
@@ -56,7 +61,7 @@ mod tests {
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "type": "Normal", "reason": "Started",
             "involvedObject": {"kind": "Pod"}, "message": "m", "source": {"component": "kubelet"}, "count": 2,
             "firstTimestamp": "a", "lastTimestamp": "b", "reportingComponent": "c", "reportingInstance": "i",
-            "series": {"count": 3}, "eventTime": "t",
+            "series": {"count": 3, "lastObservedTime": "l"}, "eventTime": "t",
         });
         let event = from_core(&core);
         assert_eq!(

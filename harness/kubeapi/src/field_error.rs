@@ -32,6 +32,11 @@ pub(crate) enum FieldRule {
         value: Value,
         expected: String,
     },
+    /// As `Invalid`, of a value that is shown as it is.
+    Printed {
+        value: String,
+        expected: String,
+    },
     Type {
         value: String,
         expected: String,
@@ -67,9 +72,10 @@ impl FieldRule {
             FieldRule::Required | FieldRule::RequiredFor { .. } | FieldRule::RequiredBecause { .. } => {
                 "FieldValueRequired"
             }
-            FieldRule::Invalid { .. } | FieldRule::Limit { .. } | FieldRule::Immutable { .. } => {
-                "FieldValueInvalid"
-            }
+            FieldRule::Invalid { .. }
+            | FieldRule::Limit { .. }
+            | FieldRule::Printed { .. }
+            | FieldRule::Immutable { .. } => "FieldValueInvalid",
             FieldRule::Type { .. } => "FieldValueTypeInvalid",
             FieldRule::Unsupported { .. } => "FieldValueNotSupported",
             FieldRule::Duplicate { .. } => "FieldValueDuplicate",
@@ -110,6 +116,12 @@ impl FieldError {
         )
     }
 
+    /// An invalid value that is shown as JSON.
+    pub(crate) fn limit(field: impl Into<String>, value: Value, expected: impl Into<String>) -> Self {
+        let expected = expected.into();
+        FieldError::new(field, FieldRule::Limit { value, expected })
+    }
+
     pub(crate) fn message(&self) -> String {
         match &self.rule {
             FieldRule::Required => "Required value".to_owned(),
@@ -117,6 +129,7 @@ impl FieldError {
             FieldRule::RequiredBecause { why } => format!("Required value: {why}"),
             FieldRule::Invalid { value, expected } => format!("Invalid value: \"{value}\": {expected}"),
             FieldRule::Limit { value, expected } => format!("Invalid value: {value}: {expected}"),
+            FieldRule::Printed { value, expected } => format!("Invalid value: {value}: {expected}"),
             FieldRule::Type { value, expected } => format!("Invalid value: {value:?}: {expected}"),
             FieldRule::Unsupported { value, supported } => {
                 let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();

@@ -43,7 +43,7 @@ mod types;
 pub use faults::{Answer, Fault, FaultError, FaultId, FaultInForce, Faults, Requests, Skew, Verb};
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};
-pub use mesh::Mesh;
+pub use mesh::{Affinity, GlobalService, Mesh};
 pub use readiness::Readiness;
 pub use server::{Config, IdentityError, Server, StartError};
 pub use status::{Reason, Status};

@@ -317,7 +317,7 @@ impl Local {
             }
             // A watch that fell behind only means that there was a change.
             match tokio::time::timeout_at(deadline, watch.next()).await {
-                Ok(Ok(_) | Err(Expired)) => {}
+                Ok(Ok(_) | Err(Expired { .. })) => {}
                 Err(_) => {
                     return Err(WaitError::Deadline {
                         kind,
@@ -355,7 +355,10 @@ impl Local {
                 while queue.is_empty() {
                     match watch.as_mut()?.next().await {
                         Ok(events) => queue.extend(events),
-                        Err(Expired) => return Some((Err(Status::expired()), (queue, None))),
+                        Err(Expired { oldest }) => {
+                            let status = Status::too_old(watch.as_ref()?.revision(), oldest);
+                            return Some((Err(status), (queue, None)));
+                        }
                     }
                 }
                 let WatchEvent { kind, object } = queue.pop_front()?;

@@ -24,6 +24,7 @@ use crate::serve::event_lines::EventLines;
 use crate::serve::tls::{Authority, Identity, TlsError};
 use crate::serve::{self, Shared};
 use crate::status::Status;
+use crate::store::State;
 use crate::strategy::ServiceRanges;
 
 /// How many changes a watch may fall behind before it has to list again.
@@ -138,6 +139,8 @@ impl Server {
             cluster: cluster.clone(),
             source,
         })?;
+        // Nobody has seen what was before, so a version from then is another server's.
+        api.store.write(State::compact);
 
         let shared = Arc::new(Shared {
             api,
@@ -264,7 +267,8 @@ fn adopt(listeners: Vec<std::net::TcpListener>) -> io::Result<Vec<TcpListener>> 
     listeners.into_iter().map(adopt).collect()
 }
 
-fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
+/// What every cluster has.
+pub(crate) fn create_first_objects(api: &Arc<Api>, port: u16) -> Result<(), Status> {
     let namespaces = api.resources.of_kind("v1", "Namespace")?;
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         api.create(

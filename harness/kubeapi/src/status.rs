@@ -222,8 +222,14 @@ impl Status {
     pub(crate) fn expired() -> Self {
         Status::new(
             Reason::Expired,
-            "The resourceVersion for the provided list or watch is too old: its history is gone; list again.",
+            "The resourceVersion for the provided list is too old.",
         )
+    }
+
+    /// A watch from a revision whose successors are not all known any more; those after `oldest` are.
+    pub(crate) fn too_old(requested: u64, oldest: u64) -> Self {
+        let message = format!("too old resource version: {requested} ({oldest})");
+        Status::new(Reason::Expired, message)
     }
 
     pub(crate) fn from_the_future(requested: u64, current: u64) -> Self {

@@ -17,7 +17,12 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             "pathproof",
             BTreeSet::from(["scenario", "verdict", "kubeapi", "netsim", "reports"]),
         ),
-        ("pathproof-bench", BTreeSet::from(["netsim", "kubeapi"])),
+        (
+            "pathproof-bench",
+            BTreeSet::from(["netsim", "kubeapi", "upstream"]),
+        ),
+        // For tests only, which the next test holds.
+        ("kubeapi", BTreeSet::from(["upstream"])),
         ("reports", BTreeSet::from(["verdict"])),
         ("verdict", BTreeSet::from(["scenario"])),
     ])
@@ -53,6 +58,21 @@ fn crates_depend_on_each_other_only_along_the_allowed_arrows() {
                 .is_some_and(|targets| targets.contains(to.as_str()));
             assert!(fine, "`{from}` must not depend on `{to}`");
         }
+    }
+}
+
+#[test]
+fn kubeapi_stands_on_its_own_but_for_its_tests() {
+    let metadata = metadata();
+    let ours = arrows(&metadata);
+    let packages = metadata.packages.iter();
+    let kubeapi = packages.filter(|package| package.name.as_str() == "kubeapi");
+    for dependency in kubeapi.flat_map(|package| &package.dependencies) {
+        assert!(
+            dependency.kind == DependencyKind::Development || !ours.contains_key(&dependency.name),
+            "kubeapi depends on `{}`",
+            dependency.name
+        );
     }
 }
 

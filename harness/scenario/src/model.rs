@@ -320,6 +320,13 @@ pub enum Event {
         /// The Service.
         service: ServiceRef,
     },
+    /// The readiness probe of a pod says something else than before.
+    Readiness {
+        /// The pod.
+        pod: PodRef,
+        /// What the probe says from now on.
+        probe: ReadinessProbe,
+    },
     /// Something goes wrong with a transport.
     Fault {
         /// The transport.
@@ -355,6 +362,16 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         cluster: Option<String>,
     },
+}
+
+/// What the readiness probe of a pod's containers says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReadinessProbe {
+    /// They take traffic.
+    Passes,
+    /// They run, and take none.
+    Fails,
 }
 
 /// One entry of the timeline.

@@ -1,12 +1,11 @@
 //! From a scenario to the plan of one run: every name, address and moment, chosen before anything is built.
 //!
 //! Owns what a run needs to know of its topology; the address plan is in `addresses`, tunnels and routes in `wan`,
-//! streams and steps in `schedule`. Pure: the same scenario and seed give the same plan. Invariants: no address
+//! streams and steps in `schedule`; `lookup` finds its parts. Pure: the same scenario and seed give the same plan. Invariants: no address
 //! twice; interface names are made of positions, never of names in files, and so are at most 15 bytes long; edge `a`
 //! has a remote `b` on a transport if and only if `b` has `a`; whichever tunnels fail, no choice among routes leads
 //! in a circle.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use serde::Serialize;
 use crate::model::{BfdTiming, DualNet, Encap, Fault, IpVersion, Scenario, SlaTiming, Topology};
 
 mod addresses;
+mod lookup;
 mod schedule;
 mod wan;
 
@@ -58,6 +58,9 @@ pub struct Plan {
     pub edges: Vec<EdgePlan>,
     /// Clusters, in the order of the topology.
     pub clusters: Vec<ClusterPlan>,
+    /// Positions of the clusters that Cilium Cluster Mesh joins, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cluster_mesh: Vec<usize>,
     /// Nodes, cluster by cluster, in the order of the topology.
     pub nodes: Vec<NodePlan>,
     /// Probe streams; the position is the stream's number in probes.
@@ -299,6 +302,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, PlanError> {
                 service_cidr: cluster.service_cidr,
             })
             .collect(),
+        cluster_mesh: cluster_mesh(topology),
         nodes,
         streams: schedule::streams(scenario, &mut random),
         steps: schedule::steps(&scenario.timeline),
@@ -335,6 +339,12 @@ fn default_transports(topology: &Topology) -> Vec<usize> {
     (0..topology.transports.len()).filter(is_default).collect()
 }
 
+fn cluster_mesh(topology: &Topology) -> Vec<usize> {
+    let clusters = topology.clusters.iter().enumerate();
+    let members = clusters.filter(|(_, cluster)| topology.cluster_mesh.contains(&cluster.name));
+    members.map(|(position, _)| position).collect()
+}
+
 fn bfd(timing: BfdTiming) -> BfdPlan {
     BfdPlan {
         hello_us: micros(timing.hello),
@@ -360,72 +370,4 @@ fn millis(duration: Duration) -> u64 {
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(millis(*duration))
-}
-
-impl Plan {
-    /// The flows of the plan with the positions of their streams.
-    #[must_use]
-    pub fn streams_by_flow(&self) -> BTreeMap<&str, Vec<usize>> {
-        let mut flows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (position, stream) in self.streams.iter().enumerate() {
-            flows.entry(&stream.flow).or_default().push(position);
-        }
-        flows
-    }
-
-    /// What an edge has on a transport, if it attaches to it.
-    #[must_use]
-    pub fn tloc(&self, edge: usize, transport: usize) -> Option<&TlocPlan> {
-        let mut tlocs = self.edges[edge].tlocs.iter();
-        tlocs.find(|tloc| tloc.transport == transport)
-    }
-
-    /// Positions among the TLOCs of an edge of those for traffic that no policy matches; at least one.
-    pub fn default_tlocs(&self, edge: usize) -> impl Iterator<Item = usize> + '_ {
-        let tlocs = self.edges[edge].tlocs.iter().enumerate();
-        tlocs
-            .filter(|(_, tloc)| self.default_transports.contains(&tloc.transport))
-            .map(|(position, _)| position)
-    }
-
-    /// The service VPNs that tunnels between two edges carry: those that both have.
-    pub fn shared_vpns(&self, edge: usize, other: usize) -> impl Iterator<Item = u16> + '_ {
-        let others = &self.edges[other].service_vpns;
-        let own = self.edges[edge].service_vpns.iter().copied();
-        own.filter(|service_vpn| others.contains(service_vpn))
-    }
-
-    /// The nodes at an edge that its routing table of a service VPN has routes to, with their positions: those of
-    /// the service VPN and of those leaked with it.
-    pub fn local_nodes(&self, edge: usize, service_vpn: u16) -> impl Iterator<Item = (usize, &NodePlan)> {
-        let is_leaked = move |other: u16| {
-            let pair = (service_vpn.min(other), service_vpn.max(other));
-            service_vpn == other || self.leaks.contains(&pair)
-        };
-        let nodes = self.nodes.iter().enumerate();
-        nodes.filter(move |(_, node)| node.edge == edge && is_leaked(node.service_vpn))
-    }
-
-    /// The position of a cluster that a reference names; `None` is the only one.
-    ///
-    /// # Panics
-    /// When there is no such cluster, which the reader rules out.
-    #[must_use]
-    pub fn cluster(&self, name: Option<&str>) -> usize {
-        let Some(name) = name else { return 0 };
-        let mut clusters = self.clusters.iter();
-        let position = clusters.position(|cluster| cluster.name == name);
-        position.expect("the reader has checked that the cluster exists")
-    }
-
-    /// The largest packet of pods and nodes, in bytes: what every tunnel carries.
-    ///
-    /// # Panics
-    /// Never: a topology has a transport.
-    #[must_use]
-    pub fn pod_mtu(&self) -> u32 {
-        let mtus = self.transports.iter().map(|transport| transport.tunnel_mtu);
-        mtus.min()
-            .expect("the reader has checked that there is a transport")
-    }
 }

@@ -70,6 +70,7 @@ fn topology(
         sites,
         overlay,
         clusters,
+        cluster_mesh: Vec::new(),
         leaks: Vec::new(),
     }
 }

@@ -62,9 +62,9 @@ pub struct StreamInfo {
     pub flow: String,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Client address and port, `10.244.0.2:40001`.
+    /// Client address and port, `10.244.0.2:40001`; the first one where it connected anew.
     pub client: String,
-    /// Server (backend pod) address and port.
+    /// Server (backend pod) address and port; the first one likewise.
     pub server: String,
 }
 

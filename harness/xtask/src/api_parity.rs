@@ -1,7 +1,8 @@
 //! `cargo xtask api-parity`: the API cases of `kubeapi` against its server and against Kubernetes' own.
 //!
-//! Owns the programs of the real server, which are built from `harness/kubeapi/tests/parity/server`, and the table of
-//! what passed where. The test program starts and ends the servers. Nothing is fetched unless `--install` says so.
+//! Owns the programs of the real server, which are built from `harness/kubeapi/tests/parity/server`, the definitions of
+//! custom resources that Cilium and others publish, which `tests/parity/definitions` prints, and the table of what
+//! passed where. The test program starts and ends the servers. Nothing is fetched unless `--install` says so.
 //! Invariant: what could not run is said with its reason and is never a pass.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,9 @@ use super::outcome::{self, FAIL, PASS};
 /// A folder with `kube-apiserver` and `etcd`, as the tests of controller-runtime have it.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 const SERVER: &str = "harness/kubeapi/tests/parity/server";
+/// The file with published definitions, for the test program.
+const DEFINITIONS: &str = "PARITY_DEFINITIONS";
+const PUBLISHED: &str = "harness/kubeapi/tests/parity/definitions";
 const TABLE: &str = "harness/kubeapi/PARITY.md";
 /// Both sides, as the names of the tests begin.
 const SIDES: [&str; 2] = ["kubeapi", "kube-apiserver"];
@@ -44,9 +48,10 @@ pub(crate) fn main(words: Vec<String>) -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<u8> {
+    let home = outcome::home("api-parity")?;
     let assets = match env::var_os(ASSETS) {
         Some(folder) => Ok(PathBuf::from(folder)),
-        None => build(&outcome::home("api-parity")?, options.install),
+        None => build(&home, options.install),
     };
     let assets = match assets {
         Ok(assets) => assets,
@@ -77,6 +82,15 @@ fn run(options: &Options) -> anyhow::Result<u8> {
         ])
         .arg("--format=pretty")
         .args(&options.filter);
+    match published(&home, options.install) {
+        Ok(definitions) => {
+            tests.env(DEFINITIONS, definitions);
+        }
+        Err(reason) => {
+            tests.env_remove(DEFINITIONS);
+            println!("skipped: published definitions: {reason:#}");
+        }
+    }
     let output = tests.stderr(Stdio::inherit()).output().context("run cargo")?;
     let output = String::from_utf8_lossy(&output.stdout);
     let results = Results::read(&output);
@@ -97,23 +111,15 @@ fn run(options: &Options) -> anyhow::Result<u8> {
 /// Builds both programs into a folder below `home`, or says why that cannot be.
 fn build(home: &Path, install: bool) -> anyhow::Result<PathBuf> {
     let folder = home.join("bin");
-    let go = || {
-        let mut go = Command::new("go");
-        go.current_dir(super::root().join(SERVER));
-        if !install {
-            go.env("GOPROXY", "off");
-        }
-        go
-    };
     let missing = format!("{ASSETS} is not set, and there is no Go toolchain to build kube-apiserver with");
     let list = ["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"];
-    let version = said(go().args(list)).context(missing)?;
+    let version = said(go(SERVER, install).args(list)).context(missing)?;
     // Its releases are stamped so; without, it says that it is v0.0.0.
     let stamp = format!(
         "-s -w -X k8s.io/component-base/version.gitVersion={}",
         version.trim()
     );
-    let mut build = go();
+    let mut build = go(SERVER, install);
     build.args(["build", "-trimpath", "-ldflags", &stamp, "-o"]);
     build.arg(&folder).args(["./etcd", "./kube-apiserver"]);
     let hint = match install {
@@ -129,6 +135,28 @@ fn build(home: &Path, install: bool) -> anyhow::Result<PathBuf> {
         why.lines().last().unwrap_or_default()
     );
     Ok(folder)
+}
+
+/// Writes the definitions that others publish into a file below `home`, or says why they cannot be had.
+fn published(home: &Path, install: bool) -> anyhow::Result<PathBuf> {
+    let hint = match install {
+        true => "print them with Go",
+        false => "print them with Go: `cargo xtask api-parity --install` fetches their modules",
+    };
+    let definitions = said(go(PUBLISHED, install).args(["run", "."])).context(hint)?;
+    let file = home.join("definitions.yaml");
+    fs::write(&file, definitions).with_context(|| format!("write `{}`", file.display()))?;
+    Ok(file)
+}
+
+/// Go in the folder of one of its modules, which fetches others if it may.
+fn go(module: &str, install: bool) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(super::root().join(module));
+    if !install {
+        go.env("GOPROXY", "off");
+    }
+    go
 }
 
 /// What a program prints.
@@ -194,8 +222,8 @@ impl Results {
     fn table(&self, server: &str, etcd: &str) -> String {
         let mut text = format!(
             "# Parity with kube-apiserver\n\n\
-             What `just api-parity` found: the cases of `tests/parity/cases` that pass on this crate's server and on \
-             kube-apiserver {server} with etcd {etcd}.\n\n\
+             What `just api-parity` found: the cases of `tests/parity` that pass on this crate's server and on \
+             kube-apiserver {server} with etcd {etcd}. Those of `kubectl-…` are played by the real kubectl.\n\n\
              | subject | cases | kubeapi | pending | kube-apiserver |\n|---|---:|---:|---:|---:|\n"
         );
         let mut sum = ([0; 2], [0; 2]);

@@ -37,3 +37,11 @@ pub const DEGRADED: &str = "Degraded";
 pub fn definitions() -> [CustomResourceDefinition; 2] {
     [SteeringPolicy::crd(), WanTunnel::crd()]
 }
+
+/// The definition of a resource as YAML.
+///
+/// # Errors
+/// If it cannot be written as YAML, which none of [`definitions`] brings about.
+pub fn yaml(definition: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(definition)
+}

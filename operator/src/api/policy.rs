@@ -72,6 +72,7 @@ pub struct SteeringPolicySpec {
     /// What holds for single ports instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["port".into()]))]
+    #[schemars(length(max = 100))]
     pub ports: Vec<PortSettings>,
 }
 

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::changes::Changes;
 use super::reconciler::Knowledge;
 use super::watch::Watches;
-use crate::core::{Cluster, Conventions, View};
+use crate::core::{AnnotationPrefix, Cluster, Compiler};
 use crate::server::{Check, Telemetry};
 
 /// The watches of all clusters.
@@ -22,10 +22,15 @@ pub(super) struct Clusters {
 }
 
 impl Clusters {
-    pub(super) fn start(clusters: &[(Cluster, kube::Client)], changes: &Arc<Changes>) -> Self {
-        let members = clusters
-            .iter()
-            .map(|(cluster, kubernetes)| (cluster.clone(), Watches::start(kubernetes, changes)));
+    pub(super) fn start(
+        clusters: &[(Cluster, kube::Client)],
+        prefix: &AnnotationPrefix,
+        changes: &Arc<Changes>,
+    ) -> Self {
+        let members = clusters.iter().map(|(cluster, kubernetes)| {
+            let watches = Watches::start(kubernetes, cluster, prefix, changes);
+            (cluster.clone(), watches)
+        });
         Self {
             members: members.collect(),
         }
@@ -63,16 +68,11 @@ impl Clusters {
         unseen.map(|(cluster, _)| cluster)
     }
 
-    /// The facts of this moment, of the clusters that were seen.
-    pub(super) fn view(&self, conventions: &Conventions) -> View {
-        let mut view = View {
-            conventions: conventions.clone(),
-            ..View::default()
-        };
-        for (cluster, watches) in self.members.iter().filter(|(_, watches)| watches.is_complete()) {
-            watches.add_to(&mut view, cluster);
-        }
-        view
+    /// Tells the compiler what has changed since the last time in the clusters that were seen.
+    pub(super) fn update(&self, compiler: &mut Compiler) {
+        self.members
+            .iter()
+            .for_each(|(_, watches)| watches.update(compiler));
     }
 
     /// Says which clusters were seen, and whether the watches live.

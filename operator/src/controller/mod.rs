@@ -3,14 +3,16 @@
 //! Owns when to act: as the leader only, after a burst of changes, at the resync interval, and again after a failure.
 //! What to do is [`crate::core`]'s, how to write it [`crate::manager`]'s.
 //!
-//! Invariants: level-triggered (each round looks at the whole view, no event is ever replayed); no round before the
-//! initial lists of a cluster are complete; one round at a time, none without the lease; an error never ends the loop.
+//! Invariants: level-triggered (each round looks at all facts as they are by then, no event is ever replayed); no round
+//! before the initial lists of a cluster are complete; one round at a time, none without the lease; an error never ends
+//! the loop.
 
 mod backoff;
 mod changes;
 mod clusters;
 mod custom;
 mod election;
+mod facts;
 mod failures;
 mod publish;
 mod reconciler;
@@ -33,7 +35,7 @@ use self::election::Election;
 pub use self::election::{Contest, Leadership, Timing, UnacceptableTiming};
 pub use self::reconciler::{Effect, Knowledge, Reconciler};
 use self::rounds::Rounds;
-use crate::core::{Cluster, Conventions, ServiceType, compile};
+use crate::core::{Cluster, Compiler, Conventions, ServiceType};
 use crate::manager::{Identity, ManagerClient, ManagerError, Plan};
 use crate::server::Telemetry;
 
@@ -105,10 +107,13 @@ pub async fn dry_run(
     manager: ManagerClient,
     settings: &Settings,
 ) -> Result<Plan, ManagerError> {
-    let clusters = Clusters::start(clusters, &Arc::default());
+    let conventions = &settings.conventions;
+    let clusters = Clusters::start(clusters, &conventions.annotation_prefix, &Arc::default());
     let reconciler = Reconciler::new(manager, settings.identity.clone(), settings.inspection);
     clusters.seen(settings.cluster_patience).await;
-    let compiled = compile(&clusters.view(&settings.conventions));
+    let mut compiler = Compiler::new(conventions.clone());
+    clusters.update(&mut compiler);
+    let compiled = compiler.compiled();
     let plan = reconciler
         .plan_knowing(&compiled.policy, clusters.knowledge())
         .await;

@@ -152,9 +152,13 @@ impl Reconciler {
         self.manager.tunnels().await
     }
 
-    /// Logs in and observes ahead of the first round; a failure is left for that round to meet.
-    pub async fn warm_up(&mut self) {
+    /// Logs in and observes ahead of the first round, and asks for the tunnels; `None` if there is no report of them.
+    ///
+    /// A failure is left for that round to meet.
+    pub async fn warm_up(&mut self) -> Option<TunnelReports> {
         self.observed = self.manager.observe(&self.identity).await.ok();
+        self.observed.as_ref()?;
+        self.tunnels().await.ok()
     }
 
     /// Has the next round observe afresh.

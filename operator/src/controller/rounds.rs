@@ -18,7 +18,7 @@ use super::clusters::Clusters;
 use super::election::Leadership;
 use super::publish::{Bulletin, Programming, Publishers};
 use super::reconciler::{Effect, Reconciler};
-use crate::core::{Choices, Cluster, Compiled, Outcome, TunnelReports, View, compile};
+use crate::core::{Change, Cluster, Compiled, Compiler, Outcome, TunnelReports};
 use crate::manager::{ManagerClient, ManagerError};
 use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
 
@@ -42,10 +42,7 @@ pub(super) struct Rounds {
     /// What was last published.
     bulletin: Bulletin,
     reconciler: Reconciler,
-    /// The last report of the tunnels.
-    tunnels: TunnelReports,
-    /// The tunnels that are chosen for SLA classes.
-    choices: Choices,
+    compiler: Compiler,
     /// When to ask for the next report.
     poll_at: Instant,
     /// When the changes arrived that are not on the fabric yet.
@@ -71,16 +68,15 @@ impl Rounds {
     ) -> Self {
         let changes = Arc::new(Changes::default());
         Self {
-            clusters: Clusters::start(clusters, &changes),
+            clusters: Clusters::start(clusters, &settings.conventions.annotation_prefix, &changes),
             changes,
             publishers: Publishers::start(clusters, &leadership),
             bulletin: Bulletin::default(),
             reconciler: Reconciler::new(manager, settings.identity.clone(), settings.inspection),
+            compiler: Compiler::new(settings.conventions.clone()),
             settings,
             telemetry,
             leadership,
-            tunnels: TunnelReports::new(),
-            choices: Choices::default(),
             poll_at: Instant::now(),
             pending: Vec::new(),
             not_before: Instant::now(),
@@ -122,16 +118,23 @@ impl Rounds {
             clusters.report(&telemetry);
         };
         // Logging in takes longer than listing, and neither needs the other.
+        // Without a report, classes with an SLA would be moved to their first tunnels and back.
         let leading = async {
             leadership.gained().await;
-            reconciler.warm_up().await;
+            reconciler.warm_up().await
         };
-        let mut both = pin!(async { tokio::join!(seen, leading) });
-        loop {
-            look_alive(&telemetry, clusters, Instant::now() + LOOK_INTERVAL);
-            if timeout(LOOK_INTERVAL, both.as_mut()).await.is_ok() {
-                break;
+        let report = {
+            let mut both = pin!(async { tokio::join!(seen, leading).1 });
+            loop {
+                look_alive(&telemetry, clusters, Instant::now() + LOOK_INTERVAL);
+                if let Ok(report) = timeout(LOOK_INTERVAL, both.as_mut()).await {
+                    break report;
+                }
             }
+        };
+        if let Some(tunnels) = report {
+            self.learn(tunnels);
+            self.poll_at = Instant::now() + self.settings.tunnel_poll;
         }
         telemetry.lead(true);
     }
@@ -199,18 +202,10 @@ impl Rounds {
     async fn round(&mut self) -> Result<Effect, ManagerError> {
         look_alive(&self.telemetry, &self.clusters, Instant::now() + ROUND_MAX);
         self.pending.extend(self.changes.take());
+        // Asked first: a cluster that is listed from here on has facts that this round does not know.
         let knowledge = self.clusters.knowledge();
-        let view = View {
-            tunnels: self.tunnels.clone(),
-            choices: self.choices.clone(),
-            ..self.clusters.view(&self.settings.conventions)
-        };
-        let Compiled { policy, outcomes } = compile(&view);
-        let paths = policy
-            .rules
-            .iter()
-            .filter_map(|rule| rule.class.preference.path());
-        self.choices.hold(paths, &self.tunnels);
+        self.clusters.update(&mut self.compiler);
+        let Compiled { policy, outcomes } = self.compiler.compiled();
         count(&self.telemetry.metrics, &outcomes);
         self.bulletin.outcomes = outcomes;
         self.bulletin.programming = Programming::Pending;
@@ -286,13 +281,6 @@ impl Rounds {
     /// Takes a report of the tunnels in; whether something may follow for steering.
     fn learn(&mut self, tunnels: TunnelReports) -> bool {
         self.telemetry.metrics.tunnels(&tunnels);
-        let choices = self.choices.clone();
-        if self.tunnels.is_empty() {
-            // What was chosen without any report is no choice to hold on to.
-            self.choices = Choices::default();
-        } else {
-            self.choices.poll(&tunnels);
-        }
         let known = |tunnels: &TunnelReports| -> Vec<_> {
             let known = tunnels.iter();
             known
@@ -303,11 +291,10 @@ impl Rounds {
             let accepted = outcome.verdict.as_ref().ok();
             accepted.is_some_and(|accepted| accepted.compliance.is_some())
         };
-        let matters = choices != self.choices
-            || known(&tunnels) != known(&self.tunnels)
-            || self.bulletin.outcomes.iter().any(is_judged);
-        self.tunnels = tunnels;
-        self.bulletin.tunnels = self.tunnels.clone();
+        let matters =
+            known(&tunnels) != known(&self.bulletin.tunnels) || self.bulletin.outcomes.iter().any(is_judged);
+        self.compiler.apply(Change::Tunnels(tunnels.clone()));
+        self.bulletin.tunnels = tunnels;
         self.publishers.tell(self.bulletin.clone());
         matters
     }

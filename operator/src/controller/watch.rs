@@ -1,70 +1,115 @@
-//! Watches on Services and EndpointSlices of all namespaces.
+//! Watches on what steering depends on, in all namespaces of one cluster.
 //!
-//! Owns the local copies of one cluster, and their translation to a [`View`]. Invariant: every change is told to
-//! [`Changes`] after it is in the copies.
+//! Owns which objects were seen, and hands on what is stated by those that changed; the objects themselves are not kept.
+//! Invariant: a change is never lost, and is told to [`Changes`] after it can be had here.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::Service;
+use futures::StreamExt;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::changes::Changes;
+use super::facts::{Fact, object};
 use super::failures::Failures;
-use crate::core::{
-    AnnotationPrefix, Cluster, EndpointState, Intent, ServiceKind, ServicePort, ServiceRef, ServiceView,
-    SlicePort, SliceView, View,
-};
-
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+use crate::api::SteeringPolicy;
+use crate::core::{AnnotationPrefix, Change, Cluster, Compiler, ObjectRef};
 
 /// Running watches; dropping it ends them.
 pub(super) struct Watches {
-    services: Store<Service>,
-    slices: Store<EndpointSlice>,
+    queue: Arc<Queue>,
     failures: Arc<Failures>,
-    tasks: [JoinHandle<()>; 2],
+    listed: Vec<watch::Receiver<bool>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Changes on their way to the compiler.
+struct Queue {
+    changes: Mutex<Vec<Change>>,
+    arrivals: Arc<Changes>,
+}
+
+/// One kind of object in one cluster.
+struct Kind {
+    cluster: Cluster,
+    prefix: AnnotationPrefix,
+    queue: Arc<Queue>,
+    failures: Arc<Failures>,
+    /// The objects that hold facts.
+    known: HashSet<ObjectRef>,
+    /// Those that the list that is under way has shown so far.
+    shown: HashSet<ObjectRef>,
+    listed: watch::Sender<bool>,
 }
 
 impl Watches {
-    pub(super) fn start(kubernetes: &Client, changes: &Arc<Changes>) -> Self {
-        let failures = Arc::new(Failures::default());
-        let (services, services_task) =
-            start_watch(Api::all(kubernetes.clone()), changes.clone(), failures.clone());
-        let (slices, slices_task) =
-            start_watch(Api::all(kubernetes.clone()), changes.clone(), failures.clone());
-        Self {
-            services,
-            slices,
-            failures,
-            tasks: [services_task, slices_task],
-        }
+    pub(super) fn start(
+        kubernetes: &Client,
+        cluster: &Cluster,
+        prefix: &AnnotationPrefix,
+        arrivals: &Arc<Changes>,
+    ) -> Self {
+        let queue = Queue {
+            changes: Mutex::default(),
+            arrivals: arrivals.clone(),
+        };
+        let mut watches = Self {
+            queue: Arc::new(queue),
+            failures: Arc::default(),
+            listed: Vec::new(),
+            tasks: Vec::new(),
+        };
+        watches.add::<Service>(kubernetes, cluster, prefix);
+        watches.add::<EndpointSlice>(kubernetes, cluster, prefix);
+        watches.add::<Namespace>(kubernetes, cluster, prefix);
+        watches.add::<SteeringPolicy>(kubernetes, cluster, prefix);
+        watches
     }
 
-    /// Waits until both initial lists are here.
+    fn add<K>(&mut self, kubernetes: &Client, cluster: &Cluster, prefix: &AnnotationPrefix)
+    where
+        K: Fact + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        let listed = watch::Sender::new(false);
+        self.listed.push(listed.subscribe());
+        let kind = Kind {
+            cluster: cluster.clone(),
+            prefix: prefix.clone(),
+            queue: self.queue.clone(),
+            failures: self.failures.clone(),
+            known: HashSet::new(),
+            shown: HashSet::new(),
+            listed,
+        };
+        self.tasks
+            .push(tokio::spawn(kind.watch(Api::<K>::all(kubernetes.clone()))));
+    }
+
+    /// Waits until everything was listed once.
     pub(super) async fn complete(&self) {
-        for ready in [
-            self.services.wait_until_ready().await,
-            self.slices.wait_until_ready().await,
-        ] {
-            ready.expect("the watch tasks live as long as self");
-        }
+        let listed = self.listed.iter().cloned();
+        join_all(listed.map(|mut listed| async move {
+            let listed = listed.wait_for(|listed| *listed).await;
+            listed.expect("the watch tasks live as long as self");
+        }))
+        .await;
     }
 
-    /// Whether both initial lists were here once.
+    /// Whether everything was listed once.
     pub(super) fn is_complete(&self) -> bool {
-        let services = self.services.wait_until_ready().now_or_never();
-        services.is_some() && self.slices.wait_until_ready().now_or_never().is_some()
+        self.listed.iter().all(|listed| *listed.borrow())
     }
 
     /// Why the cluster cannot be reached, if it cannot for some time.
@@ -77,17 +122,13 @@ impl Watches {
         self.tasks.iter().any(JoinHandle::is_finished)
     }
 
-    /// Adds the facts of this moment.
-    pub(super) fn add_to(&self, view: &mut View, cluster: &Cluster) {
-        let prefix = &view.conventions.annotation_prefix;
-        let services = self.services.state();
-        let services = services
-            .iter()
-            .filter_map(|service| service_view(service, cluster, prefix));
-        view.services.extend(services);
-        let slices = self.slices.state();
-        let slices = slices.iter().filter_map(|slice| slice_view(slice, cluster));
-        view.slices.extend(slices);
+    /// Tells the compiler what has changed since the last time; nothing before everything was listed.
+    pub(super) fn update(&self, compiler: &mut Compiler) {
+        if !self.is_complete() {
+            return;
+        }
+        let changes = std::mem::take(&mut *self.queue.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        changes.into_iter().for_each(|change| compiler.apply(change));
     }
 }
 
@@ -97,96 +138,96 @@ impl Drop for Watches {
     }
 }
 
-fn start_watch<K>(api: Api<K>, changes: Arc<Changes>, failures: Arc<Failures>) -> (Store<K>, JoinHandle<()>)
-where
-    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    K::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
-{
-    let (reader, writer) = store();
-    let task = tokio::spawn(async move {
-        let events = watcher(api, watcher::Config::default())
-            .modify(|object| object.managed_fields_mut().clear())
-            .reflect(writer)
-            .backoff(Backoff::default());
+impl Kind {
+    async fn watch<K>(mut self, api: Api<K>)
+    where
+        K: Fact + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        let kind = K::kind(&());
+        let mut is_absent = false;
+        let events = watcher(api, watcher::Config::default()).backoff(Backoff::default());
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
-            if event.is_ok() {
-                failures.clear();
-            }
             match event {
-                // The list is not in the store before it is complete.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(_) => changes.arrived(),
+                Ok(event) => {
+                    self.failures.clear();
+                    self.take(event);
+                }
+                // A cluster without the operator's own resources has no facts there.
+                Err(error) if is_not_installed(&error) => {
+                    self.failures.clear();
+                    if !std::mem::replace(&mut is_absent, true) {
+                        info!(%kind, "resource not installed");
+                    }
+                    self.take(watcher::Event::<K>::Init);
+                    self.take(watcher::Event::<K>::InitDone);
+                }
                 Err(error) => {
-                    failures.add(error.to_string(), Instant::now());
+                    self.failures.add(error.to_string(), Instant::now());
                     warn!(
-                        kind = %K::kind(&K::DynamicType::default()),
+                        %kind,
                         error = &error as &dyn std::error::Error,
                         "watch interrupted"
                     );
                 }
             }
         }
-    });
-    (reader, task)
+    }
+
+    fn take<K: Fact>(&mut self, event: watcher::Event<K>) {
+        let mut changes = Vec::new();
+        let was_listed = *self.listed.borrow();
+        let is_listing = match event {
+            watcher::Event::Init => {
+                self.shown.clear();
+                true
+            }
+            watcher::Event::InitApply(shown) => {
+                self.shown.insert(object(&shown, &self.cluster));
+                changes.extend(self.applied(&shown));
+                true
+            }
+            watcher::Event::InitDone => {
+                let (known, shown) = (&mut self.known, std::mem::take(&mut self.shown));
+                changes.extend(known.extract_if(|object| !shown.contains(object)).map(K::gone));
+                self.listed.send_replace(true);
+                false
+            }
+            watcher::Event::Apply(applied) => {
+                changes.extend(self.applied(&applied));
+                false
+            }
+            watcher::Event::Delete(deleted) => {
+                let deleted = object(&deleted, &self.cluster);
+                changes.extend(self.known.take(&deleted).map(K::gone));
+                false
+            }
+        };
+        let mut queued = self.queue.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.append(&mut changes);
+        let is_news = !queued.is_empty() || !was_listed;
+        drop(queued);
+        if !is_listing && is_news {
+            self.queue.arrivals.arrived();
+        }
+    }
+
+    fn applied<K: Fact>(&mut self, applied: &K) -> Option<Change> {
+        let object = object(applied, &self.cluster);
+        match applied.fact(&self.cluster, &self.prefix) {
+            Some(fact) => {
+                self.known.insert(object);
+                Some(fact)
+            }
+            None => self.known.take(&object).map(K::gone),
+        }
+    }
 }
 
-fn service_view(service: &Service, cluster: &Cluster, prefix: &AnnotationPrefix) -> Option<ServiceView> {
-    let spec = service.spec.as_ref();
-    let is_external = spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
-    let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    let port = |port: &k8s_openapi::api::core::v1::ServicePort| {
-        Some(ServicePort {
-            name: port.name.clone().unwrap_or_default(),
-            number: port.port.try_into().ok()?,
-        })
-    };
-    Some(ServiceView {
-        service: ServiceRef {
-            cluster: cluster.clone(),
-            kube_namespace: service.namespace()?,
-            name: service.name_any(),
-        },
-        uid: service.uid().unwrap_or_default(),
-        created: service.creation_timestamp().map(|time| time.0.as_second()),
-        kind: if is_external {
-            ServiceKind::ExternalName
-        } else {
-            ServiceKind::Endpoints
-        },
-        ports: ports.iter().filter_map(port).collect(),
-        intent: Intent::read(service.annotations(), prefix).transpose(),
-    })
-}
-
-fn slice_view(slice: &EndpointSlice, cluster: &Cluster) -> Option<SliceView> {
-    let endpoints = slice.endpoints.iter().flat_map(|endpoint| {
-        let conditions = endpoint.conditions.as_ref();
-        let ready = conditions.and_then(|conditions| conditions.ready);
-        let serving = conditions.and_then(|conditions| conditions.serving);
-        let state = EndpointState::of(ready, serving);
-        // Slices of type FQDN have names here, which no edge can match.
-        let addresses = endpoint
-            .addresses
-            .iter()
-            .filter_map(|address| address.parse().ok());
-        addresses.map(move |address| (address, state))
-    });
-    let ports = slice.ports.iter().flatten().filter_map(|port| {
-        Some(SlicePort {
-            name: port.name.clone().unwrap_or_default(),
-            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-            port: port.port?.try_into().ok()?,
-        })
-    });
-    Some(SliceView {
-        name: slice.name_any(),
-        service: ServiceRef {
-            cluster: cluster.clone(),
-            kube_namespace: slice.namespace()?,
-            name: slice.labels().get(SERVICE_NAME_LABEL)?.clone(),
-        },
-        endpoints: endpoints.collect(),
-        ports: ports.collect(),
-    })
+fn is_not_installed(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
 }

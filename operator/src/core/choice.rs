@@ -176,3 +176,126 @@ fn compliance(sla: Sla, report: Option<&TunnelReport>) -> Compliance {
 fn is_up(report: &TunnelReport) -> bool {
     report.state() != TunnelState::Down
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::super::intent::{Encryption, Mode};
+    use super::super::sla::Quality;
+    use super::*;
+
+    fn color(name: &str) -> Color {
+        name.parse().unwrap()
+    }
+
+    fn path(colors: &[&str]) -> Path {
+        Path {
+            colors: colors.iter().map(|name| color(name)).collect(),
+            sla: Some("latency=50ms".parse().unwrap()),
+            mode: Mode::Strict,
+            encryption: Encryption::Any,
+        }
+    }
+
+    /// Tunnels by color and latency; those without latency are down.
+    fn reports(tunnels: &[(&str, Option<u64>)]) -> TunnelReports {
+        let report = |latency: &Option<u64>| TunnelReport {
+            up: u32::from(latency.is_some()),
+            total: 1,
+            quality: latency.map(|ms| Quality {
+                loss_ppm: 0,
+                latency: Duration::from_millis(ms),
+                jitter: Duration::ZERO,
+            }),
+            ..TunnelReport::default()
+        };
+        tunnels
+            .iter()
+            .map(|(name, latency)| (color(name), report(latency)))
+            .collect()
+    }
+
+    /// What is chosen after each poll.
+    fn chosen(path: &Path, polls: &[&[(&str, Option<u64>)]]) -> Vec<&'static str> {
+        let mut choices = Choices::default();
+        choices.hold([path], &reports(polls[0]));
+        let mut chosen = Vec::new();
+        for poll in polls {
+            let reports = reports(poll);
+            choices.poll(&reports);
+            let choice = choices.of(path, &reports).unwrap();
+            chosen.push(choice.tunnel.map_or("none", Color::as_str));
+        }
+        chosen
+    }
+
+    const GOOD: &[(&str, Option<u64>)] = &[("mpls", Some(10)), ("lte", Some(20))];
+    const SLOW: &[(&str, Option<u64>)] = &[("mpls", Some(90)), ("lte", Some(20))];
+    const DOWN: &[(&str, Option<u64>)] = &[("mpls", None), ("lte", Some(20))];
+    const ALL_SLOW: &[(&str, Option<u64>)] = &[("mpls", Some(90)), ("lte", Some(80))];
+
+    #[test]
+    fn a_tunnel_is_left_only_after_it_violated_in_a_row() {
+        let polls = [GOOD, SLOW, SLOW, GOOD, SLOW, SLOW, SLOW, SLOW];
+        let chosen = chosen(&path(&["mpls", "lte"]), &polls);
+        assert_eq!(
+            chosen,
+            ["mpls", "mpls", "mpls", "mpls", "mpls", "mpls", "lte", "lte"]
+        );
+    }
+
+    #[test]
+    fn a_tunnel_that_is_down_is_left_at_once_and_returned_to_after_a_while() {
+        let mut polls = vec![GOOD, DOWN];
+        polls.resize(2 + RETURN_AFTER as usize, GOOD);
+        let chosen = chosen(&path(&["mpls", "lte"]), &polls);
+        let (last, before) = chosen.split_last().unwrap();
+        assert_eq!(before[0], "mpls");
+        assert!(before[1..].iter().all(|chosen| *chosen == "lte"), "{before:?}");
+        assert_eq!(*last, "mpls");
+    }
+
+    #[test]
+    fn what_violates_is_kept_while_nothing_is_better() {
+        let chosen = chosen(
+            &path(&["mpls", "lte"]),
+            &[GOOD, ALL_SLOW, ALL_SLOW, ALL_SLOW, ALL_SLOW, SLOW],
+        );
+        assert_eq!(chosen, ["mpls", "mpls", "mpls", "mpls", "mpls", "lte"]);
+    }
+
+    #[test]
+    fn of_any_tunnel_the_best_is_taken_and_kept_while_it_will_do() {
+        let better: &[_] = &[("mpls", Some(30)), ("lte", Some(5))];
+        let chosen = chosen(&path(&[]), &[GOOD, better, better, SLOW, SLOW, SLOW]);
+        assert_eq!(chosen, ["mpls", "mpls", "mpls", "mpls", "mpls", "lte"]);
+    }
+
+    #[rstest]
+    #[case::meets(&[("mpls", Some(10)), ("lte", Some(5))], "mpls", Compliance::Met)]
+    #[case::second_meets(SLOW, "lte", Compliance::Met)]
+    #[case::none_meets(&[("mpls", None), ("lte", Some(80))], "lte", Compliance::Violated)]
+    #[case::all_down(&[("mpls", None), ("lte", None)], "mpls", Compliance::Violated)]
+    #[case::nothing_known(&[], "mpls", Compliance::Unknown)]
+    fn the_first_choice(
+        #[case] tunnels: &[(&str, Option<u64>)],
+        #[case] tunnel: &str,
+        #[case] compliance: Compliance,
+    ) {
+        let tunnel = Some(color(tunnel));
+        let choice = Choices::default().of(&path(&["mpls", "lte"]), &reports(tunnels));
+        assert_eq!(choice, Some(Choice { tunnel, compliance }));
+    }
+
+    #[test]
+    fn what_is_asked_no_longer_is_forgotten() {
+        let (mut choices, path) = (Choices::default(), path(&["mpls"]));
+        choices.hold([&path], &reports(GOOD));
+        assert_ne!(choices, Choices::default());
+        choices.hold([], &reports(GOOD));
+        assert_eq!(choices, Choices::default());
+    }
+}

@@ -105,7 +105,9 @@ pub(super) fn counting<'a>(
 }
 
 fn annotated(service: &ServiceView, namespace: Option<&NamespaceView>) -> Option<Counting> {
-    if service.intent.is_none() && namespace.is_none() {
+    let asks = |namespace: &NamespaceView| namespace.intent.as_ref().map_or(true, Intent::asks_for_steering);
+    // Defaults such as a mode are for those that ask for a tunnel.
+    if service.intent.is_none() && !namespace.is_some_and(asks) {
         return None;
     }
     let intent = service.intent.clone().unwrap_or_else(|| Ok(Intent::default()));
@@ -204,10 +206,11 @@ impl Terms {
             }
         }
         // What is said for all may make sense only together with what is said for each.
-        let all = if service.ports.is_empty() || by_port.len() < service.ports.len() {
-            preference(&intent.all, None)?
-        } else {
-            None
+        let leaves_some_port = service.ports.is_empty() || by_port.len() < service.ports.len();
+        let all = match preference(&intent.all, None) {
+            Err(IntentError::TunnelMissing { .. }) if by_port.values().any(Option::is_some) => None,
+            all if leaves_some_port => all?,
+            _ => None,
         };
         let terms = Self {
             service_vpn: service_vpn(intent, &service.service, conventions)?,

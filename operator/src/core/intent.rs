@@ -180,6 +180,17 @@ pub enum Place {
     Field(String),
 }
 
+impl Intent {
+    /// Whether it asks for something by itself, and not only for how.
+    pub(super) fn asks_for_steering(&self) -> bool {
+        let asks = |settings: &Settings| {
+            let acts = settings.action.is_some_and(|action| action != Action::Allow);
+            settings.tunnel.is_some() || settings.sla.is_some() || acts
+        };
+        asks(&self.all) || self.ports.values().any(asks)
+    }
+}
+
 impl Settings {
     /// These settings, with those of the level above where they leave something open.
     #[must_use]

@@ -171,7 +171,8 @@ impl Refusal {
             Self::ExternalName => "ExternalName",
             Self::UnsupportedProtocol { .. } => "UnsupportedProtocol",
             Self::NotEncrypted { .. } => "NotEncrypted",
-            Self::PortsDisagree { .. } | Self::Overruled { .. } | Self::Conflict(_) => "Conflict",
+            Self::PortsDisagree { .. } => "PortsDisagree",
+            Self::Overruled { .. } | Self::Conflict(_) => "Conflict",
         }
     }
 }

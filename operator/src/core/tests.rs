@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod history;
+mod intents;
 mod model;
+mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -184,6 +186,35 @@ fn a_newer_service_that_contradicts_an_older_one_gets_no_rule() {
     let compiled = compile(&view);
     assert_eq!(compiled.policy, compile(&demo()).policy);
     insta::assert_snapshot!(refusals(&compiled), @"shop/intruder Conflict: endpoint 10.2.0.5 port 8080/tcp is already steered to biz-internet (strict) by the older Service shop/business");
+}
+
+/// The oldest takes one endpoint from the second, which is refused and so gives the other to the youngest.
+#[test]
+fn who_is_refused_takes_nothing_from_the_younger() {
+    let mut compiler = Compiler::of(&view(
+        vec![
+            service("second", 2, "mpls", Mode::Strict),
+            service("youngest", 3, "lte", Mode::Strict),
+        ],
+        vec![
+            slice("second", &["10.2.0.5", "10.2.0.6"], &[("TCP", 8080)]),
+            slice("youngest", &["10.2.0.6"], &[("TCP", 8080)]),
+        ],
+    ));
+    let without_oldest = show(&compiler.compiled());
+    insta::assert_snapshot!(without_oldest, @r"
+    vpn 10 tcp/8080 10.2.0.5 10.2.0.6: mpls (strict)
+    shop/youngest Conflict: endpoint 10.2.0.6 port 8080/tcp is already steered to mpls (strict) by the older Service shop/second
+    ");
+    compiler.apply(Change::Slice(slice("oldest", &["10.2.0.5"], &[("TCP", 8080)])));
+    compiler.apply(Change::Service(service("oldest", 1, "gold", Mode::Strict)));
+    insta::assert_snapshot!(show(&compiler.compiled()), @r"
+    vpn 10 tcp/8080 10.2.0.5: gold (strict)
+    vpn 10 tcp/8080 10.2.0.6: lte (strict)
+    shop/second Conflict: endpoint 10.2.0.5 port 8080/tcp is already steered to gold (strict) by the older Service shop/oldest
+    ");
+    compiler.apply(Change::ServiceGone(service_ref("oldest")));
+    assert_eq!(show(&compiler.compiled()), without_oldest);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::rbac::Access;
 
 pub const SERVICES: &str = "/api/v1/services";
 pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub const NAMESPACES: &str = "/api/v1/namespaces";
 pub const LEASES: &str = "/apis/coordination.k8s.io/v1/leases";
 pub const EVENTS: &str = "/apis/events.k8s.io/v1/events";
 pub const POLICIES: &str = "/apis/sdwan.pathproof.dev/v1alpha1/steeringpolicies";
@@ -158,6 +159,33 @@ impl FakeCluster {
                 },
                 "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
                 "endpoints": addresses.iter().map(endpoint).collect::<Vec<_>>(),
+            }),
+        );
+    }
+
+    pub fn namespace(&self, annotations: &[(&str, &str)]) {
+        let annotations: BTreeMap<_, _> = annotations
+            .iter()
+            .map(|(key, value)| (format!("policy.sdwan.cisco.com/{key}"), *value))
+            .collect();
+        self.put(
+            NAMESPACES,
+            json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": { "name": "shop", "uid": "shop", "annotations": annotations },
+            }),
+        );
+    }
+
+    /// A SteeringPolicy that somebody wrote for a Service.
+    pub fn policy(&self, service: &str, mut spec: Value) {
+        spec["serviceRef"] = json!({ "name": service });
+        self.put(
+            POLICIES,
+            json!({
+                "apiVersion": "sdwan.pathproof.dev/v1alpha1", "kind": "SteeringPolicy",
+                "metadata": { "name": service, "namespace": "shop", "uid": service, "generation": 1 },
+                "spec": spec,
             }),
         );
     }

@@ -4,14 +4,12 @@ use std::io::{BufRead, BufReader, Write, stdin};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use kubeapi::{Config, Kubelet, KubeletError, PodAddress, Server};
 use serde_json::{Value, json};
 
 use super::client::{Client, Endpoint};
-use crate::nodes::milliseconds;
 
 /// The word by which this program serves instead of measuring.
 const WORD: &str = "serve-api";
@@ -20,14 +18,13 @@ const WORD: &str = "serve-api";
 pub(super) struct Embedded {
     process: Child,
     output: BufReader<ChildStdout>,
-    pub(super) endpoint: Endpoint,
-    /// Milliseconds until its first answer.
-    pub(super) took: f64,
+    endpoint: Endpoint,
 }
 
-impl Embedded {
-    pub(super) async fn start() -> Result<Self> {
-        let start = Instant::now();
+impl super::Server for Embedded {
+    const STARTS: usize = 11;
+
+    async fn start() -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg(WORD)
             .stdin(Stdio::piped())
@@ -44,12 +41,14 @@ impl Embedded {
             process,
             output,
             endpoint,
-            took: milliseconds(start),
         })
     }
 
-    /// MiB of memory that it holds.
-    pub(super) fn memory(&mut self) -> Result<f64> {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn memory(&mut self) -> Result<f64> {
         self.process
             .stdin
             .as_mut()

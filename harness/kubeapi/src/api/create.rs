@@ -9,7 +9,7 @@ use super::{Api, Effect, Target, Write, decode};
 use crate::access::refuse_escalation;
 use crate::custom::Life;
 use crate::object;
-use crate::resources::{Resource, Scope, Subresource};
+use crate::resources::{Form, Resource, Scope, Subresource};
 use crate::status::{FieldError, Reason, Status};
 use crate::store::{Key, State};
 use crate::strategy::{Part, Strategy, held};
@@ -57,6 +57,7 @@ impl Api {
         name_object(state, resource, &mut object)?;
         stamp(resource, &mut object)?;
         resource.strategy.default_new(&mut object)?;
+        resource.settle(&mut object);
         check(resource, None, &object)?;
         refuse_escalation(&self.rules, resource, None, &object)?;
         if is_taken(state, resource, &object) {
@@ -96,7 +97,10 @@ impl Api {
 
 /// Refuses the object, which is to follow `current`, if it breaks a rule of its kind.
 pub(super) fn check(resource: &Resource, current: Option<&Value>, object: &Value) -> Result<(), Status> {
-    let mut errors = resource.strategy.validate(object);
+    let mut errors = match current {
+        Some(_) => resource.strategy.validate(object),
+        None => resource.strategy.validate_new(object),
+    };
     if let Some(custom) = resource.custom() {
         errors.extend(custom.validate(current, object));
     }
@@ -107,12 +111,13 @@ pub(super) fn refuse(resource: &Resource, object: &Value, errors: &[FieldError])
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::unprocessable(
-        &resource.kind,
-        &resource.group,
-        object::name(object),
-        errors,
-    ))
+    let group = match resource.form {
+        // Upstream speaks of what it stores.
+        Form::EventsApi => "",
+        Form::Stored | Form::Custom(_) => &resource.group,
+    };
+    let name = object::name(object);
+    Err(Status::unprocessable(&resource.kind, group, name, errors))
 }
 
 /// A new custom resource has no status where that is written apart, and none is made under a definition that is
@@ -122,8 +127,9 @@ fn admit_custom(resource: &Resource, object: &mut Value) -> Result<(), Status> {
         return Ok(());
     };
     if custom.life == Life::Ending {
-        let message = "create not allowed while custom resource definition is terminating";
-        return Err(Status::new(Reason::MethodNotAllowed, message));
+        let why = "create not allowed while custom resource definition is terminating";
+        let subject = resource.subject(object::name(object));
+        return Err(Status::forbidden(&subject, why));
     }
     if resource.has(Subresource::Status)
         && let Some(fields) = object.as_object_mut()
@@ -209,6 +215,5 @@ fn stamp(resource: &Resource, object: &mut Value) -> Result<(), Status> {
     if has_generations {
         metadata.insert("generation".to_owned(), json!(1));
     }
-    super::modify::drop_empty(metadata);
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! What follows from a write to a CustomResourceDefinition, in the same transaction: which names it has, and
 //! which resources are served.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::modify::is_released;
 use super::{Api, Target};
-use crate::custom::{self, DEFINITIONS};
-use crate::resources::Resource;
+use crate::custom::{self, DEFINITIONS, Life};
+use crate::object;
+use crate::resources::{Resource, Resources};
 use crate::status::Status;
 use crate::store::State;
 
@@ -18,10 +21,9 @@ impl Api {
         while let Some(next) = unsettled(state) {
             state.put(&storage, next);
         }
+        let served = self.resources.current();
         let definitions = state.scan(DEFINITIONS, None);
-        let rows: Vec<Resource> = definitions
-            .flat_map(|(_, definition)| custom::rows(&definition))
-            .collect();
+        let rows = definitions.flat_map(|(_, definition)| rows(&served, &definition));
         self.resources.replace_custom(rows);
     }
 
@@ -37,7 +39,7 @@ impl Api {
             };
             let mut next = (*current).clone();
             let is_empty = state.is_empty(name, None);
-            if !crate::object::is_terminating(&next) || !is_empty || !custom::end_deletion(&mut next) {
+            if !object::is_terminating(&next) || !is_empty || !custom::end_deletion(&mut next) {
                 return Ok(());
             }
             let is_released = is_released(&next);
@@ -47,6 +49,24 @@ impl Api {
             }
             Ok(())
         })
+    }
+}
+
+/// The rows of a definition: those that are served, if nothing has changed. Schemas can be large.
+fn rows(served: &Resources, definition: &Value) -> Vec<Arc<Resource>> {
+    let edition = custom::edition(definition);
+    let ends = object::is_terminating(definition);
+    let of_it = served
+        .all()
+        .filter(|row| *row.storage == *object::name(definition));
+    let as_it_is = of_it.filter(|row| {
+        let custom = row.custom();
+        custom.is_some_and(|custom| custom.edition == edition && (custom.life == Life::Ending) == ends)
+    });
+    let kept: Vec<_> = as_it_is.map(Arc::clone).collect();
+    match kept.is_empty() {
+        true => custom::rows(definition).into_iter().map(Arc::new).collect(),
+        false => kept,
     }
 }
 

@@ -164,13 +164,18 @@ impl Api {
         let grace = running.map_or(wanted, |running| running.min(wanted));
         let mut next = (*current).clone();
         // Nothing owns or is owned by an Event, and a definition has a finalizer of its own.
-        if strategy != Strategy::Event {
+        if !matches!(strategy, Strategy::Event | Strategy::NewEvent) {
             let propagation =
                 propagation::parse(options.propagation_policy.as_deref(), options.orphan_dependents)?;
             set_finalizers(&mut next, propagation::finalizers(&current, propagation))?;
         }
         let is_free = !object::has_finalizers(&next) && strategy != Strategy::Definition;
         if grace == 0 && is_free {
+            // As in kube-apiserver, a pod is terminating before it is gone, and who watches sees both.
+            if strategy == Strategy::Pod && running != Some(0) && effect == Effect::Persist {
+                begin_deletion(strategy, &mut next, grace);
+                self.put(state, &target.resource, next);
+            }
             return Ok(Deleted::Gone(match effect {
                 Effect::Persist => self.remove(state, target).unwrap_or(current),
                 Effect::DryRun => current,

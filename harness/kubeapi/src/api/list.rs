@@ -145,7 +145,7 @@ fn matching(
     }
     let snapshot = state
         .scan_at(&resource.storage, namespace, revision)
-        .map_err(|Expired| Status::expired())?;
+        .map_err(|Expired { .. }| Status::expired())?;
     Ok(snapshot
         .into_iter()
         .filter(|(key, object)| wanted(key, object))

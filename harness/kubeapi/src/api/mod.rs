@@ -4,6 +4,7 @@
 //! the controllers all come through here, so there is one set of rules. Every write is one store transaction.
 
 mod apply;
+mod binding;
 mod create;
 mod definitions;
 mod delete;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::apply::{AppliedTo, creation};
 use super::create::{check, refuse};
@@ -167,10 +167,14 @@ impl Api {
         check_version(target, current, &proposed)?;
         keep_server_owned(current, &mut proposed)?;
         let mut next = assemble(resource, part, current, proposed)?;
+        match part {
+            Part::Main => resource.strategy.default_replacement(current, &mut next)?,
+            Part::Status => resource.strategy.default_status(&mut next),
+            Part::Binding => {}
+        }
+        resource.settle(&mut next);
         if part == Part::Main {
-            resource.strategy.default_replacement(current, &mut next)?;
-            let mut errors = resource.strategy.validate_change(current, &next);
-            errors.extend(twice(new_finalizers(current, &next)));
+            let errors = resource.strategy.validate_change(current, &next);
             refuse(resource, &next, &errors)?;
         }
         check(resource, Some(current), &next)?;
@@ -209,13 +213,6 @@ impl Api {
         next: &mut Value,
         effect: Effect,
     ) -> Result<(), Status> {
-        if next["spec"]["type"] == "ExternalName" {
-            // A mere name has no addresses.
-            let spec = object::map_mut(next, "spec")?;
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                spec.remove(field);
-            }
-        }
         self.assign_grants(resource, Some(current), next)?;
         let (before, after) = (held(current), held(next));
         let given_back: Vec<Held> = match effect {
@@ -227,18 +224,14 @@ impl Api {
     }
 }
 
-/// Of what is wrong with a change of the metadata, upstream tells twice.
-fn twice(error: Option<FieldError>) -> impl Iterator<Item = FieldError> {
-    std::iter::repeat_n(error, 2).flatten()
-}
-
 /// A patch makes no other object of it.
 fn check_uid(resource: &Resource, current: &Value, proposed: &Value) -> Result<(), Status> {
     let uid = object::uid(proposed);
     let is_other = !uid.is_empty() && uid != object::uid(current);
     let value = uid.to_owned();
     let error = is_other.then(|| FieldError::new("metadata.uid", FieldRule::Immutable { value }));
-    let errors: Vec<FieldError> = twice(error).collect();
+    // Upstream tells it twice.
+    let errors: Vec<FieldError> = std::iter::repeat_n(error, 2).flatten().collect();
     refuse(resource, current, &errors)
 }
 
@@ -323,23 +316,7 @@ fn keep_server_owned(current: &Value, proposed: &mut Value) -> Result<(), Status
             None => metadata.remove(field),
         };
     }
-    drop_empty(metadata);
     Ok(())
-}
-
-/// The API machinery drops empty maps and lists of the metadata when it serialises.
-pub(super) fn drop_empty(metadata: &mut Map<String, Value>) {
-    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-        let empty = match metadata.get(field) {
-            Some(Value::Object(map)) => map.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(Value::Null) => true,
-            _ => false,
-        };
-        if empty {
-            metadata.remove(field);
-        }
-    }
 }
 
 /// The next state: the written part from the client, everything else as it is.
@@ -377,22 +354,6 @@ fn take(next: &mut Value, from: &Value, field: &str) {
         Some(value) => fields.insert(field.to_owned(), value.clone()),
         None => fields.remove(field),
     };
-}
-
-/// An object on its way out takes no new finalizers.
-fn new_finalizers(current: &Value, next: &Value) -> Option<FieldError> {
-    let held = object::items(current, "/metadata/finalizers");
-    let finalizers = object::items(next, "/metadata/finalizers").iter();
-    let added: Vec<String> = finalizers
-        .filter(|finalizer| !held.contains(finalizer))
-        .map(Value::to_string)
-        .collect();
-    let why = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-        added.join(", ")
-    );
-    (!added.is_empty() && object::is_terminating(current))
-        .then(|| FieldError::new("metadata.finalizers", FieldRule::ForbiddenBecause { why }))
 }
 
 /// Whether nothing holds back the removal of an object that is being deleted.

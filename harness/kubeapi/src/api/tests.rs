@@ -71,9 +71,9 @@ fn what_breaks_a_rule_is_refused_with_every_broken_field() {
         fields,
         [
             "metadata.name",
+            "spec.ports[0].name",
             "spec.ports[0].port",
             "spec.ports[0].targetPort",
-            "spec.ports[0].name",
             "spec.ports[1].name"
         ]
     );
@@ -253,7 +253,8 @@ fn both_event_apis_show_the_same_event() {
     let api = api();
     let body = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "Why",
-        "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": {"kind": "Pod", "name": "p"}, "note": "text",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": {"kind": "Pod", "name": "p", "namespace": "ns"},
+        "note": "text", "type": "Normal", "action": "Do", "reportingController": "c", "reportingInstance": "c-1",
     });
     let new = &api
         .resources

@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::objects::{modify, target};
 use super::recorder::{Component, Severity, record};
+use super::scheduling::Load;
 use super::{lifecycle, scheduling};
 use crate::api::{Api, DeleteOptions, Effect};
 use crate::kubelet::Kubelet;
@@ -36,6 +37,7 @@ pub(super) async fn run(
         kubelet,
         stop_signals: HashMap::new(),
         unscheduled: BTreeSet::new(),
+        load: Load::default(),
         lifecycles: JoinSet::new(),
     };
     loop {
@@ -55,6 +57,7 @@ struct Pods {
     /// By uid, from the start of a lifecycle to the removal of the pod.
     stop_signals: HashMap<String, CancellationToken>,
     unscheduled: BTreeSet<Key>,
+    load: Load,
     lifecycles: JoinSet<()>,
 }
 
@@ -78,6 +81,12 @@ impl Pods {
         let pod = &change.object();
         let uid = object::uid(pod);
         self.follow_gates(change);
+        match change.kind {
+            ChangeKind::Deleted => self.load.remove(uid),
+            ChangeKind::Added | ChangeKind::Modified => {
+                self.load.put(uid, object::text(pod, "/spec/nodeName"))
+            }
+        }
         if change.kind == ChangeKind::Deleted {
             self.unscheduled.remove(&change.key);
             if let Some(stop) = self.stop_signals.remove(uid) {
@@ -119,20 +128,16 @@ impl Pods {
     }
 
     fn schedule(&mut self, pod: &Value) {
-        let (nodes, pods) = self.api.store.read(|state| {
-            let nodes: Vec<_> = state.scan("nodes", None).map(|(_, node)| node).collect();
-            if nodes.is_empty() {
-                // Then it does not matter where the pods are.
-                return (nodes, Vec::new());
-            }
-            let pods: Vec<_> = state.scan("pods", None).map(|(_, pod)| pod).collect();
-            (nodes, pods)
-        });
+        let nodes: Vec<_> = self
+            .api
+            .store
+            .read(|state| state.scan("nodes", None).map(|(_, node)| node).collect());
         let key = Key::new(object::namespace(pod), object::name(pod));
-        match scheduling::choose(pod, &nodes, &pods) {
+        match scheduling::choose(pod, &nodes, &self.load) {
             Ok(node) => {
                 self.unscheduled.remove(&key);
-                if set_node(&self.api, pod, &node).is_ok() {
+                if bind(&self.api, pod, &node).is_ok() {
+                    self.load.put(object::uid(pod), &node);
                     let message = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
                     record(
                         &self.api,
@@ -168,13 +173,8 @@ pub(super) fn remove(api: &Api, pod: &Value) {
     }
 }
 
-fn set_node(api: &Api, pod: &Value, node: &str) -> Result<Arc<Value>, Status> {
-    modify(api, pod, Part::Binding, |pod| {
-        pod["spec"]["nodeName"] = json!(node);
-        let status = object::map_mut(pod, "status")?;
-        object::set_condition(status, json!({"type": "PodScheduled", "status": "True"}));
-        Ok(())
-    })
+fn bind(api: &Api, pod: &Value, node: &str) -> Result<(), Status> {
+    api.bind(&target(api, pod)?, object::uid(pod), node, Effect::Persist)
 }
 
 fn report_unschedulable(api: &Api, pod: &Value, message: &str) -> Result<Arc<Value>, Status> {

@@ -27,16 +27,40 @@ enum Refusal {
     SelectorMismatch,
 }
 
-/// The name of the node to run the pod on. `pods` are the pods that count as load.
-pub(super) fn choose(
-    pod: &Value,
-    nodes: &[Arc<Value>],
-    pods: &[Arc<Value>],
-) -> Result<String, Unschedulable> {
-    let mut load: HashMap<&str, usize> = HashMap::new();
-    for other in pods {
-        *load.entry(object::text(other, "/spec/nodeName")).or_default() += 1;
+/// How many pods each node has.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// By the uid of the pod.
+    nodes: HashMap<String, String>,
+    pods: HashMap<String, usize>,
+}
+
+impl Load {
+    /// Counts the pod on its node; on none if it has none yet.
+    pub(super) fn put(&mut self, uid: &str, node: &str) {
+        if node.is_empty() || self.nodes.get(uid).is_some_and(|known| known == node) {
+            return;
+        }
+        self.remove(uid);
+        self.nodes.insert(uid.to_owned(), node.to_owned());
+        *self.pods.entry(node.to_owned()).or_default() += 1;
     }
+
+    /// The pod is gone.
+    pub(super) fn remove(&mut self, uid: &str) {
+        let node = self.nodes.remove(uid);
+        if let Some(pods) = node.and_then(|node| self.pods.get_mut(&node)) {
+            *pods -= 1;
+        }
+    }
+
+    fn of(&self, node: &str) -> usize {
+        self.pods.get(node).copied().unwrap_or(0)
+    }
+}
+
+/// The name of the node to run the pod on.
+pub(super) fn choose(pod: &Value, nodes: &[Arc<Value>], load: &Load) -> Result<String, Unschedulable> {
     let mut refusals = Vec::new();
     let mut fitting = Vec::new();
     for node in nodes {
@@ -45,9 +69,7 @@ pub(super) fn choose(
             None => fitting.push(object::name(node)),
         }
     }
-    let least = fitting
-        .into_iter()
-        .min_by_key(|name| (load.get(name).copied().unwrap_or(0), *name));
+    let least = fitting.into_iter().min_by_key(|name| (load.of(name), *name));
     least.map(str::to_owned).ok_or(Unschedulable {
         nodes: nodes.len(),
         refusals,
@@ -171,23 +193,41 @@ mod tests {
         }))
     }
 
-    fn on(name: &str) -> Arc<Value> {
-        Arc::new(json!({"spec": {"nodeName": name}}))
+    fn load(nodes: &[&str]) -> Load {
+        let mut load = Load::default();
+        for (uid, node) in nodes.iter().enumerate() {
+            load.put(&uid.to_string(), node);
+        }
+        load
     }
 
     #[test]
     fn the_least_loaded_node_wins_and_a_tie_goes_to_the_first_name() {
         let nodes = [node("b", json!({})), node("a", json!({}))];
         let pod = json!({"spec": {}});
-        assert_eq!(choose(&pod, &nodes, &[]).as_deref(), Ok("a"));
-        assert_eq!(choose(&pod, &nodes, &[on("a")]).as_deref(), Ok("b"));
+        assert_eq!(choose(&pod, &nodes, &load(&[])).as_deref(), Ok("a"));
+        assert_eq!(choose(&pod, &nodes, &load(&["a"])).as_deref(), Ok("b"));
+    }
+
+    #[test]
+    fn a_pod_counts_once_and_no_longer_than_it_is_there() {
+        let mut load = load(&["a", "b"]);
+        load.put("0", "a");
+        load.put("2", "");
+        assert_eq!((load.of("a"), load.of("b")), (1, 1));
+        load.put("1", "a");
+        assert_eq!((load.of("a"), load.of("b")), (2, 0));
+        load.remove("0");
+        load.remove("0");
+        load.remove("2");
+        assert_eq!((load.of("a"), load.of("b")), (1, 0));
     }
 
     #[test]
     fn a_node_selector_pins_the_pod() {
         let nodes = [node("a", json!({})), node("b", json!({}))];
         let pod = json!({"spec": {"nodeSelector": {"kubernetes.io/hostname": "b"}}});
-        assert_eq!(choose(&pod, &nodes, &[on("b"), on("b")]).as_deref(), Ok("b"));
+        assert_eq!(choose(&pod, &nodes, &load(&["b", "b"])).as_deref(), Ok("b"));
     }
 
     #[test]
@@ -205,7 +245,7 @@ mod tests {
             (json!({"key": "zone", "operator": "DoesNotExist"}), true),
         ] {
             assert_eq!(
-                choose(&term(expression.clone()), &nodes, &[]).is_ok(),
+                choose(&term(expression.clone()), &nodes, &load(&[])).is_ok(),
                 fits,
                 "{expression}"
             );
@@ -221,14 +261,14 @@ mod tests {
             node("c", json!({})),
         ];
         let pod = json!({"spec": {"nodeSelector": {"zone": "x"}}});
-        let refused = choose(&pod, &nodes, &[]).expect_err("no node fits");
+        let refused = choose(&pod, &nodes, &load(&[])).expect_err("no node fits");
         assert_eq!(
             refused.to_string(),
             "0/3 nodes are available: 1 node(s) were unschedulable, 1 node(s) had untolerated taint(s), \
              1 node(s) didn't match Pod's node affinity/selector."
         );
         assert_eq!(
-            choose(&pod, &[], &[]).expect_err("none").to_string(),
+            choose(&pod, &[], &load(&[])).expect_err("none").to_string(),
             "0/0 nodes are available."
         );
     }

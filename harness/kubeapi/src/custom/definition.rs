@@ -36,6 +36,15 @@ pub(super) struct Names {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Conversion {
     pub(super) strategy: String,
+    pub(super) webhook: Option<Webhook>,
+}
+
+/// Who converts them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Webhook {
+    pub(super) client_config: Option<Value>,
+    pub(super) conversion_review_versions: Vec<String>,
 }
 
 /// One version of the resource.
@@ -45,6 +54,8 @@ pub(super) struct Version {
     pub(super) name: String,
     pub(super) served: bool,
     pub(super) storage: bool,
+    pub(super) deprecated: bool,
+    pub(super) deprecation_warning: Option<String>,
     pub(super) schema: Validation,
     pub(super) subresources: Subresources,
     pub(super) additional_printer_columns: Vec<PrinterColumn>,
@@ -60,7 +71,7 @@ pub(super) struct Validation {
 }
 
 /// The subresources that are switched on.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Subresources {
     pub(super) status: Option<Value>,
@@ -68,7 +79,7 @@ pub(super) struct Subresources {
 }
 
 /// Where the scale of an object is, as paths from its root with a leading dot.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ScalePaths {
     pub(crate) spec_replicas_path: String,
@@ -77,7 +88,7 @@ pub(crate) struct ScalePaths {
 }
 
 /// A column of `kubectl get`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct PrinterColumn {
     pub(crate) name: String,
@@ -90,7 +101,7 @@ pub(crate) struct PrinterColumn {
 }
 
 /// A field for field selectors.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Selectable {
     pub(super) json_path: String,

@@ -59,12 +59,12 @@ fn each_broken_rule_of_a_definition_is_named() {
         (
             "/spec/versions/1/storage",
             json!(true),
-            "spec.versions: Invalid value: [\"v1\",\"v1beta1\"]: must have exactly one version marked as storage version",
+            "must have exactly one version marked as storage version",
         ),
         (
             "/spec/versions/1/name",
             json!("v1"),
-            "spec.versions: Invalid value: [\"v1\",\"v1\"]: must contain unique version names",
+            "must contain unique version names",
         ),
         (
             "/spec/versions/0/schema",
@@ -78,9 +78,11 @@ fn each_broken_rule_of_a_definition_is_named() {
              specified object fields",
         ),
         (
-            "/spec/conversion/strategy",
-            json!("Webhook"),
-            "spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\"",
+            "/spec/conversion",
+            json!({"strategy": "Webhook", "webhook": {
+                "clientConfig": {"url": "https://example.com"}, "conversionReviewVersions": ["v1"],
+            }}),
+            "spec.conversion.strategy: Forbidden: this server calls no conversion webhooks",
         ),
         (
             "/spec/names/listKind",
@@ -98,7 +100,11 @@ fn each_broken_rule_of_a_definition_is_named() {
     for (pointer, value, expected) in cases {
         let mut definition = widgets();
         *definition.pointer_mut(pointer).expect(pointer) = value;
-        assert_eq!(messages(&validate(&definition)), [expected]);
+        let told = messages(&validate(&definition));
+        assert!(
+            matches!(&told[..], [told] if told.ends_with(expected)),
+            "{pointer}: {told:?}"
+        );
     }
 }
 

@@ -26,10 +26,12 @@ const UNDECLARED: &str = "field not declared in schema";
 fn below(shape: &Shape, at: Topology<'_>, path: &str, value: &Value) -> Option<String> {
     match (shape, value) {
         (_, Value::Null) | (Shape::Raw | Shape::Any, _) => None,
+        (Shape::Either(object, _), Value::Object(_)) => below(object, at, path, value),
+        (Shape::Either(_, other), _) => below(other, at, path, value),
         (Shape::Struct(id), Value::Object(fields)) => fields.iter().find_map(|(name, value)| {
             let path = format!("{path}.{name}");
             match id.get().fields.get(name) {
-                Some(shape) => below(shape, at.field(name), &path, value),
+                Some(field) => below(&field.shape, at.field(name), &path, value),
                 None => Some(format!("{path}: {UNDECLARED}")),
             }
         }),
@@ -78,9 +80,9 @@ fn unexpected(shape: &Shape, value: &Value) -> Option<String> {
             };
             Some(format!("expected numeric (int or float), got {found}"))
         }
-        Shape::Text | Shape::Bytes | Shape::Time | Shape::MicroTime if !value.is_string() => Some(format!(
-            "expected string, got &value.valueUnstructured{{Value:{shown}}}"
-        )),
+        Shape::Text(_) | Shape::Bytes | Shape::Time | Shape::MicroTime if !value.is_string() => Some(
+            format!("expected string, got &value.valueUnstructured{{Value:{shown}}}"),
+        ),
         Shape::Bool if !value.is_boolean() => Some(format!("expected boolean, got &{{{shown}}}")),
         _ => None,
     }

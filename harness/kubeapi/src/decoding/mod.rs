@@ -6,10 +6,10 @@
 //! a kind with a type holds nothing that the type does not name.
 //!
 //! # Limits
-//! Types of text with a name of their own (`v1.ServiceType`) are called `string` in messages. The second of two
-//! fields replaces the first, where upstream merges maps. Quantities are kept as they were written.
+//! The second of two fields replaces the first, where upstream merges maps.
 
 mod applied;
+mod quantity;
 mod scalar;
 mod validation;
 mod walk;
@@ -20,6 +20,7 @@ pub(crate) use applied::undeclared;
 pub(crate) use validation::FieldValidation;
 use walk::Report;
 
+use crate::custom::Custom;
 use crate::object;
 use crate::resources::Resource;
 use crate::status::Status;
@@ -145,6 +146,7 @@ fn finish(resource: &Resource, mut object: Value, mut report: Report) -> Result<
         {
             *metadata = report.read_below("metadata", metadata, shape)?;
         }
+        read_embedded(custom, &mut object, &mut report)?;
         let unknown = custom.schema.prune(&mut object);
         let told = unknown.iter().map(|path| format!("unknown field \"{path}\""));
         report.strict.extend(told);
@@ -156,6 +158,32 @@ fn finish(resource: &Resource, mut object: Value, mut report: Report) -> Result<
             strict: report.strict,
         }),
     }
+}
+
+/// Reads the metadata of objects inside of a custom resource.
+fn read_embedded(custom: &Custom, object: &mut Value, report: &mut Report) -> Result<(), String> {
+    let Some(shape) = types::object_meta().filter(|_| custom.schema.embeds()) else {
+        return Ok(());
+    };
+    custom
+        .schema
+        .for_each_embedded(object, "", &mut |path, embedded| {
+            let Some(metadata) = embedded
+                .get_mut("metadata")
+                .filter(|metadata| metadata.is_object())
+            else {
+                return Ok(());
+            };
+            let at = format!("{path}.metadata");
+            let outer = report.problem.take();
+            let read = report.read_below(&at, metadata, shape)?;
+            if let Some(problem) = report.problem.take() {
+                return Err(format!("{at}: Invalid value: {metadata}: {problem}"));
+            }
+            report.problem = outer;
+            *metadata = read;
+            Ok(())
+        })
 }
 
 fn is_other_kind(resource: &Resource, object: &Value) -> bool {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::quantity;
 use crate::types::Shape;
 
 /// A value of another type than is asked for.
@@ -65,7 +66,7 @@ pub(super) fn unconvertible(shape: &Shape, found: &Found) -> String {
                 found.told(shape)
             )
         }
-        Shape::Text if from == "int64" => format!("cannot convert {from} to {to}"),
+        Shape::Text(_) if from == "int64" => format!("cannot convert {from} to {to}"),
         Shape::Int32 | Shape::Int64 if from == "float64" => format!("cannot convert {from} to {to}"),
         _ => format!("unrecognized type: {to}"),
     }
@@ -75,7 +76,7 @@ pub(super) fn unconvertible(shape: &Shape, found: &Found) -> String {
 pub(super) fn read(shape: &Shape, value: Value) -> Result<Value, Unread> {
     let is_read = match shape {
         Shape::Raw | Shape::Any => true,
-        Shape::Text => value.is_string(),
+        Shape::Text(_) => value.is_string(),
         Shape::Bool => value.is_boolean(),
         Shape::Float => value.is_number(),
         Shape::Int64 => value.is_i64(),
@@ -86,6 +87,7 @@ pub(super) fn read(shape: &Shape, value: Value) -> Result<Value, Unread> {
             Some(text) => return self::text(shape, text),
             None => false,
         },
+        Shape::Either(_, other) => return read(other, value),
         Shape::Map(_) | Shape::List(_) | Shape::Struct(_) => false,
     };
     if is_read {
@@ -132,28 +134,8 @@ fn quantity(value: Value) -> Result<Value, Unread> {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    let digits_from = usize::from(text.starts_with(['+', '-']));
-    let number = text[digits_from..].trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let is_number = number.len() < text.len() - digits_from;
-    let unsuffixed = &text[digits_from..text.len() - number.len()];
-    let exponent = number.strip_prefix(['e', 'E']).filter(|rest| !rest.is_empty());
-    let is_suffix = match exponent {
-        Some(exponent) => exponent.parse::<i32>().is_ok(),
-        None => SUFFIXES.contains(&number),
-    };
-    let why = if !is_number || unsuffixed.matches('.').count() > 1 || unsuffixed == "." {
-        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-    } else if is_suffix {
-        return Ok(Value::String(text));
-    } else if number.chars().all(|c| "eEinumkKMGTP+-0123456789".contains(c)) {
-        "unable to parse quantity's suffix"
-    } else {
-        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-    };
-    Err(Unread::Text(why.to_owned()))
+    match quantity::canonical(&text) {
+        Ok(canonical) => Ok(Value::String(canonical)),
+        Err(why) => Err(Unread::Text(why.to_owned())),
+    }
 }
-
-/// What may follow the number of a quantity, but for exponents.
-const SUFFIXES: [&str; 16] = [
-    "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
-];

@@ -53,7 +53,7 @@ fn values_of_another_type_are_refused_with_their_place() {
 fn the_first_value_of_another_type_is_told_and_no_unknown_field() {
     let refused = service(r#"{"foo": 1, "spec": {"type": 5, "ports": "x"}}"#).expect_err("two wrong types");
     assert!(
-        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type string"),
+        refused.ends_with("number into Go struct field ServiceSpec.spec.type of type v1.ServiceType"),
         "{refused}"
     );
 }
@@ -130,7 +130,7 @@ fn texts_with_a_form_are_kept_in_it() {
         decoded.object,
         json!({
             "metadata": {"creationTimestamp": "2026-01-02T02:04:05Z"},
-            "spec": {"overhead": {"cpu": "2", "memory": "1.5Gi", "pods": "1e3"}},
+            "spec": {"overhead": {"cpu": "2", "memory": "1536Mi", "pods": "1e3"}},
         })
     );
     let lease = r#"{"spec": {"renewTime": "2026-01-02T03:04:05Z"}}"#;
@@ -197,4 +197,30 @@ fn what_is_applied_is_held_against_the_type_by_keys() {
     }
     let fine = json!({"spec": {"ports": [{"port": 80, "targetPort": "http"}], "type": null}});
     assert_eq!(undeclared(resource, &fine), None);
+}
+
+#[test]
+fn a_schema_within_a_schema_is_read_by_its_type() {
+    let read = |field: &str, value: &str| {
+        let body = format!(
+            r#"{{"spec": {{"versions": [{{"schema": {{"openAPIV3Schema": {{"{field}": {value}}}}}}}]}}}}"#
+        );
+        let decoded = decoded("apiextensions.k8s.io/v1", "CustomResourceDefinition", &body)?;
+        let schema = "/spec/versions/0/schema/openAPIV3Schema";
+        let schema = decoded.object.pointer(schema).expect("a schema");
+        Ok::<_, String>((schema[field].clone(), decoded.strict.len()))
+    };
+    for (field, kept) in [
+        ("additionalProperties", json!(true)),
+        ("additionalProperties", json!({"type": "string"})),
+        ("items", json!({"anyOf": [{"type": "string"}]})),
+        ("items", json!([{"type": "string"}])),
+        ("dependencies", json!({"a": ["b"], "c": {"type": "string"}})),
+    ] {
+        assert_eq!(read(field, &kept.to_string()), Ok((kept, 0)));
+    }
+    assert_eq!(read("items", r#"{"typ": "string"}"#), Ok((json!({}), 1)));
+    let refused = read("items", r#"{"anyOf": [[]]}"#).expect_err("a list is no schema");
+    assert!(refused.contains("cannot unmarshal array into"), "{refused}");
+    assert!(refused.contains("v1.JSONSchemaProps"), "{refused}");
 }

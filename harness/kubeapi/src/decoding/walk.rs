@@ -194,7 +194,11 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let inner = match self.shape {
+        let shape = match self.shape {
+            Shape::Either(_, other) => other,
+            shape => shape,
+        };
+        let inner = match shape {
             Shape::List(inner) => inner,
             Shape::Any => &Shape::Any,
             other => {
@@ -222,6 +226,14 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Value, A::Error> {
         match self.shape {
             Shape::Any | Shape::Map(_) | Shape::Struct(_) => self.fields(fields),
+            Shape::Either(object, _) => {
+                let report = self.report;
+                Seed {
+                    shape: object,
+                    report,
+                }
+                .fields(fields)
+            }
             other => {
                 IgnoredAny::deserialize(MapAccessDeserializer::new(fields))?;
                 Ok(self.report.mismatch(other, scalar::Found::Object))
@@ -242,13 +254,13 @@ impl Seed<'_, '_> {
             let inner = match shape {
                 Shape::Struct(id) => {
                     let owner = id.get();
-                    let Some(inner) = owner.fields.get(&name) else {
+                    let Some(field) = owner.fields.get(&name) else {
                         report.tell("unknown", &name);
                         fields.next_value::<IgnoredAny>()?;
                         continue;
                     };
                     report.enter_field(owner, &name);
-                    inner
+                    &field.shape
                 }
                 Shape::Map(inner) => {
                     report.enter_key(&name);
@@ -279,17 +291,8 @@ impl Seed<'_, '_> {
 
 /// What upstream makes of a null among the values of a map or a list.
 fn or_zero(value: Value, shape: &Shape) -> Value {
-    if !value.is_null() {
-        return value;
-    }
-    match shape {
-        Shape::Text | Shape::Bytes => json!(""),
-        Shape::Bool => json!(false),
-        Shape::Int32 | Shape::Int64 | Shape::Float | Shape::IntOrString => json!(0),
-        Shape::Quantity => json!("0"),
-        Shape::Struct(_) => json!({}),
-        Shape::Time | Shape::MicroTime | Shape::Raw | Shape::Any | Shape::Map(_) | Shape::List(_) => {
-            Value::Null
-        }
+    match value {
+        Value::Null => shape.zero(),
+        value => value,
     }
 }

@@ -245,13 +245,15 @@ impl Writing<'_> {
 }
 
 impl Claims {
-    /// Writes the entries into `next`, with a new time if anything differs from `current`.
+    /// Writes the entries into `next`. The applier's has a new time if anything but the entries differs from
+    /// `current`; who only claims what is there already gets none.
     pub(crate) fn settle(mut self, current: &Value, next: &mut Value) {
-        set_entries(next, self.entries.clone());
-        if next == current {
-            return;
-        }
-        if let Some(mut entry) = self.entries.take(&self.applier) {
+        let mut before = current.clone();
+        take_entries(&mut before);
+        take_entries(next);
+        if *next != before
+            && let Some(mut entry) = self.entries.take(&self.applier)
+        {
             entry.time = Some(object::now());
             self.entries.push(entry);
         }

@@ -342,6 +342,20 @@ fn an_apply_that_changes_nothing_keeps_its_time() {
 }
 
 #[test]
+fn an_apply_that_only_claims_has_no_time() {
+    let mut managed = Managed::created("ConfigMap", "a", config_map(json!({"x": "1"})));
+    managed
+        .apply("b", &config_map(json!({"x": "1"})))
+        .expect("applies");
+    let entries = &managed.object["metadata"]["managedFields"];
+    assert_eq!(
+        (&entries[0]["manager"], entries[0].get("time")),
+        (&json!("b"), None)
+    );
+    assert!(entries[1]["time"].is_string());
+}
+
+#[test]
 fn the_oldest_of_many_updates_become_one() {
     let mut managed = Managed::created("ConfigMap", "m0", config_map(json!({"k0": "1"})));
     for n in 1..=12 {

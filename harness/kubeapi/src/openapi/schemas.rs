@@ -8,7 +8,7 @@ use super::kind_of;
 use crate::custom::Custom;
 use crate::resources::Resource;
 use crate::topology::{Elements, Topology};
-use crate::types::catalogue;
+use crate::types::{catalogue, facts};
 
 const PREFIX: &str = "#/components/schemas/";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -74,10 +74,25 @@ fn add_definition(schemas: &mut Map<String, Value>, name: &str) {
     let Some(definition) = catalogue().definitions.get(name) else {
         return;
     };
-    let (definition, referred) = served(definition);
+    let (mut definition, referred) = served(definition);
+    list_values(name, &mut definition);
     schemas.insert(name.to_owned(), definition);
     for name in referred {
         add_definition(schemas, name);
+    }
+}
+
+/// Lists the values of fields that have only some.
+fn list_values(name: &str, definition: &mut Value) {
+    let properties = definition.get_mut("properties").and_then(Value::as_object_mut);
+    for (field, schema) in properties.into_iter().flatten() {
+        if let Some(values) = facts::of(name, field).and_then(|fact| fact.values()) {
+            let schema = match schema.get("items") {
+                Some(_) => &mut schema["items"],
+                None => schema,
+            };
+            schema["enum"] = json!(values);
+        }
     }
 }
 

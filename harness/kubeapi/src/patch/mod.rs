@@ -45,6 +45,12 @@ pub(crate) const CUSTOM_MEDIA_TYPES: [&str; 3] = [
 /// As kube-apiserver: longer patches are refused before they are applied.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// As kube-apiserver: octets that the copies of one JSON patch may add, since each can double what the last one left.
+const MAX_COPIED: usize = 3 << 20;
+
+/// How deep what a JSON patch puts somewhere may be, as seen from the root: deeper JSON is not read.
+const MAX_DEPTH: usize = 127;
+
 impl Patch {
     pub(crate) fn parse(media_type: &str, body: &[u8]) -> Result<Patch, Status> {
         match media_type {
@@ -135,9 +141,13 @@ impl Patch {
     /// Changes `object`, which is of `kind`. On failure it may be half changed.
     pub(crate) fn apply(&self, kind: &str, object: &mut Value) -> Result<(), Status> {
         match self {
-            Patch::Json(operations) => operations
-                .iter()
-                .try_for_each(|operation| apply_operation(object, operation)),
+            Patch::Json(operations) => {
+                let mut copied = 0;
+                operations.iter().try_for_each(|operation| {
+                    admit_growth(object, operation, &mut copied)?;
+                    apply_operation(object, operation)
+                })
+            }
             Patch::Merge(patch) => {
                 json_patch::merge(object, patch);
                 Ok(())
@@ -227,6 +237,36 @@ fn apply_operation(object: &mut Value, operation: &PatchOperation) -> Result<(),
         other => other,
     };
     json_patch::patch(object, std::slice::from_ref(operation)).map_err(|_| rejected())
+}
+
+/// Refuses what would make the object too deep, or all copies together too large.
+fn admit_growth(object: &Value, operation: &PatchOperation, copied: &mut usize) -> Result<(), Status> {
+    let at = |from: &Pointer| object.pointer(from.as_str());
+    let (path, value) = match operation {
+        PatchOperation::Add(add) => (&add.path, Some(&add.value)),
+        PatchOperation::Replace(replace) => (&replace.path, Some(&replace.value)),
+        PatchOperation::Move(moved) => (&moved.path, at(&moved.from)),
+        PatchOperation::Copy(copy) => {
+            *copied += at(&copy.from).map_or(0, |value| value.to_string().len());
+            (&copy.path, at(&copy.from))
+        }
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
+    };
+    let depth_after = path.count() + value.map_or(0, depth);
+    if depth_after > MAX_DEPTH || *copied > MAX_COPIED {
+        return Err(rejected());
+    }
+    Ok(())
+}
+
+/// How many maps and lists are in each other.
+fn depth(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(elements) => elements.iter().map(depth).max(),
+        Value::Object(fields) => fields.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inner.unwrap_or(0)
 }
 
 /// What upstream says of every JSON patch that cannot be applied.

@@ -156,3 +156,22 @@ fn what_nests_too_deeply_is_refused() {
     let refused = Patch::parse_applied(deep.as_bytes()).expect_err("a depth nobody needs");
     assert_eq!(refused.code(), 400);
 }
+
+#[test]
+fn a_json_patch_neither_doubles_without_end_nor_digs_without_end() {
+    let media_type = "application/json-patch+json";
+    let object = json!({"metadata": {"labels": {"a": "b"}, "annotations": {}}});
+    let copy = |n: usize| json!({"op": "copy", "from": "/metadata", "path": format!("/metadata/labels/{n}")});
+    let copies = |count| patched(media_type, (0..count).map(copy).collect(), object.clone());
+    assert!(copies(10).is_ok());
+    assert_eq!(copies(60).expect_err("2^60 labels").code(), 422);
+
+    let step = [
+        json!({"op": "add", "path": "/metadata/annotations/y", "value": {"x": {}}}),
+        json!({"op": "move", "from": "/metadata/labels", "path": "/metadata/annotations/y/x/x"}),
+        json!({"op": "move", "from": "/metadata/annotations/y", "path": "/metadata/labels"}),
+    ];
+    let dug = |times| patched(media_type, json!(vec![&step[..]; times].concat()), object.clone());
+    assert!(dug(40).is_ok());
+    assert_eq!(dug(3000).expect_err("6000 deep").code(), 422);
+}

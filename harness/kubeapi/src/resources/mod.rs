@@ -7,9 +7,10 @@
 
 mod kept;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::access::RBAC_GROUP;
 use crate::custom::{Custom, Life, rank};
@@ -18,6 +19,7 @@ use crate::selector::SelectableField;
 use crate::status::{Status, Subject};
 use crate::strategy::{Strategy, Workload};
 use crate::topology::Topology;
+use crate::types;
 
 /// One served resource of one group and version.
 #[derive(Debug)]
@@ -226,6 +228,11 @@ impl Resource {
         }
     }
 
+    /// What tells one definition of a custom resource from another.
+    fn edition(&self) -> Option<u64> {
+        self.custom().map(|custom| custom.edition)
+    }
+
     /// The object as this resource serves it.
     pub(crate) fn encode(&self, stored: &Arc<Value>) -> Arc<Value> {
         match &self.form {
@@ -252,6 +259,20 @@ impl Resource {
         }
     }
 
+    /// Brings a stored object into the form in which upstream writes it; of a custom resource, its metadata.
+    pub(crate) fn settle(&self, stored: &mut Value) {
+        let shape = match &self.form {
+            Form::Stored => types::of_kind(&self.group, &self.version, &self.kind),
+            Form::EventsApi => types::of_kind("", "v1", "Event"),
+            Form::Custom(_) => None,
+        };
+        match (shape, types::object_meta()) {
+            (Some(shape), _) => types::write_as(shape, stored),
+            (None, Some(shape)) => types::write_as(shape, &mut stored["metadata"]),
+            (None, None) => {}
+        }
+    }
+
     /// Sets what the schema of a custom resource has defaults for.
     pub(crate) fn fill_in(&self, stored: &mut Value) {
         if let Some(custom) = self.custom() {
@@ -266,25 +287,64 @@ pub(crate) struct Resources(Vec<Arc<Resource>>);
 
 /// The resources as they are now.
 #[derive(Debug)]
-pub(crate) struct Registry(RwLock<Arc<Resources>>);
+pub(crate) struct Registry(watch::Sender<Arc<Resources>>);
+
+/// How long a resource is served as it is now.
+#[derive(Debug)]
+pub(crate) struct Term {
+    resource: Arc<Resource>,
+    resources: watch::Receiver<Arc<Resources>>,
+}
+
+impl Term {
+    /// Waits until it is no longer served, or by another definition; for a built-in one without end.
+    pub(crate) async fn end(&mut self) {
+        let is_same = |resources: &Arc<Resources>| {
+            let Resource {
+                group,
+                version,
+                plural,
+                ..
+            } = &*self.resource;
+            let found = resources.at_path(group, version, plural);
+            found.is_ok_and(|found| found.edition() == self.resource.edition())
+        };
+        if self
+            .resources
+            .wait_for(|resources| !is_same(resources))
+            .await
+            .is_err()
+        {
+            std::future::pending().await
+        }
+    }
+}
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Registry(RwLock::new(Arc::new(Resources::builtin())))
+        Registry(watch::Sender::new(Arc::new(Resources::builtin())))
     }
 
     /// The resources of this moment.
     pub(crate) fn current(&self) -> Arc<Resources> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// How long the resource is served as it is.
+    pub(crate) fn term(&self, resource: &Arc<Resource>) -> Term {
+        Term {
+            resource: Arc::clone(resource),
+            resources: self.0.subscribe(),
+        }
     }
 
     /// Serves these custom resources from now on, and no others. A built-in group and version stays as it is.
-    pub(crate) fn replace_custom(&self, rows: impl IntoIterator<Item = Resource>) {
+    pub(crate) fn replace_custom(&self, rows: impl IntoIterator<Item = Arc<Resource>>) {
         let mut resources = Resources::builtin();
         let builtin = resources.clone();
-        let is_free = |row: &Resource| !builtin.serves(&row.group, &row.version);
-        resources.0.extend(rows.into_iter().filter(is_free).map(Arc::new));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(resources);
+        let is_free = |row: &Arc<Resource>| !builtin.serves(&row.group, &row.version);
+        resources.0.extend(rows.into_iter().filter(is_free));
+        self.0.send_replace(Arc::new(resources));
     }
 
     /// As [`Resources::at_path`], now.
@@ -345,7 +405,7 @@ impl Resources {
             Resource::new("events.k8s.io", "Event", "events", Namespaced)
                 .short(&["ev"])
                 .selectable(EVENTS_API_FIELDS)
-                .strategy(Strategy::Event)
+                .strategy(Strategy::NewEvent)
                 .stored_in("events", Form::EventsApi),
             Resource::new("discovery.k8s.io", "EndpointSlice", "endpointslices", Namespaced)
                 .strategy(Strategy::EndpointSlice),

@@ -1,14 +1,16 @@
 //! Structural schemas: what a custom resource's objects look like, and what is done to objects by them.
 //!
 //! Owns the parsed form of an `openAPIV3Schema` and the walks over an object and its schema: pruning, defaults,
-//! validation. Knows neither kinds nor storage. A schema that [`structural::violations`] finds nothing in is
-//! safe for every walk; any other is never served.
+//! validation. Knows neither kinds nor storage. A schema that [`Schema::violations`] finds nothing in is safe for
+//! every walk; any other is never served.
 
-pub(crate) mod cel;
 mod defaults;
+mod embedded;
 mod formats;
 mod prune;
-pub(crate) mod structural;
+mod rules;
+mod specification;
+mod structural;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
+use rules::Rule;
+
 /// One node of a schema (`JSONSchemaProps` of `apiextensions.k8s.io/v1`).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -24,6 +28,7 @@ pub(crate) struct Schema {
     /// Empty where the schema does not say.
     #[serde(rename = "type")]
     type_name: String,
+    title: String,
     description: String,
     format: String,
     nullable: bool,
@@ -31,7 +36,7 @@ pub(crate) struct Schema {
     properties: BTreeMap<String, Schema>,
     additional_properties: Option<Additional>,
     required: Vec<String>,
-    items: Option<Box<Schema>>,
+    items: Option<Items>,
     #[serde(rename = "enum")]
     allowed: Vec<Value>,
     minimum: Option<f64>,
@@ -54,17 +59,38 @@ pub(crate) struct Schema {
     #[serde(rename = "$ref")]
     reference: Option<String>,
     #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
-    preserves_unknown: bool,
+    preserve_unknown_fields: Option<bool>,
     #[serde(rename = "x-kubernetes-embedded-resource")]
     is_embedded_resource: bool,
     #[serde(rename = "x-kubernetes-int-or-string")]
     is_int_or_string: bool,
     #[serde(rename = "x-kubernetes-list-type")]
-    list_type: ListType,
+    list_type: Option<String>,
     #[serde(rename = "x-kubernetes-list-map-keys")]
     list_map_keys: Vec<String>,
     #[serde(rename = "x-kubernetes-map-type")]
-    map_type: MapType,
+    map_type: Option<String>,
+    #[serde(rename = "x-kubernetes-validations")]
+    rules: Vec<Rule>,
+}
+
+/// `items`: one schema of all elements. One for each is not served, and found by `specification`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Value")]
+enum Items {
+    All(Box<Schema>),
+    Each,
+}
+
+impl TryFrom<Value> for Items {
+    type Error = serde_json::Error;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        match value {
+            Value::Array(_) => Ok(Items::Each),
+            schema => serde_json::from_value(schema).map(|schema| Items::All(Box::new(schema))),
+        }
+    }
 }
 
 /// `additionalProperties`: a boolean or a schema.
@@ -102,11 +128,9 @@ impl From<String> for Pattern {
 }
 
 /// `x-kubernetes-list-type`: how the elements of a list are told apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListType {
     /// Not at all: the list is one value.
-    #[default]
     Atomic,
     /// By value; none comes twice.
     Set,
@@ -115,11 +139,9 @@ pub(crate) enum ListType {
 }
 
 /// `x-kubernetes-map-type`: whether the entries of an object are values of their own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MapType {
     /// They are.
-    #[default]
     Granular,
     /// The object is one value.
     Atomic,
@@ -141,12 +163,19 @@ impl Schema {
 
     /// The schema of the elements of a list.
     pub(crate) fn items(&self) -> Option<&Schema> {
-        self.items.as_deref()
+        match &self.items {
+            Some(Items::All(items)) => Some(items),
+            Some(Items::Each) | None => None,
+        }
     }
 
     /// How the elements of a list are told apart.
     pub(crate) fn list_type(&self) -> ListType {
-        self.list_type
+        match self.list_type.as_deref() {
+            Some("set") => ListType::Set,
+            Some("map") => ListType::Map,
+            _ => ListType::Atomic,
+        }
     }
 
     /// The fields that make the key of an element, in a list of [`ListType::Map`].
@@ -156,7 +185,36 @@ impl Schema {
 
     /// Whether the entries of an object are values of their own.
     pub(crate) fn map_type(&self) -> MapType {
-        self.map_type
+        match self.map_type.as_deref() {
+            Some("atomic") => MapType::Atomic,
+            _ => MapType::Granular,
+        }
+    }
+
+    /// Whether fields that it does not specify stay.
+    fn preserves_unknown(&self) -> bool {
+        self.preserve_unknown_fields == Some(true)
+    }
+
+    /// The old state of a field of an object whose old state is `old`, where fields have one of their own.
+    fn old_field<'a>(&self, old: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+        old.filter(|_| self.map_type() == MapType::Granular)?.get(name)
+    }
+
+    /// The old state of an element of a list whose old state is `old`, where elements are told apart by their keys.
+    fn old_element<'a>(&self, old: Option<&'a Value>, value: &Value) -> Option<&'a Value> {
+        if self.list_type() != ListType::Map {
+            return None;
+        }
+        let key = self.key_of(value);
+        old?.as_array()?.iter().find(|old| self.key_of(old) == key)
+    }
+
+    /// The fields by which the element of a map-like list is told from the others.
+    fn key_of(&self, element: &Value) -> Value {
+        let keys = self.list_map_keys().iter();
+        let found = keys.filter_map(|key| Some((key.clone(), element.get(key)?.clone())));
+        Value::Object(found.collect())
     }
 
     fn default_value(&self) -> Option<&Value> {

@@ -7,8 +7,13 @@ use super::{Additional, Position, Schema, child, element};
 impl Schema {
     /// Removes what the schema does not specify from a whole object and returns the paths of it, sorted.
     pub(crate) fn prune(&self, object: &mut Value) -> Vec<String> {
+        self.prune_at(object, Position::Root)
+    }
+
+    /// As [`Self::prune`], of a value that may be inside of an object.
+    pub(super) fn prune_at(&self, value: &mut Value, position: Position) -> Vec<String> {
         let mut removed = Vec::new();
-        prune(Some(self), object, Position::Root, "", &mut removed);
+        prune(Some(self), value, position, "", &mut removed);
         removed.sort();
         removed
     }
@@ -41,7 +46,7 @@ fn prune(
         Value::Array(elements) => {
             // What is in a list of unknown elements is unknown, unless the list preserves it.
             let items = schema.and_then(Schema::items);
-            if items.is_none() && schema.is_some_and(|schema| schema.preserves_unknown) {
+            if items.is_none() && schema.is_some_and(|schema| schema.preserves_unknown()) {
                 return;
             }
             for (at, value) in elements.iter_mut().enumerate() {
@@ -65,7 +70,7 @@ fn known<'a>(schema: &'a Schema, field: &str) -> Known<'a> {
     match (schema.properties.get(field), &schema.additional_properties) {
         (Some(property), _) => Known::As(Some(property)),
         (None, Some(Additional::Of(inner))) => Known::As(Some(inner)),
-        (None, _) if schema.preserves_unknown => Known::Kept,
+        (None, _) if schema.preserves_unknown() => Known::Kept,
         (None, Some(Additional::Allowed(_))) => Known::As(None),
         (None, None) => Known::No,
     }

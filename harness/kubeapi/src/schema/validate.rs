@@ -1,6 +1,7 @@
 //! Holding an object against its schema.
 //!
-//! Owns the words: they are those of kube-apiserver, since people and tests read them.
+//! Owns the words: they are those of kube-apiserver, since people and tests read them. What is as it was before an
+//! update may break the schema, since it may have learned rules in between.
 
 use std::collections::HashSet;
 
@@ -9,34 +10,52 @@ use serde_json::{Map, Value, json};
 use super::{ListType, Position, Schema, child, element, formats};
 use crate::status::{FieldError, FieldRule};
 
+/// Where a value is, and what was there before.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    path: &'a str,
+    position: Position,
+    old: Option<&'a Value>,
+}
+
+impl<'a> Place<'a> {
+    fn inside(path: &'a str, old: Option<&'a Value>) -> Self {
+        let position = Position::Inside;
+        Place { path, position, old }
+    }
+}
+
 impl Schema {
-    /// Every rule of the schema that a whole object breaks.
-    pub(crate) fn validate(&self, object: &Value) -> Vec<FieldError> {
+    /// Every rule of the schema that a whole object breaks, which is to follow `current`.
+    pub(crate) fn validate(&self, current: Option<&Value>, object: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        self.check(object, Position::Root, "", &mut errors);
+        let place = Place {
+            path: "",
+            position: Position::Root,
+            old: current,
+        };
+        self.check(object, place, &mut errors);
         errors
     }
 
-    /// Every rule that a value inside of an object breaks, which is at `path`.
-    pub(super) fn validate_value(&self, value: &Value, path: &str) -> Vec<FieldError> {
+    /// Every rule that a value inside of an object breaks.
+    pub(super) fn validate_value(&self, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        self.check(value, Position::Inside, path, &mut errors);
+        self.check(value, Place::inside("", None), &mut errors);
         errors
     }
 
-    fn check(&self, value: &Value, position: Position, path: &str, errors: &mut Vec<FieldError>) {
-        if value.is_null() && self.nullable {
+    fn check(&self, value: &Value, place: Place<'_>, errors: &mut Vec<FieldError>) {
+        if (value.is_null() && self.nullable) || place.old == Some(value) {
             return;
         }
-        if let Some(error) = self.wrong_type(value, path) {
-            errors.push(error);
-            return;
-        }
+        let path = place.path;
+        errors.extend(self.wrong_type(value, path));
         match value {
             Value::String(text) => self.check_string(text, path, errors),
             Value::Number(number) => self.check_number(number.as_f64().unwrap_or(0.0), value, path, errors),
-            Value::Array(elements) => self.check_list(elements, path, errors),
-            Value::Object(fields) => self.check_object(fields, position, path, errors),
+            Value::Array(elements) => self.check_list(elements, place, errors),
+            Value::Object(fields) => self.check_object(fields, place, errors),
             Value::Null | Value::Bool(_) => {}
         }
         if !self.allowed.is_empty() && !self.allowed.contains(value) {
@@ -44,7 +63,7 @@ impl Schema {
             let value = value.clone();
             errors.push(FieldError::new(path, FieldRule::Unsupported { value, supported }));
         }
-        self.check_combinations(value, position, path, errors);
+        self.check_combinations(value, place, errors);
     }
 
     fn wrong_type(&self, value: &Value, path: &str) -> Option<FieldError> {
@@ -119,14 +138,16 @@ impl Schema {
                 format!("should be a multiple of {step}"),
             );
         }
-        if self.format == "int32" && !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number) {
-            let message = format!("{path} in body must be of type int32: \"integer\"");
-            errors.push(wrong_type(path, "integer", message));
-        }
     }
 
-    fn check_list(&self, elements: &[Value], path: &str, errors: &mut Vec<FieldError>) {
-        let count = elements.len();
+    fn check_list(&self, elements: &[Value], place: Place<'_>, errors: &mut Vec<FieldError>) {
+        let (path, count) = (place.path, elements.len());
+        if let Some(items) = self.items() {
+            for (at, value) in elements.iter().enumerate() {
+                let old = self.old_element(place.old, value);
+                items.check(value, Place::inside(&element(path, at), old), errors);
+            }
+        }
         if let Some(max) = self.max_items
             && count > max
         {
@@ -137,11 +158,6 @@ impl Schema {
         {
             let expected = format!("should have at least {min} items");
             errors.push(FieldError::new(path, limit(count, path, &expected)));
-        }
-        if let Some(items) = self.items() {
-            for (at, value) in elements.iter().enumerate() {
-                items.check(value, Position::Inside, &element(path, at), errors);
-            }
         }
         self.check_uniqueness(elements, path, errors);
     }
@@ -163,13 +179,8 @@ impl Schema {
         }
     }
 
-    fn check_object(
-        &self,
-        fields: &Map<String, Value>,
-        position: Position,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_object(&self, fields: &Map<String, Value>, place: Place<'_>, errors: &mut Vec<FieldError>) {
+        let path = place.path;
         if let Some(max) = self.max_properties
             && fields.len() > max
         {
@@ -184,42 +195,32 @@ impl Schema {
         }
         let missing = self.required.iter().filter(|name| !fields.contains_key(*name));
         errors.extend(missing.map(|name| FieldError::required(child(path, name))));
-        if self.is_embedded_resource && position == Position::Inside {
-            for field in ["apiVersion", "kind"] {
-                if fields
-                    .get(field)
-                    .and_then(Value::as_str)
-                    .is_none_or(str::is_empty)
-                {
-                    errors.push(FieldError::required_because(
-                        child(path, field),
-                        "must not be empty",
-                    ));
-                }
-            }
+        if self.is_embedded_resource && place.position == Position::Inside {
+            let is_there = |field: &&str| fields.get(*field).is_some_and(|value| value != "");
+            let missing = ["apiVersion", "kind"]
+                .into_iter()
+                .filter(|field| !is_there(field));
+            errors.extend(missing.map(|field| FieldError::required(child(path, field))));
         }
         for (name, value) in fields {
             if let Some(inner) = self.field(name) {
-                inner.check(value, Position::Inside, &child(path, name), errors);
+                let old = self.old_field(place.old, name);
+                inner.check(value, Place::inside(&child(path, name), old), errors);
             }
         }
     }
 
-    fn check_combinations(
-        &self,
-        value: &Value,
-        position: Position,
-        path: &str,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn check_combinations(&self, value: &Value, place: Place<'_>, errors: &mut Vec<FieldError>) {
+        // A branch speaks of the whole value, part of which has changed.
+        let place = Place { old: None, ..place };
         let broken = |schema: &Schema| {
             let mut errors = Vec::new();
-            schema.check(value, position, path, &mut errors);
+            schema.check(value, place, &mut errors);
             errors
         };
-        let mut refuse = |expected: &str, why: Vec<FieldError>| {
+        let refuse = |errors: &mut Vec<FieldError>, expected: &str, why: Vec<FieldError>| {
             // Upstream names no field here, and prints that as Go prints nothing.
-            let (value, expected) = (json!(""), format!("{path:?} must {expected}"));
+            let (value, expected) = (json!(""), format!("{:?} must {expected}", place.path));
             errors.push(FieldError::new("<nil>", FieldRule::Limit { value, expected }));
             errors.extend(why);
         };
@@ -228,7 +229,7 @@ impl Schema {
             let outcomes: Vec<_> = self.any_of.iter().map(broken).collect();
             if outcomes.iter().all(|errors| !errors.is_empty()) {
                 let why = nearest(outcomes).unwrap_or_default();
-                refuse("validate at least one schema (anyOf)", why);
+                refuse(errors, "validate at least one schema (anyOf)", why);
             }
         }
         if !self.one_of.is_empty() {
@@ -236,10 +237,12 @@ impl Schema {
             match outcomes.iter().filter(|errors| errors.is_empty()).count() {
                 1 => {}
                 0 => refuse(
+                    errors,
                     "validate one and only one schema (oneOf). Found none valid",
                     nearest(outcomes).unwrap_or_default(),
                 ),
                 count => refuse(
+                    errors,
                     &format!("validate one and only one schema (oneOf). Found {count} valid alternatives"),
                     Vec::new(),
                 ),
@@ -247,20 +250,14 @@ impl Schema {
         }
         let why: Vec<FieldError> = self.all_of.iter().flat_map(broken).collect();
         if !why.is_empty() {
-            refuse("validate all the schemas (allOf)", why);
+            errors.extend(why);
+            refuse(errors, "validate all the schemas (allOf)", Vec::new());
         }
         if let Some(not) = &self.not
             && broken(not).is_empty()
         {
-            refuse("not validate the schema (not)", Vec::new());
+            refuse(errors, "not validate the schema (not)", Vec::new());
         }
-    }
-
-    /// The fields by which the element of a map-like list is told from the others.
-    fn key_of(&self, element: &Value) -> Value {
-        let keys = self.list_map_keys().iter();
-        let found = keys.filter_map(|key| Some((key.clone(), element.get(key)?.clone())));
-        Value::Object(found.collect())
     }
 }
 

@@ -10,10 +10,14 @@ mod connection;
 mod discovery_routes;
 pub(crate) mod event_lines;
 mod faulting;
+#[cfg(test)]
+mod fuzz;
 mod impersonation;
 mod negotiation;
+mod panics;
 mod parameters;
 mod place;
+mod pod_routes;
 mod presentation;
 mod protobuf;
 mod resource_routes;
@@ -45,10 +49,12 @@ pub(crate) struct Shared {
     pub(crate) lines: Arc<EventLines>,
 }
 
-/// Every path of the API, behind authentication and authorization, and these behind faults.
+/// Every path of the API, behind authentication and authorization, these behind faults, and all of it behind what
+/// answers for a panic.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     discovery_routes::routes()
         .merge(access_routes::routes())
+        .merge(pod_routes::routes())
         .merge(resource_routes::routes())
         .fallback(|| async { page_not_found() })
         .method_not_allowed_fallback(|| async { method_not_allowed() })
@@ -60,6 +66,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             Arc::clone(&shared),
             faulting::strike,
         ))
+        .layer(middleware::from_fn(panics::outlive))
         .with_state(shared)
 }
 

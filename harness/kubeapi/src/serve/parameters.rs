@@ -19,6 +19,9 @@ use crate::table::IncludeObject;
 /// reconnect at once.
 const DEFAULT_WATCH_SECONDS: std::ops::Range<u64> = 1800..3600;
 
+/// As far as a timer is set: a month. Who asks for more is asked to come again then.
+const MAX_WATCH_SECONDS: u64 = 30 * 24 * 3600;
+
 /// The kind of the options of reads.
 const LIST: &str = "ListOptions";
 
@@ -215,7 +218,7 @@ impl Parameters {
         };
         let seconds = match self.number::<u64>("timeoutSeconds")? {
             None | Some(0) => rand::random_range(DEFAULT_WATCH_SECONDS),
-            Some(seconds) => seconds,
+            Some(seconds) => seconds.min(MAX_WATCH_SECONDS),
         };
         Ok(WatchRequest {
             start,
@@ -405,10 +408,9 @@ mod tests {
     fn a_watch_without_a_deadline_gets_one() {
         let timeout = parameters("watch=1").watch().expect("valid").timeout;
         assert!((1800..3600).contains(&timeout.as_secs()));
-        let timeout = parameters("watch=1&timeoutSeconds=5")
-            .watch()
-            .expect("valid")
-            .timeout;
-        assert_eq!(timeout.as_secs(), 5);
+        for (asked, found) in [("5", 5), ("18446744073709551615", MAX_WATCH_SECONDS)] {
+            let request = parameters(&format!("watch=1&timeoutSeconds={asked}")).watch();
+            assert_eq!(request.expect("valid").timeout.as_secs(), found);
+        }
     }
 }

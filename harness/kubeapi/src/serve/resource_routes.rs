@@ -107,7 +107,12 @@ async fn dispatch(
         user_agent,
         body: read(body).await?,
     };
+    let deprecation = place
+        .resource()
+        .custom()
+        .and_then(|custom| custom.deprecation.clone());
     let answer = call.answer(parts.method, place)?;
+    let answer = warn(Vec::from_iter(deprecation), answer);
     if is_yaml {
         in_yaml(answer).await
     } else {
@@ -166,14 +171,18 @@ impl Call {
         Ok(self.presentation.list(&self.shared.api.list(resource, &request)?))
     }
 
-    fn watch(self, resource: &Resource, namespace: Option<&str>) -> Result<Response, Status> {
+    fn watch(self, resource: &Arc<Resource>, namespace: Option<&str>) -> Result<Response, Status> {
         let selector = self.parameters.selector(resource)?;
         let request = self.parameters.watch()?;
         let watch = self
             .shared
             .api
             .watch(resource, namespace, selector, request.start);
-        let ends = (self.shared.shutdown.clone(), self.shared.api.faults.clone());
+        let ends = watch_body::Ends {
+            shutdown: self.shared.shutdown.clone(),
+            faults: self.shared.api.faults.clone(),
+            term: self.shared.api.resources.term(resource),
+        };
         let mut response = Response::new(watch_body::body(watch, self.presentation, &request, ends));
         let json = header::HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -1,20 +1,22 @@
 //! The endless answer to a watch request.
 //!
-//! Owns the order of its lines and its end: at the deadline, at shutdown, or with an `ERROR` line when the
-//! client has fallen behind the history. The response is 200 in each case, since clients look nowhere else.
+//! Owns the order of its lines and its end: at the deadline, at shutdown, when its resource is no longer served as it
+//! was, or with an `ERROR` line when the client has fallen behind the history. The response is 200 in each case, since
+//! clients look nowhere else.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures::stream;
+use futures::{FutureExt, stream};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::{Bookmarks, WatchRequest};
 use super::presentation::{Presentation, error_line};
 use crate::faults::Faults;
+use crate::resources::Term;
 use crate::status::Status;
 use crate::store::{Expired, Watch, WatchEvent};
 
@@ -29,9 +31,15 @@ struct Feed {
     bookmarks: Bookmarks,
     bookmark_due: Interval,
     deadline: Instant,
-    shutdown: CancellationToken,
-    faults: Faults,
+    ends: Ends,
     is_over: bool,
+}
+
+/// What ends a watch, beside its deadline.
+pub(super) struct Ends {
+    pub(super) shutdown: CancellationToken,
+    pub(super) faults: Faults,
+    pub(super) term: Term,
 }
 
 /// The lines of a watch that opens with `opening`.
@@ -39,7 +47,7 @@ pub(super) fn body(
     (opening, watch): (Vec<WatchEvent>, Watch),
     mut presentation: Presentation,
     request: &WatchRequest,
-    (shutdown, faults): (CancellationToken, Faults),
+    ends: Ends,
 ) -> Body {
     let mut lines: VecDeque<Bytes> = opening.iter().map(|event| presentation.event(event)).collect();
     if request.bookmarks == Bookmarks::PeriodicAndInitial {
@@ -55,8 +63,7 @@ pub(super) fn body(
         bookmarks: request.bookmarks,
         bookmark_due,
         deadline: now + request.timeout,
-        shutdown,
-        faults,
+        ends,
         is_over: false,
     };
     Body::from_stream(stream::unfold(feed, |mut feed| async move {
@@ -87,13 +94,10 @@ impl Feed {
     async fn wait(&mut self) {
         tokio::select! {
             events = self.watch.next() => match events {
-                Ok(events) => {
-                    let lines = events.iter().map(|event| self.presentation.event(event));
-                    self.lines.extend(lines);
-                }
-                Err(Expired) => {
-                    self.faults.expired();
-                    self.lines.push_back(error_line(&Status::expired()));
+                Ok(events) => self.show(&events),
+                Err(Expired { oldest }) => {
+                    self.ends.faults.expired();
+                    self.lines.push_back(error_line(&Status::too_old(self.watch.revision(), oldest)));
                     self.is_over = true;
                 }
             },
@@ -102,8 +106,20 @@ impl Feed {
                 self.bookmark();
                 self.is_over = true;
             }
-            () = self.shutdown.cancelled() => self.is_over = true,
+            () = self.ends.shutdown.cancelled() => self.is_over = true,
+            () = self.ends.term.end() => {
+                // The last of its objects went before it.
+                if let Some(Ok(events)) = self.watch.next().now_or_never() {
+                    self.show(&events);
+                }
+                self.is_over = true;
+            }
         }
+    }
+
+    fn show(&mut self, events: &[WatchEvent]) {
+        let lines = events.iter().map(|event| self.presentation.event(event));
+        self.lines.extend(lines);
     }
 
     fn bookmark(&mut self) {

@@ -47,7 +47,10 @@ pub enum ChangeKind {
 
 /// The asked-for history is no longer kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Expired;
+pub(crate) struct Expired {
+    /// The revision that it begins after.
+    pub(crate) oldest: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct History {
@@ -86,7 +89,7 @@ impl History {
         revision: u64,
     ) -> Result<impl DoubleEndedIterator<Item = &Arc<Change>>, Expired> {
         if revision < self.floor {
-            return Err(Expired);
+            return Err(Expired { oldest: self.floor });
         }
         let start = self.ring.partition_point(|change| change.revision <= revision);
         Ok(self.ring.range(start..))

@@ -2,8 +2,10 @@
 //!
 //! Owns nothing but the rules; storing is the business of `api`. Every rule sees the stored form of an object.
 
+mod event;
 mod kept;
 mod keyed_data;
+mod metadata;
 mod names;
 mod namespace;
 mod node;
@@ -15,13 +17,13 @@ mod workload;
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::custom;
 use crate::object::{self, default_to};
 use crate::status::{FieldError, FieldRule, Status};
 pub(crate) use kept::Kept;
-pub(crate) use names::{is_dns_label, is_subdomain};
+pub(crate) use names::{is_subdomain, service_label};
 pub(crate) use service::{Grants, Held, ServiceRanges, held};
 pub(crate) use workload::Workload;
 
@@ -40,7 +42,10 @@ pub(crate) enum Strategy {
     Pod,
     Service,
     Secret,
+    /// An Event of `v1`.
     Event,
+    /// An Event of `events.k8s.io/v1`.
+    NewEvent,
     EndpointSlice,
     Definition,
     Role,
@@ -60,6 +65,11 @@ pub(crate) enum Part {
     Binding,
 }
 
+/// The rules that the metadata of an object inside of another breaks.
+pub(crate) fn embedded_metadata(object: &Value) -> Vec<FieldError> {
+    validation::metadata(object, validation::NameRule::PathSegment)
+}
+
 impl Strategy {
     /// Fills in what the client left open in a new object.
     pub(crate) fn default_new(self, object: &mut Value) -> Result<(), Status> {
@@ -68,6 +78,8 @@ impl Strategy {
             | Strategy::Custom
             | Strategy::ConfigMap
             | Strategy::Lease
+            | Strategy::Event
+            | Strategy::NewEvent
             | Strategy::Role
             | Strategy::ControllerRevision => {}
             Strategy::Workload(workload) => workload::default_new(workload, object)?,
@@ -78,7 +90,6 @@ impl Strategy {
             Strategy::Pod => pod::default_new(object)?,
             Strategy::Service => service::default_new(object)?,
             Strategy::Secret => keyed_data::default_secret(object)?,
-            Strategy::Event => default_event(object)?,
             Strategy::EndpointSlice => default_endpoint_slice(object)?,
             Strategy::Definition => custom::default_new(object)?,
         }
@@ -106,18 +117,32 @@ impl Strategy {
             | Strategy::Lease
             | Strategy::Node
             | Strategy::Event
+            | Strategy::NewEvent
             | Strategy::Role
             | Strategy::ControllerRevision => Ok(()),
         }
     }
 
-    /// The rules the object breaks.
-    pub(crate) fn validate(self, object: &Value) -> Vec<FieldError> {
-        let mut errors = validation::metadata(object, self.name_rule());
-        if self != Strategy::Custom {
-            errors.extend(validation::finalizers(object));
+    /// Fills in what the client left open in a status.
+    pub(crate) fn default_status(self, object: &mut Value) {
+        if self == Strategy::Service {
+            service::default_status(object);
         }
-        errors.extend(match self {
+    }
+
+    /// The rules that a new object breaks.
+    pub(crate) fn validate_new(self, object: &Value) -> Vec<FieldError> {
+        let mut errors = metadata::of_new(self, object);
+        errors.extend(self.validate(object));
+        if self == Strategy::NewEvent {
+            errors.extend(event::validate_new(object));
+        }
+        errors
+    }
+
+    /// The rules of its kind that the object breaks.
+    pub(crate) fn validate(self, object: &Value) -> Vec<FieldError> {
+        match self {
             Strategy::ConfigMap => keyed_data::validate_config_map(object),
             Strategy::Secret => keyed_data::validate_secret(object),
             Strategy::Lease => validate_lease(object),
@@ -130,14 +155,16 @@ impl Strategy {
             Strategy::RoleBinding => rbac::validate_binding(object),
             Strategy::Workload(workload) => workload::validate(workload, object),
             Strategy::ControllerRevision => workload::validate_revision(object),
+            Strategy::Event => event::validate(object, "reportingComponent"),
+            Strategy::NewEvent => event::validate(object, "reportingController"),
             _ => Vec::new(),
-        });
-        errors
+        }
     }
 
     /// The rules the step from one state to the next breaks.
     pub(crate) fn validate_change(self, current: &Value, object: &Value) -> Vec<FieldError> {
-        match self {
+        let mut errors = metadata::of_replacement(self, current, object);
+        errors.extend(match self {
             Strategy::ConfigMap => keyed_data::validate_change(current, object),
             Strategy::Kept(kept) => kept::validate_change(kept, current, object),
             Strategy::Secret => {
@@ -152,8 +179,10 @@ impl Strategy {
             Strategy::RoleBinding => rbac::validate_binding_change(current, object),
             Strategy::Workload(workload) => workload::validate_change(workload, current, object),
             Strategy::ControllerRevision => workload::validate_revision_change(current, object),
+            Strategy::NewEvent => event::validate_new_change(current, object),
             _ => Vec::new(),
-        }
+        });
+        errors
     }
 
     /// The seconds between the request to delete and the removal.
@@ -174,25 +203,10 @@ impl Strategy {
     }
 }
 
-/// An Event of the old kind counts its repeats and their times, which `kubectl` sorts by.
-fn default_event(event: &mut Value) -> Result<(), Status> {
-    let Some(fields) = event.as_object_mut() else {
-        return Ok(());
-    };
-    default_to(fields, "type", "Normal");
-    if fields.get("eventTime").is_none_or(Value::is_null) {
-        default_to(fields, "firstTimestamp", object::now());
-        default_to(fields, "lastTimestamp", object::now());
-        default_to(fields, "count", 1);
-    }
-    Ok(())
-}
-
 fn default_endpoint_slice(slice: &mut Value) -> Result<(), Status> {
     let Some(fields) = slice.as_object_mut() else {
         return Ok(());
     };
-    default_to(fields, "endpoints", json!([]));
     let Some(Value::Array(ports)) = fields.get_mut("ports") else {
         return Ok(());
     };

@@ -10,6 +10,7 @@ struct Form {
 }
 
 const LABEL_MAX: usize = 63;
+const PORT_NAME_MAX: usize = 15;
 const SUBDOMAIN_MAX: usize = 253;
 
 const LABEL: Form = Form {
@@ -81,7 +82,7 @@ pub(super) fn label(name: &str) -> Vec<String> {
 }
 
 /// RFC 1035 label: as an RFC 1123 one, and it starts with a letter.
-pub(super) fn service_label(name: &str) -> Vec<String> {
+pub(crate) fn service_label(name: &str) -> Vec<String> {
     let keeps = is_label_of_any_length(name) && name.starts_with(|c: char| c.is_ascii_lowercase());
     complaints(name, LABEL_MAX, keeps, &SERVICE_LABEL)
 }
@@ -131,6 +132,29 @@ pub(super) fn qualified_name(key: &str) -> Vec<String> {
     found
 }
 
+/// A name of a port of a container.
+pub(super) fn port_name(name: &str) -> Vec<String> {
+    let is_of = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let rules = [
+        (name.len() <= PORT_NAME_MAX, "must be no more than 15 characters"),
+        (
+            !name.is_empty() && name.bytes().all(is_of),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (
+            name.bytes().any(|byte| byte.is_ascii_lowercase()),
+            "must contain at least one letter (a-z)",
+        ),
+        (!name.contains("--"), "must not contain consecutive hyphens"),
+        (
+            !name.starts_with('-') && !name.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(keeps, _)| !keeps);
+    broken.map(|(_, complaint)| complaint.to_owned()).collect()
+}
+
 pub(super) fn label_value(value: &str) -> Vec<String> {
     complaints(
         value,
@@ -167,10 +191,6 @@ fn too_long(text: &str, bytes_max: usize) -> Vec<String> {
 
 pub(crate) fn is_subdomain(name: &str) -> bool {
     name.len() <= SUBDOMAIN_MAX && name.split('.').all(is_label_of_any_length)
-}
-
-pub(crate) fn is_dns_label(name: &str) -> bool {
-    name.len() <= LABEL_MAX && is_label_of_any_length(name)
 }
 
 fn is_label_of_any_length(name: &str) -> bool {
@@ -228,6 +248,11 @@ mod tests {
             ),
             (label_value, "", None),
             (label_value, "-", Some("a valid label must")),
+            (port_name, "http-2", None),
+            (port_name, "80", Some("must contain at least one letter")),
+            (port_name, "Web", Some("must contain only alpha-numeric")),
+            (port_name, "a--b", Some("must not contain consecutive")),
+            (port_name, &long, Some("must be no more than 15")),
             (config_key, "a_B-c.d", None),
             (config_key, "..a", Some("must not start with '..'")),
             (config_key, "a b", Some("a valid config key must")),

@@ -31,9 +31,7 @@ pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
     }
     let name = object::name(object);
     errors.extend(invalid("metadata.name", name, rule.complaints(name)));
-    errors.extend(labels("metadata.labels", &object["metadata"]["labels"]));
-    errors.extend(annotations(&object["metadata"]["annotations"]));
-    errors.extend(owners(object));
+    errors.extend(changeable(object));
     for finalizer in object::items(object, "/metadata/finalizers") {
         let finalizer = finalizer.as_str().unwrap_or_default();
         errors.extend(invalid(
@@ -43,6 +41,36 @@ pub(super) fn metadata(object: &Value, rule: NameRule) -> Vec<FieldError> {
         ));
     }
     errors
+}
+
+/// As [`metadata`], of what an update may change.
+pub(super) fn metadata_change(current: &Value, object: &Value) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = new_finalizers(current, object).into_iter().collect();
+    errors.extend(changeable(object));
+    errors
+}
+
+fn changeable(object: &Value) -> Vec<FieldError> {
+    let mut errors = labels("metadata.labels", &object["metadata"]["labels"]);
+    errors.extend(annotations(&object["metadata"]["annotations"]));
+    errors.extend(owners(object));
+    errors
+}
+
+/// An object on its way out takes no new finalizers.
+fn new_finalizers(current: &Value, object: &Value) -> Option<FieldError> {
+    let held = object::items(current, "/metadata/finalizers");
+    let finalizers = object::items(object, "/metadata/finalizers").iter();
+    let added: Vec<String> = finalizers
+        .filter(|finalizer| !held.contains(finalizer))
+        .map(Value::to_string)
+        .collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    (!added.is_empty() && object::is_terminating(current))
+        .then(|| FieldError::new("metadata.finalizers", FieldRule::ForbiddenBecause { why }))
 }
 
 impl NameRule {
@@ -185,6 +213,10 @@ pub(super) fn dns_label(field: &str, name: &str) -> Vec<FieldError> {
 
 pub(super) fn path_segment(field: &str, name: &str) -> Vec<FieldError> {
     invalid(field, name, names::path_segment(name))
+}
+
+pub(super) fn qualified_name(field: &str, name: &str) -> Vec<FieldError> {
+    invalid(field, name, names::qualified_name(name))
 }
 
 pub(super) fn subdomain(field: &str, name: &str) -> Vec<FieldError> {

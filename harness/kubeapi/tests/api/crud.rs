@@ -1,17 +1,11 @@
-use std::sync::Arc;
-
 use futures::StreamExt;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::controller::Action;
-use kube::runtime::events::{Event as Notice, EventType, Recorder, Reporter};
-use kube::runtime::finalizer::{self, finalizer};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use crate::lab::{Lab, service, soon};
+use crate::lab::{Lab, soon};
 
 fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({
@@ -117,95 +111,6 @@ async fn lists_come_in_pages_and_by_field() {
         .await
         .unwrap_err();
     assert!(matches!(refused, kube::Error::Api(status) if status.reason == "BadRequest"));
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("never")]
-struct Never;
-
-#[tokio::test]
-async fn the_finalizer_helper_of_kube_rs_adds_cleans_up_and_lets_go() {
-    let lab = Lab::start().await;
-    let services: Api<Service> = Api::namespaced(lab.client.clone(), "default");
-    let body: Service = serde_json::from_value(service("web", "web")).unwrap();
-    let created = services.create(&PostParams::default(), &body).await.unwrap();
-    let reconcile = |event: finalizer::Event<Service>| async move {
-        let cleanup = matches!(event, finalizer::Event::Cleanup(_));
-        Ok::<_, Never>(if cleanup {
-            Action::requeue(std::time::Duration::ZERO)
-        } else {
-            Action::await_change()
-        })
-    };
-    finalizer(&services, "example.com/hold", Arc::new(created), reconcile)
-        .await
-        .unwrap();
-    let held = services.get("web").await.unwrap();
-    assert_eq!(held.finalizers(), ["example.com/hold"]);
-
-    services.delete("web", &DeleteParams::default()).await.unwrap();
-    let terminating = services.get("web").await.unwrap();
-    assert!(terminating.meta().deletion_timestamp.is_some());
-    let action = finalizer(&services, "example.com/hold", Arc::new(terminating), reconcile)
-        .await
-        .unwrap();
-    assert_eq!(action, Action::requeue(std::time::Duration::ZERO));
-    assert!(services.get_opt("web").await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn the_recorder_of_kube_rs_counts_repeats_in_what_describe_reads() {
-    let lab = Lab::start().await;
-    let services: Api<Service> = Api::namespaced(lab.client.clone(), "default");
-    let subject = services.get("kubernetes").await.unwrap().object_ref(&());
-    let recorder = Recorder::new(
-        lab.client.clone(),
-        Reporter {
-            controller: "c".into(),
-            instance: None,
-        },
-    );
-    let notice = Notice {
-        type_: EventType::Warning,
-        reason: "IntentRejected".into(),
-        note: Some("unknown color".into()),
-        action: "Reconcile".into(),
-        secondary: None,
-    };
-    recorder.publish(&notice, &subject).await.unwrap();
-    recorder.publish(&notice, &subject).await.unwrap();
-    let core: Api<Event> = Api::namespaced(lab.client.clone(), "default");
-    let about = ListParams::default().fields("involvedObject.name=kubernetes,involvedObject.kind=Service");
-    let found = core.list(&about).await.unwrap().items;
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].message.as_deref(), Some("unknown color"));
-    assert_eq!(found[0].series.as_ref().and_then(|series| series.count), Some(2));
-}
-
-#[tokio::test]
-async fn of_two_candidates_for_a_lease_one_wins() {
-    let lab = Lab::start().await;
-    let leases: Api<Lease> = Api::namespaced(lab.client.clone(), "default");
-    let body = json!({"metadata": {"name": "leader"}, "spec": {"leaseDurationSeconds": 15}});
-    let free = leases
-        .create(&PostParams::default(), &serde_json::from_value(body).unwrap())
-        .await
-        .unwrap();
-    let claim = |holder: &str| {
-        let mut lease = free.clone();
-        lease.spec.get_or_insert_default().holder_identity = Some(holder.to_owned());
-        lease
-    };
-    let (first, second) = (claim("first"), claim("second"));
-    let parameters = PostParams::default();
-    let (first, second) = tokio::join!(
-        leases.replace("leader", &parameters, &first),
-        leases.replace("leader", &parameters, &second),
-    );
-    let outcomes = [first, second];
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    let lost = outcomes.into_iter().find_map(Result::err).unwrap();
-    assert!(matches!(lost, kube::Error::Api(status) if status.reason == "Conflict"));
 }
 
 #[tokio::test]

@@ -39,8 +39,9 @@ async fn a_definition_goes_when_its_objects_are_gone() {
     assert_eq!(
         (code, message.as_str()),
         (
-            405,
-            "create not allowed while custom resource definition is terminating"
+            403,
+            "widgets.example.com \"late\" is forbidden: create not allowed while custom resource definition is \
+             terminating"
         )
     );
     custom

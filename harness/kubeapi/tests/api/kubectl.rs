@@ -347,7 +347,7 @@ async fn kubectl_turns_from_client_side_to_server_side_apply() {
     let by_apply = json!("Apply");
     assert_eq!(
         owners,
-        [("kubectl", &by_apply), ("kubectl-last-applied", &by_apply)]
+        [("kubectl-last-applied", &by_apply), ("kubectl", &by_apply)]
     );
     // What it drops now is gone.
     web["spec"]["selector"] = Value::Null;

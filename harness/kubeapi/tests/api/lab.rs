@@ -132,7 +132,7 @@ pub struct MemoryKubelet {
 struct Pods {
     running: BTreeMap<String, String>,
     stopped: Vec<String>,
-    started: u8,
+    started: u16,
     failing: BTreeSet<String>,
     held: BTreeSet<String>,
 }
@@ -174,10 +174,10 @@ impl Kubelet for MemoryKubelet {
         }
         state.running.insert(name, node);
         state.started += 1;
-        let last = state.started;
-        let v6 = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last));
+        let [third, last] = state.started.to_be_bytes();
+        let v6 = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, state.started);
         Ok(PodAddress {
-            ips: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), IpAddr::V6(v6)],
+            ips: vec![IpAddr::V4(Ipv4Addr::new(10, 0, third, last)), IpAddr::V6(v6)],
         })
     }
 

@@ -13,6 +13,7 @@ mod definitions;
 mod faults;
 mod garbage;
 mod kept;
+mod kube_rs;
 mod kubectl;
 mod kubectl_access;
 mod kubectl_custom;

@@ -216,3 +216,21 @@ async fn kubectl_creates_and_exposes_a_deployment() {
     let other = kubectl.json("get svc other -o json").await;
     assert_eq!(other["spec"]["ports"][0]["targetPort"], "http");
 }
+
+#[tokio::test]
+async fn many_replicas_are_spread_evenly_over_the_nodes() {
+    let lab = Lab::start().await;
+    let local = lab.server.local();
+    local.create(&deployment("web", 300)).unwrap();
+    rolled_out(&local, "web").await;
+    let mut load = std::collections::BTreeMap::new();
+    for node in lab.kubelet.running().into_values() {
+        *load.entry(node).or_insert(0) += 1;
+    }
+    let (least, most) = (load.values().min(), load.values().max());
+    assert_eq!(load.values().sum::<u32>(), 300);
+    assert!(
+        most.zip(least).is_some_and(|(most, least)| most - least <= 1),
+        "{load:?}"
+    );
+}

@@ -21,7 +21,7 @@ fn endpoints(local: &Local) -> Vec<(String, String, bool)> {
     );
     let of_slice = |slice: &Value| {
         let family = slice["addressType"].as_str().unwrap().to_owned();
-        let endpoints = slice["endpoints"].as_array().unwrap().clone();
+        let endpoints = slice["endpoints"].as_array().cloned().unwrap_or_default();
         endpoints.into_iter().map(move |endpoint| {
             let address = endpoint["addresses"][0].as_str().unwrap().to_owned();
             (
@@ -149,4 +149,51 @@ async fn endpoints_follow_what_probes_and_gates_say() {
     let publish = json!({"spec": {"publishNotReadyAddresses": true}});
     local.merge_patch(&reference("Service", "web"), publish).unwrap();
     until_endpoints(&local, &[("IPv4", "10.0.0.1", true)]).await;
+}
+
+#[tokio::test]
+async fn the_endpoints_of_a_service_follow_its_pods_and_go_with_it() {
+    let lab = Lab::start().await;
+    let local = lab.server.local();
+    local.create(&service("web", "web")).unwrap();
+    let read = || local.get(&reference("Endpoints", "web")).ok();
+    let addresses = |list: &str| -> Vec<String> {
+        let endpoints = read().unwrap_or_default();
+        let list = endpoints["subsets"][0][list].as_array().cloned();
+        let names = list.into_iter().flatten();
+        names
+            .map(|address| address["targetRef"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    until("empty endpoints", &local, || {
+        read().is_some_and(|found| found.get("subsets").is_none())
+    })
+    .await;
+
+    local.create(&pod("p1", "web", 8080)).unwrap();
+    local.create(&pod("p2", "web", 8080)).unwrap();
+    until("two addresses", &local, || addresses("addresses") == ["p1", "p2"]).await;
+    let found = read().unwrap();
+    assert_eq!(
+        found["metadata"]["labels"]["endpoints.kubernetes.io/managed-by"],
+        "endpoint-controller"
+    );
+    assert_eq!(
+        found["subsets"][0]["ports"],
+        json!([{"name": "web", "port": 8080, "protocol": "TCP"}])
+    );
+
+    local
+        .report_readiness("default", "p1", Readiness::NotReady)
+        .unwrap();
+    until("one ready", &local, || addresses("addresses") == ["p2"]).await;
+    assert_eq!(addresses("notReadyAddresses"), ["p1"]);
+
+    local
+        .merge_patch(&reference("Endpoints", "web"), json!({"subsets": null}))
+        .unwrap();
+    until("mended endpoints", &local, || addresses("addresses") == ["p2"]).await;
+
+    local.delete(&reference("Service", "web")).unwrap();
+    until("no endpoints", &local, || read().is_none()).await;
 }

@@ -1,10 +1,11 @@
-//! The data model of `cases/*.yaml`.
+//! The data model of `cases/*.yaml`, and what `kubectl/*.yaml` have in common with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::pattern::Keys;
@@ -12,26 +13,35 @@ use crate::pattern::Keys;
 /// One file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Subject {
+pub struct Subject<S> {
     /// The name of the file, without `.yaml`.
     #[serde(skip)]
     pub name: String,
     /// One sentence.
     about: String,
     /// Steps that go before those of each case.
-    #[serde(default)]
-    pub before: Vec<Step>,
-    pub cases: Vec<Case>,
+    #[serde(default = "Vec::new")]
+    pub before: Vec<S>,
+    pub cases: Vec<Case<S>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub struct Case<S> {
     /// What holds, as a statement.
     pub name: String,
     /// Why it does not hold of this crate's server yet.
     pub pending: Option<String>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<S>,
+}
+
+/// What a file has in the order in which it is done.
+pub trait Steps: DeserializeOwned {
+    /// The folder of the files.
+    const FOLDER: &str;
+
+    /// Refuses steps that cannot be taken or that expect nothing.
+    fn check(steps: &[Self]) -> Result<(), String>;
 }
 
 /// A request and what is expected of its answer, or what is expected of a watch that was opened before.
@@ -53,6 +63,9 @@ pub struct Step {
     pub media_type: Option<String>,
     pub json: Option<Value>,
     pub text: Option<String>,
+    /// A JSON body that is sent as it is.
+    #[serde(skip)]
+    pub raw: Option<String>,
 
     pub status: Option<u16>,
     /// A pattern of the JSON answer, whose objects may have more keys.
@@ -81,6 +94,35 @@ pub struct Step {
     pub ends: bool,
 }
 
+impl<S> Subject<S> {
+    /// A subject that is not in a file.
+    pub fn made(name: &str, cases: Vec<Case<S>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            about: String::new(),
+            before: Vec::new(),
+            cases,
+        }
+    }
+}
+
+impl Steps for Step {
+    const FOLDER: &str = "cases";
+
+    fn check(steps: &[Step]) -> Result<(), String> {
+        for step in steps {
+            if step.send.is_some() == step.of.is_some() {
+                return Err("a step has `send` or `of`".to_owned());
+            }
+            // A request that only prepares is to succeed, which its status says.
+            if step.status.is_none() && step.events.is_none() {
+                return Err(format!("{} expects nothing", step.title()));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Step {
     /// The patterns of the JSON answer.
     pub fn patterns(&self) -> impl Iterator<Item = (Value, Keys)> {
@@ -104,8 +146,10 @@ impl Step {
 }
 
 /// The files of the subjects that are wanted, in order of their names.
-pub fn load(is_wanted: impl Fn(&str) -> bool) -> Vec<Subject> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/cases");
+pub fn load<S: Steps>(is_wanted: impl Fn(&str) -> bool) -> Vec<Subject<S>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/parity")
+        .join(S::FOLDER);
     let files = fs::read_dir(&folder).unwrap();
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -117,9 +161,9 @@ fn name(file: &Path) -> &str {
     file.file_stem().unwrap().to_str().unwrap()
 }
 
-fn read(file: &Path) -> Subject {
+fn read<S: Steps>(file: &Path) -> Subject<S> {
     let text = fs::read_to_string(file).unwrap();
-    let mut subject: Subject =
+    let mut subject: Subject<S> =
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     subject.name = name(file).to_owned();
     assert!(!subject.about.is_empty(), "{}: about", file.display());
@@ -131,22 +175,8 @@ fn read(file: &Path) -> Subject {
         file.display()
     );
     for case in &subject.cases {
-        for step in &case.steps {
-            assert!(
-                step.send.is_some() != step.of.is_some(),
-                "{}: {}: a step has `send` or `of`",
-                file.display(),
-                case.name
-            );
-            // A request that only prepares is to succeed, which its status says.
-            let expects = step.status.is_some() || step.events.is_some();
-            assert!(
-                expects,
-                "{}: {}: {} expects nothing",
-                file.display(),
-                case.name,
-                step.title()
-            );
+        if let Err(problem) = S::check(&case.steps) {
+            panic!("{}: {}: {problem}", file.display(), case.name);
         }
     }
     subject

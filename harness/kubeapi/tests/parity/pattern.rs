@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use libtest_mimic::Trial;
 use regex::Regex;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// Whether an object may have keys that its pattern does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub enum Keys {
 pub struct Captures(pub BTreeMap<String, String>);
 
 impl Captures {
+    /// Names that no other case has.
+    pub fn of_a_case() -> Captures {
+        let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
+        let known = [
+            ("ns", format!("parity-{id}")),
+            ("group", format!("g{id}.example.com")),
+            ("id", id),
+        ];
+        Captures(known.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
     /// The text with each `$name` replaced, by `write` of its value; a name is made of letters and digits.
     fn fill_with(&self, text: &str, write: impl Fn(&str) -> String) -> Result<String, String> {
         let mut parts = text.split('$');

@@ -1,13 +1,13 @@
 //! Plays the steps of a case against a server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Method, Response};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
 
 use crate::case::Step;
 use crate::pattern::{Captures, Keys, fits};
@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// An expectation yet to be written: the case goes on, fails, and says what was found.
-const UNWRITTEN: &str = "?";
+pub const UNWRITTEN: &str = "?";
 
 /// Where a server is, and how to speak to it as its administrator.
 pub struct Endpoint {
@@ -42,31 +42,13 @@ impl Endpoint {
             token: token.to_owned(),
         }
     }
-
-    /// Whether the server says that it is ready.
-    pub async fn is_ready(&self) -> bool {
-        let request = self
-            .client
-            .get(format!("{}/readyz", self.url))
-            .bearer_auth(&self.token);
-        request
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status().is_success())
-    }
 }
 
 /// Plays the steps in a namespace of their own.
-pub async fn play(steps: &[Step], endpoint: &Endpoint) -> Result<(), String> {
-    let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
-    let known = [
-        ("id", id.clone()),
-        ("ns", format!("parity-{id}")),
-        ("group", format!("g{id}.example.com")),
-    ];
+pub async fn play(steps: Vec<Step>, endpoint: Arc<Endpoint>) -> Result<(), String> {
     let mut play = Play {
-        endpoint,
-        captures: Captures(known.map(|(name, value)| (name.to_owned(), value)).into()),
+        endpoint: &endpoint,
+        captures: Captures::of_a_case(),
         watches: BTreeMap::new(),
         unwritten: Vec::new(),
     };
@@ -176,6 +158,9 @@ impl Play<'_> {
         if let Some(text) = &step.text {
             request = request.body(self.captures.fill(text)?);
         }
+        if let Some(raw) = &step.raw {
+            request = request.body(raw.clone());
+        }
         request.send().await.map_err(|error| format!("{error:?}"))
     }
 
@@ -185,7 +170,7 @@ impl Play<'_> {
         if let Some(user) = &step.user {
             headers.insert("impersonate-user", Some(self.captures.fill(user)?));
         }
-        if step.json.is_some() || step.media_type.is_some() {
+        if step.json.is_some() || step.raw.is_some() || step.media_type.is_some() {
             let media_type = step.media_type.as_deref().unwrap_or("json");
             headers.insert("content-type", Some(format!("application/{media_type}")));
         }

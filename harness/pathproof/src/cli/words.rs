@@ -105,7 +105,7 @@ pub(super) struct LabArgs {
     /// The operator under test; the bundled one unless given.
     #[arg(long, value_name = "FILE")]
     pub(super) operator: Option<PathBuf>,
-    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults or leak=1/N.
+    /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults, no-slice-sync or leak=1/N.
     #[arg(long, value_name = "HOW")]
     pub(super) sabotage: Option<Sabotage>,
     /// Who impairs packets: the kernel's netem, a program of the lab, or netem where the kernel has it.

@@ -1,7 +1,7 @@
 //! The Kubernetes clusters of a lab: an API of its own for each, its nodes, its pods.
 //!
-//! Owns how a cluster comes up and what is in it before the operator starts. Clusters share nothing but the WAN:
-//! their pods may have the same names and the same addresses. They are in the order of the plan, so that
+//! Owns how a cluster comes up and what is in it before the operator starts. Clusters share nothing but the WAN, unless
+//! they are joined: their pods may have the same names and the same addresses. They are in the order of the plan, so that
 //! [`Plan::cluster`] gives their position.
 
 use std::io;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use ipnet::IpNet;
-use kubeapi::{Local, ObjectRef};
+use kubeapi::{Local, Mesh, ObjectRef};
 use scenario::model::{PodRef, Scenario};
 use scenario::plan::{NodePlan, Plan};
 use serde_json::{Value, json};
@@ -91,6 +91,17 @@ pub async fn start(
         });
     }
     Ok(clusters)
+}
+
+/// Joins the clusters that Cilium Cluster Mesh joins in a plan; `None` when there are none.
+#[must_use]
+pub fn join(plan: &Plan, clusters: &[Cluster]) -> Option<Mesh> {
+    let members = plan.cluster_mesh.iter().map(|position| {
+        let cluster = &clusters[*position];
+        (cluster.name.as_str(), &cluster.server)
+    });
+    let members: Vec<_> = members.collect();
+    (!members.is_empty()).then(|| Mesh::join(&members))
 }
 
 /// The same port that a listener has on the host, on the loopback interface of the lab: one kubeconfig serves both.

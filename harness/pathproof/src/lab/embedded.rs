@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kubeapi::Mesh;
 use netsim::bfd::ProberError;
 use netsim::encap::EncapError;
 use netsim::fabric::HostError;
@@ -156,6 +157,8 @@ pub struct Lab {
     pub manager_faults: ManagerFaults,
     /// What is wrong with the Kubernetes APIs.
     pub api_faults: ApiFaults,
+    /// What shows the clusters of a mesh each other's endpoints.
+    pub mesh: Option<Mesh>,
     /// Kubernetes clusters, in the order of the plan.
     pub clusters: Vec<Cluster>,
     /// The operator, unless sabotage keeps it from starting.
@@ -206,6 +209,10 @@ impl Lab {
         for cluster in &clusters {
             clusters::follow(cluster, log);
         }
+        let mesh = match options.wan.sabotage {
+            Some(Sabotage::NoSliceSync) => None,
+            _ => clusters::join(plan, &clusters),
+        };
         clusters::populate(&clusters, scenario, plan).await?;
         let operator = match options.wan.sabotage {
             Some(Sabotage::NoOperator) => None,
@@ -218,6 +225,7 @@ impl Lab {
         Ok(Self {
             manager_faults: ManagerFaults::new(&wan.manager, plan, options),
             api_faults: ApiFaults::new(&clusters, options),
+            mesh,
             clusters,
             operator,
             access,

@@ -106,6 +106,7 @@ impl Faults {
             }
             Event::Annotate { .. }
             | Event::DeleteService { .. }
+            | Event::Readiness { .. }
             | Event::ManagerFault { .. }
             | Event::HealManager
             | Event::ApiFault { .. }

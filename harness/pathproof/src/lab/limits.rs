@@ -80,10 +80,11 @@ mod tests {
 
     #[test]
     fn topologies_beyond_the_fabric_are_refused() {
-        let cases: [(&str, Option<&str>); 10] = [
+        let cases: [(&str, Option<&str>); 11] = [
             ("two-sites.yaml", None),
             ("two-sites-impaired.yaml", None),
             ("two-tenants.yaml", None),
+            ("cluster-mesh.yaml", None),
             ("dual-stack.yaml", None),
             ("ipv6-underlay.yaml", Some("pods with IPv4 addresses")),
             ("ipv6-transports.yaml", None),

@@ -17,11 +17,15 @@ pub enum Sabotage {
     OneDirection,
     /// Faults of the scenario are not injected.
     DeadFaults,
+    /// No EndpointSlice shows the endpoints of other clusters of a mesh, though their traffic is balanced.
+    NoSliceSync,
 }
 
 /// Not a way to break the lab.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of swap-tunnels, no-operator, one-direction, dead-faults, leak=1/N (N from 2)")]
+#[error(
+    "`{0}` is none of swap-tunnels, no-operator, one-direction, dead-faults, no-slice-sync, leak=1/N (N from 2)"
+)]
 pub struct UnknownSabotage(String);
 
 impl FromStr for Sabotage {
@@ -33,6 +37,7 @@ impl FromStr for Sabotage {
             "no-operator" => Ok(Self::NoOperator),
             "one-direction" => Ok(Self::OneDirection),
             "dead-faults" => Ok(Self::DeadFaults),
+            "no-slice-sync" => Ok(Self::NoSliceSync),
             _ => text
                 .strip_prefix("leak=1/")
                 .and_then(|n| n.parse().ok())
@@ -51,6 +56,7 @@ impl fmt::Display for Sabotage {
             Self::Leak(n) => write!(f, "leak=1/{n}"),
             Self::OneDirection => f.write_str("one-direction"),
             Self::DeadFaults => f.write_str("dead-faults"),
+            Self::NoSliceSync => f.write_str("no-slice-sync"),
         }
     }
 }
@@ -66,6 +72,7 @@ mod tests {
             "no-operator",
             "one-direction",
             "dead-faults",
+            "no-slice-sync",
             "leak=1/1000",
         ] {
             assert_eq!(text.parse::<Sabotage>().unwrap().to_string(), text);

@@ -5,38 +5,39 @@
 
 mod backend;
 mod faults;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kubeapi::{Collection, Local};
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll, select_all};
+use kubeapi::{Local, Readiness, WriteEvent};
 use netsim::fabric::Host;
 use netsim::netns::NetnsError;
-use scenario::model::{Event, PodRef, Protocol, Scenario, ServiceRef};
+use scenario::model::{Event, PodRef, Protocol, ReadinessProbe, Scenario};
 use scenario::plan::{Action, Plan, StreamPlan};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use verdict::evidence::{EventMark, StreamInfo};
 
-use self::backend::{Backend, backend, object_of};
+use self::backend::object_of;
+use self::streams::Running;
+use crate::lab::Lab;
 use crate::lab::faults::FaultError;
 use crate::lab::felt::Unfelt;
-use crate::lab::{Lab, clusters};
-use crate::probe::agent::{self, AgentError, Client, Context};
+use crate::probe::agent::{self, AgentError, Context};
 use crate::probe::identity::now_ns;
 use crate::probe::ledger::Ledger;
 use crate::record::events::EventLog;
 
-/// How long a Service may take to have a ready endpoint.
-const ENDPOINT_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Why a timeline could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
-    /// A Service has no ready endpoint to send to.
-    #[error("start flow `{flow}`: `{service}` has no ready endpoint for port {port}/{protocol}")]
+    /// A Service has no ready endpoint of IPv4 to send to.
+    #[error("start flow `{flow}`: `{service}` has no ready IPv4 endpoint for port {port}/{protocol}")]
     NoEndpoint {
         /// The flow.
         flow: String,
@@ -123,6 +124,9 @@ struct Player<'a> {
     log: &'a EventLog,
     context: Context,
     servers: BTreeSet<(PodRef, Protocol, u16)>,
+    running: Vec<Running>,
+    /// Writes to the clusters' APIs that can change who serves whom.
+    changes: SelectAll<BoxStream<'static, WriteEvent>>,
     /// The checks of faults that are under way, by transport.
     checks: BTreeMap<usize, JoinHandle<Result<Value, FaultError>>>,
     played: Played,
@@ -155,6 +159,13 @@ pub async fn play(
         agents: JoinSet::new(),
         receivers: BTreeMap::new(),
     };
+    let changes = lab.clusters.iter().map(|cluster| {
+        let writes = cluster.api.events();
+        writes
+            .filter(|write| std::future::ready(streams::concerns_backends(write)))
+            .boxed()
+    });
+    let changes = select_all(changes);
     let mut player = Player {
         scenario,
         plan,
@@ -162,6 +173,8 @@ pub async fn play(
         log,
         context,
         servers: BTreeSet::new(),
+        running: Vec::new(),
+        changes,
         checks: BTreeMap::new(),
         played,
     };
@@ -172,7 +185,7 @@ pub async fn play(
     let start = tokio::time::Instant::now();
     for step in &plan.steps {
         let moment = tokio::time::sleep_until(start + Duration::from_millis(step.at_ms));
-        player.flapping(moment).await?;
+        player.meanwhile(moment).await?;
         match &step.action {
             Action::Start(flows) => player.start(flows).await?,
             Action::Fire(event) => player.fire(event).await?,
@@ -181,7 +194,7 @@ pub async fn play(
     }
     // The receivers live in the agents of `player`.
     stop.send(true).ok();
-    player.flapping(drain(ledger, plan.drain)).await?;
+    player.meanwhile(drain(ledger, plan.drain)).await?;
     while let Some(transport) = player.checks.keys().next().copied() {
         player.checked(transport).await?;
     }
@@ -225,91 +238,28 @@ impl Player<'_> {
         self.log.note("timeline", what, detail.clone());
     }
 
-    async fn start(&mut self, flows: &[String]) -> Result<(), PlayError> {
-        self.log_step("start", &json!(flows));
-        let by_flow = self.plan.streams_by_flow();
-        let mut clients = Vec::new();
-        for flow in flows {
-            for position in by_flow.get(flow.as_str()).into_iter().flatten() {
-                clients.push(self.connect(*position).await?);
-            }
-        }
-        // All are connected before any sends, so that the flows start together.
-        for client in clients {
-            self.played.agents.spawn(client.run());
-        }
-        Ok(())
-    }
-
-    async fn connect(&mut self, position: usize) -> Result<Client, PlayError> {
-        let stream = self.plan.streams[position].clone();
-        let failed = |source| PlayError::Agent {
-            flow: stream.flow.clone(),
-            source,
-        };
-        let backend = self.resolve(&stream).await?;
-        let server = self.pod(&stream.flow, &backend.pod)?;
-        let key = (backend.pod.clone(), stream.protocol, backend.address.port());
-        if self.servers.insert(key) {
-            let port = backend.address.port();
-            let serving = agent::serve(server.netns(), stream.protocol, port, self.context.clone());
-            self.played.agents.spawn(serving.map_err(failed)?);
-        }
-        let pod = self.pod(&stream.flow, &stream.from)?;
-        let number = u16::try_from(position).expect("a plan has far fewer than 65536 streams");
-        let client = Client::connect(
-            pod.netns(),
-            number,
-            stream.clone(),
-            backend.address,
-            self.context.clone(),
-        );
-        let client = client.await.map_err(failed)?;
-        let info = &mut self.played.streams[position];
-        info.client = client.local.to_string();
-        info.server = client.remote.to_string();
-        Ok(client)
-    }
-
-    fn pod(&mut self, flow: &str, pod: &PodRef) -> Result<Arc<Host>, PlayError> {
-        let host = clusters::pod_of(&self.lab.clusters, self.plan, pod);
-        let host = host.ok_or_else(|| PlayError::NoPod {
-            flow: flow.to_owned(),
-            pod: pod.to_string(),
-        })?;
-        self.played.receivers.insert(pod.clone(), Arc::clone(&host));
-        Ok(host)
-    }
-
-    /// Translates a Service port to a backend, as Cilium's socket load balancing does at connect(2): only pod
-    /// addresses are ever on a wire.
-    async fn resolve(&self, stream: &StreamPlan) -> Result<Backend, PlayError> {
-        let deadline = Instant::now() + ENDPOINT_DEADLINE;
-        let api = self.api(&stream.to);
+    /// Waits for something, while what flaps goes on flapping and streams follow their Services.
+    async fn meanwhile<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
+        let mut wait = std::pin::pin!(wait);
         loop {
-            let service = api.get(&object_of(&stream.to)).ok();
-            let slices = Collection::all("discovery.k8s.io/v1", "EndpointSlice")
-                .in_namespace(&stream.to.kube_namespace)
-                .labelled(&format!("kubernetes.io/service-name={}", stream.to.name));
-            let slices = api.list(&slices).unwrap_or_default();
-            if let Some(backend) = service.and_then(|service| backend(&service, &slices, stream)) {
-                return Ok(backend);
+            let turn = self.lab.wan.faults.next_turn();
+            let turn = async {
+                match turn {
+                    Some(turn) => tokio::time::sleep_until(turn.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                done = &mut wait => return Ok(done),
+                () = turn => self.lab.wan.faults.turn().await?,
+                Some(_) = self.changes.next() => self.rebalance()?,
             }
-            if Instant::now() > deadline {
-                return Err(PlayError::NoEndpoint {
-                    flow: stream.flow.clone(),
-                    service: stream.to.to_string(),
-                    port: stream.service_port,
-                    protocol: stream.protocol,
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// The API that has a Service.
-    fn api(&self, service: &ServiceRef) -> &Local {
-        &self.lab.clusters[self.plan.cluster(service.cluster.as_deref())].api
+    /// The API of a cluster.
+    fn api(&self, cluster: Option<&str>) -> &Local {
+        &self.lab.clusters[self.plan.cluster(cluster)].api
     }
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {
@@ -327,11 +277,23 @@ impl Player<'_> {
         let written = match event {
             Event::Annotate { service, annotations } => {
                 let patch = json!({ "metadata": { "annotations": annotations } });
-                self.api(service)
+                self.api(service.cluster.as_deref())
                     .merge_patch(&object_of(service), patch)
                     .map(drop)
             }
-            Event::DeleteService { service } => self.api(service).delete(&object_of(service)).map(drop),
+            Event::DeleteService { service } => {
+                let api = self.api(service.cluster.as_deref());
+                api.delete(&object_of(service)).map(drop)
+            }
+            Event::Readiness { pod, probe } => {
+                let readiness = match probe {
+                    ReadinessProbe::Passes => Readiness::Ready,
+                    ReadinessProbe::Fails => Readiness::NotReady,
+                };
+                let api = self.api(pod.cluster.as_deref());
+                api.report_readiness(&pod.kube_namespace, &pod.name, readiness)
+                    .map(drop)
+            }
             Event::Fault { .. } | Event::Heal { .. } => Ok(()),
             Event::ManagerFault { .. }
             | Event::HealManager

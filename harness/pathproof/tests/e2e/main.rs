@@ -11,6 +11,7 @@ mod kubectl;
 mod limits;
 mod manager;
 mod manager_faults;
+mod mesh;
 mod show;
 mod support;
 mod tenants;
@@ -156,6 +157,18 @@ fn topologies() -> Vec<Trial> {
         trial(
             "a_tenant_that_is_not_steered_fails",
             tenants::fail_when_not_steered,
+        ),
+        trial(
+            "a_global_service_is_steered_to_another_cluster",
+            mesh::a_global_service_is_steered_to_another_cluster,
+        ),
+        trial(
+            "streams_go_to_another_cluster_when_their_own_is_not_ready",
+            mesh::streams_go_to_another_cluster_when_their_own_is_not_ready,
+        ),
+        trial(
+            "a_global_service_that_is_not_steered_fails",
+            mesh::fail_when_not_steered,
         ),
         trial(
             "inspected_packets_are_copied_and_go_their_way",

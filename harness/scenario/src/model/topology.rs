@@ -79,6 +79,10 @@ pub struct Topology {
     pub overlay: Overlay,
     /// Clusters, in the order of the file.
     pub clusters: Vec<Cluster>,
+    /// The clusters that Cilium Cluster Mesh joins, in the order of the file: none, or at least two, each with routes to
+    /// the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cluster_mesh: Vec<String>,
     /// Pairs of service VPNs that have routes to each other, the smaller first, in ascending order. Not transitive.
     pub leaks: Vec<(u16, u16)>,
 }

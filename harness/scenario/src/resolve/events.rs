@@ -6,7 +6,7 @@ use super::fields::{Fields, Kind, mapping, named, set, string};
 use super::manifests::Inventory;
 use super::{Name, Resolved, api, faults, flows, manager};
 use crate::document::{Entry, Key, Notes, Span};
-use crate::model::{Event, Topology};
+use crate::model::{Event, ReadinessProbe, Topology};
 use crate::names;
 
 pub(super) const EVENT: Kind = Kind {
@@ -57,12 +57,22 @@ fn event(
     inventory: &Inventory,
     topology: Option<&Topology>,
 ) -> Option<Event> {
-    const KEYS: [&str; 7] = ["kubectl", "impair", "cut", "flap", "heal", "manager", "api"];
+    const KEYS: [&str; 8] = [
+        "kubectl",
+        "readiness",
+        "impair",
+        "cut",
+        "flap",
+        "heal",
+        "manager",
+        "api",
+    ];
     let what = format!("event `{}`", entry.key.text);
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
     let entry = fields.only(notes, &KEYS)?;
     match entry.key.text.as_str() {
         "kubectl" => kubectl(notes, entry, inventory),
+        "readiness" => readiness(notes, entry, inventory),
         "manager" => manager::event(notes, entry, topology),
         "api" => api::event(notes, entry, inventory),
         _ => faults::event(notes, entry, topology),
@@ -107,6 +117,18 @@ fn kubectl(notes: &mut Notes<'_>, kubectl: &Entry, inventory: &Inventory) -> Opt
             None
         }
     }
+}
+
+fn readiness(notes: &mut Notes<'_>, readiness: &Entry, inventory: &Inventory) -> Option<Event> {
+    const KEYS: [&str; 2] = ["fails", "passes"];
+    let fields = Fields::of(notes, readiness.key.span, &readiness.value, "`readiness`", &KEYS)?;
+    let entry = fields.only(notes, &KEYS)?;
+    let probe = match entry.key.text.as_str() {
+        "passes" => ReadinessProbe::Passes,
+        _ => ReadinessProbe::Fails,
+    };
+    let pod = flows::pod(notes, &entry.value, inventory)?;
+    Some(Event::Readiness { pod, probe })
 }
 
 fn annotations(

@@ -102,7 +102,7 @@ fn flow(notes: &mut Notes<'_>, entry: &Entry, inventory: &Inventory) -> Option<F
     })
 }
 
-fn pod(notes: &mut Notes<'_>, node: &Node, inventory: &Inventory) -> Option<PodRef> {
+pub(super) fn pod(notes: &mut Notes<'_>, node: &Node, inventory: &Inventory) -> Option<PodRef> {
     let (kube_namespace, name, cluster) = reference(notes, node, "pod", inventory)?;
     let pod = PodRef {
         cluster,

@@ -2,7 +2,8 @@
 //! tunnels that are not there.
 //!
 //! Of flows only what is certain is refused: the client and every Pod that the Service selects are pinned to nodes, at
-//! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so.
+//! least one of them in the client's cluster, and none of those can be reached. Between clusters that may be meant so,
+//! and in a mesh Pods of another cluster may answer for the Service of the same name.
 
 use super::Resolved;
 use crate::document::Notes;
@@ -30,6 +31,9 @@ pub(super) fn flows(
         let Some((cluster, from)) = client.and_then(|pod| place(topology, pod)) else {
             continue;
         };
+        if in_mesh(topology, &flow.to) {
+            continue;
+        }
         let Some(servers) = servers(objects, &flow.to) else {
             continue;
         };
@@ -65,6 +69,7 @@ pub(super) fn events(notes: &mut Notes<'_>, events: &Resolved<Event>, topology: 
             Some(
                 Event::Annotate { .. }
                 | Event::DeleteService { .. }
+                | Event::Readiness { .. }
                 | Event::ManagerFault { .. }
                 | Event::HealManager
                 | Event::ApiFault { .. }
@@ -115,6 +120,12 @@ pub(super) fn missing(
     );
     let hint = "join the sites in `overlay`, or name two that have a tunnel on this transport";
     vec![(message, hint.to_owned())]
+}
+
+/// Whether a Service is in a cluster of a mesh.
+fn in_mesh(topology: &Topology, service: &ServiceRef) -> bool {
+    let mut clusters = topology.cluster_mesh.iter();
+    clusters.any(|cluster| service.cluster.as_ref() == Some(cluster))
 }
 
 /// The Pods that a Service selects; `None` when it selects none of those in the manifests.

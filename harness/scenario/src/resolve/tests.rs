@@ -10,7 +10,8 @@ use super::*;
 use crate::document::SourceError;
 use crate::model::{
     ApiAnswer, ApiFault, ApiRequests, Event, ExpiryShape, Fault, GatewayAnswer, ManagerFault, Method,
-    Overlay, OverlayLinks, OverlayPair, Protocol, Requests, Scope, Skew, SlaTiming, Step, Stream, Verb,
+    Overlay, OverlayLinks, OverlayPair, PodRef, Protocol, ReadinessProbe, Requests, Scope, Skew, SlaTiming,
+    Step, Stream, Verb,
 };
 
 /// Files in memory.
@@ -259,6 +260,21 @@ fn of_several_clusters_an_event_names_the_one_whose_api_is_meant() {
     }
 }
 
+#[rstest]
+#[case("fails", ReadinessProbe::Fails)]
+#[case("passes", ReadinessProbe::Passes)]
+fn an_event_may_change_what_a_readiness_probe_says(#[case] word: &str, #[case] probe: ReadinessProbe) {
+    let pod = PodRef {
+        cluster: None,
+        kube_namespace: "default".to_owned(),
+        name: "client".to_owned(),
+    };
+    assert_eq!(
+        event("readiness", &format!("{word}: pod/client")),
+        Event::Readiness { pod, probe }
+    );
+}
+
 #[test]
 fn an_event_cannot_impair_a_link_that_a_site_does_not_have() {
     let event = "events: {e: {impair: {transport: b, from: s, to: t, loss: 5%}}}\ntimeline: [start: [web], 1s, e, 1s, stop]";
@@ -352,6 +368,53 @@ fn an_overlay_has_the_pairs_and_the_transit_sites_that_it_names(
 ) {
     let transit = transit.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(three_sites(text).overlay, Overlay { links, transit });
+}
+
+#[rstest]
+#[case("clusterMesh: [d, c]", 1, &["c", "d"])]
+#[case("clusterMesh: [c, d]\nleaks: [between: [2, 1]]", 2, &["c", "d"])]
+#[case("", 2, &[])]
+fn a_mesh_joins_the_clusters_that_it_names_in_the_order_of_the_file(
+    #[case] words: &str,
+    #[case] service_vpn: u16,
+    #[case] expected: &[&str],
+) {
+    let text = TOPOLOGY.replace(
+        "{node: {site: s}}}}",
+        &format!(
+            "{{node: {{site: s}}}}}}, d: {{podCidr: 10.3.0.0/16, serviceCidr: 10.2.0.0/16, serviceVpn: {service_vpn}, nodes: {{other: {{site: s}}}}}}}}\n{words}"
+        ),
+    );
+    let topology = read_topology(&files("", &text, ""), "x/topology.yaml").unwrap_or_else(|d| panic!("{d}"));
+    assert_eq!(topology.cluster_mesh, expected);
+}
+
+#[test]
+fn in_a_mesh_another_cluster_may_serve_what_cannot_be_reached_in_its_own() {
+    let scenario = |more: &str| {
+        let topology = format!(
+            "{{apiVersion: pathproof.dev/v1alpha1, kind: Topology, metadata: {{name: chain}},
+             transports: {{t: {{color: mpls}}}}, defaultTransport: t,
+             sites: {{a: {{id: 1}}, b: {{id: 2}}, c: {{id: 3}}}}, overlay: {{tunnels: [between: [a, b], between: [b, c]]}},
+             clusters: {{ends: {{podCidr: 10.1.0.0/16, serviceCidr: 10.9.0.0/16, serviceVpn: 1, nodes: {{a-1: {{site: a}}, c-1: {{site: c}}}}}},
+                         middle: {{podCidr: 10.2.0.0/16, serviceCidr: 10.9.0.0/16, serviceVpn: 1, nodes: {{b-1: {{site: b}}}}}}}}
+             {more}}}"
+        );
+        let text = "{apiVersion: pathproof.dev/v1alpha1, kind: Scenario,
+            metadata: {name: far, purpose: Too far., profile: core}, topology: topology.yaml,
+            manifests: [
+              {cluster: ends, object: {apiVersion: v1, kind: Pod, metadata: {name: client}, spec: {nodeName: a-1}}},
+              {cluster: ends, object: {apiVersion: v1, kind: Pod, metadata: {name: server, labels: {app: s}}, spec: {nodeName: c-1}}},
+              {cluster: ends, object: {apiVersion: v1, kind: Service, metadata: {name: s}, spec: {selector: {app: s}, ports: [{port: 80}]}}}],
+            flows: {f: {from: pod/client@ends, to: service/s@ends, tcp: 80}},
+            timeline: [start: [f], 1s, stop], assert: {arrives: all f delivered}}";
+        read(&files(text, &topology, ""), "x/small.yaml")
+    };
+    let [line] = &first_lines(scenario(""))[..] else {
+        panic!("expected one problem")
+    };
+    assert!(line.contains("flow `f` cannot arrive"), "{line}");
+    scenario(", clusterMesh: [ends, middle]").unwrap_or_else(|problems| panic!("{problems}"));
 }
 
 fn pair(a: &str, b: &str, transports: &[&str]) -> OverlayPair {

@@ -6,13 +6,14 @@ use crate::document::{Entry, Node, Notes, Value};
 use crate::model::Topology;
 
 mod clusters;
+mod mesh;
 mod overlay;
 mod sites;
 mod timing;
 mod transports;
 mod whole;
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "apiVersion",
     "kind",
     "metadata",
@@ -23,6 +24,7 @@ pub(super) const KEYS: [&str; 11] = [
     "sites",
     "overlay",
     "clusters",
+    "clusterMesh",
     "leaks",
 ];
 
@@ -79,6 +81,7 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
     let leaks = clusters::leaks(notes, fields.optional("leaks"));
     let clusters_entry = fields.required(notes, "clusters");
     let clusters = clusters_entry.map(|entry| clusters::resolve(notes, entry, &site_names, &leaks));
+    let cluster_mesh = mesh::resolve(notes, fields.optional("clusterMesh"), &keys(clusters_entry));
     let topology = Topology {
         name: name?.to_owned(),
         transports: transports?,
@@ -88,6 +91,7 @@ pub(super) fn resolve(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Topo
         sites: sites?,
         overlay: overlay?,
         clusters: clusters?,
+        cluster_mesh,
         leaks: leaks.pairs(),
     };
     if notes.count() == before {

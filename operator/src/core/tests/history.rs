@@ -21,14 +21,14 @@ fn conventions() -> Conventions {
     }
 }
 
+/// Mostly in one namespace, so that Services get in each other's way.
 fn object(name: &'static [&'static str]) -> impl Strategy<Value = ObjectRef> {
-    let cluster = select(vec!["", "", "", "far", "unknown"]);
-    (cluster, select(vec!["shop", "lab"]), select(name)).prop_map(|(cluster, kube_namespace, name)| {
-        ObjectRef {
-            cluster: cluster.into(),
-            kube_namespace: kube_namespace.to_owned(),
-            name: name.to_owned(),
-        }
+    let cluster = prop_oneof![15 => Just(""), 1 => Just("far"), 1 => Just("unknown")];
+    let kube_namespace = prop_oneof![9 => Just("shop"), 1 => Just("lab")];
+    (cluster, kube_namespace, select(name)).prop_map(|(cluster, kube_namespace, name)| ObjectRef {
+        cluster: cluster.into(),
+        kube_namespace: kube_namespace.to_owned(),
+        name: name.to_owned(),
     })
 }
 
@@ -69,23 +69,32 @@ fn settings() -> impl Strategy<Value = Settings> {
 fn intent() -> impl Strategy<Value = Intent> {
     let ports = option::weighted(0.3, (select(vec!["http", "metrics", "80", "81"]), settings()));
     let tenant = option::weighted(0.1, select(vec!["blue", "green"]));
-    (settings(), tenant, ports).prop_map(|(all, tenant, ports)| Intent {
+    let any = (settings(), tenant, ports).prop_map(|(all, tenant, ports)| Intent {
         all,
         tenant: tenant.map(str::to_owned),
         ports: ports
             .into_iter()
             .map(|(port, settings)| (port.parse().unwrap(), settings))
             .collect(),
-    })
+    });
+    let pin = select(vec!["mpls", "lte", "gold"]).prop_map(|name| Intent {
+        all: Settings {
+            tunnel: Some(Tunnel::Color(color(name))),
+            ..Settings::default()
+        },
+        ..Intent::default()
+    });
+    // Boxed, for strategies are as large as all that they are made of.
+    prop_oneof![2 => pin, 1 => any].boxed()
 }
 
 fn readable() -> impl Strategy<Value = Result<Intent, IntentError>> {
     let place = Place::Annotation("policy.sdwan.cisco.com/oops".to_owned());
-    prop_oneof![12 => intent().prop_map(Ok), 1 => Just(Err(IntentError::UnknownKey { place }))]
+    prop_oneof![30 => intent().prop_map(Ok), 1 => Just(Err(IntentError::UnknownKey { place }))]
 }
 
 fn service() -> impl Strategy<Value = ServiceView> {
-    let kind = prop_oneof![9 => Just(ServiceKind::Endpoints), 1 => Just(ServiceKind::ExternalName)];
+    let kind = prop_oneof![30 => Just(ServiceKind::Endpoints), 1 => Just(ServiceKind::ExternalName)];
     (service_name(), 0_i64..3, kind, option::weighted(0.8, readable())).prop_map(
         |(service, created, kind, intent)| {
             let port = |name: &str, number| ServicePort {
@@ -106,32 +115,34 @@ fn service() -> impl Strategy<Value = ServiceView> {
 
 fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
-        (1_u8..6).prop_map(|host| IpAddr::from([10, 0, 0, host])),
-        (1_u16..3).prop_map(|host| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, host])),
+        (1_u8..4).prop_map(|host| IpAddr::from([10, 0, 0, host])),
+        (1_u16..2).prop_map(|host| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, host])),
     ]
 }
 
 fn slice() -> impl Strategy<Value = SliceView> {
     let state = select(vec![
+        EndpointState::Ready,
         EndpointState::Present,
         EndpointState::Serving,
         EndpointState::Ready,
     ]);
-    let port = (
+    let any = (
         select(vec!["http", "metrics", ""]),
-        select(vec!["TCP", "TCP", "UDP", "SCTP", "X"]),
+        select(vec!["TCP", "UDP", "SCTP", "X"]),
         8080_u16..8082,
-    )
-        .prop_map(|(name, protocol, port)| SlicePort {
-            name: name.to_owned(),
-            protocol: protocol.to_owned(),
-            port,
-        });
+    );
+    let port = prop_oneof![8 => Just(("http", "TCP", 8080)), 1 => any];
+    let port = port.prop_map(|(name, protocol, port)| SlicePort {
+        name: name.to_owned(),
+        protocol: protocol.to_owned(),
+        port,
+    });
     (
         select(vec!["x", "y", "z"]),
         service_name(),
-        prop::collection::vec((address(), state), 0..4),
-        prop::collection::vec(port, 0..3),
+        prop::collection::vec((address(), state), 1..4),
+        prop::collection::vec(port, 1..3),
     )
         .prop_map(|(name, service, endpoints, ports)| SliceView {
             name: name.to_owned(),
@@ -182,25 +193,25 @@ fn tunnels() -> impl Strategy<Value = TunnelReports> {
 fn change() -> impl Strategy<Value = Change> {
     let namespace = || (select(vec!["", "far"]), select(vec!["shop", "lab"]));
     prop_oneof![
-        6 => service().prop_map(Change::Service),
-        2 => service_name().prop_map(Change::ServiceGone),
-        8 => slice().prop_map(Change::Slice),
-        2 => object(&["x", "y", "z"]).prop_map(Change::SliceGone),
+        8 => service().prop_map(Change::Service).boxed(),
+        1 => service_name().prop_map(Change::ServiceGone),
+        12 => slice().prop_map(Change::Slice).boxed(),
+        1 => object(&["x", "y", "z"]).prop_map(Change::SliceGone),
         1 => (namespace(), readable()).prop_map(|((cluster, name), intent)| Change::Namespace(NamespaceView {
             cluster: cluster.into(),
             name: name.to_owned(),
             intent,
         })),
         1 => namespace().prop_map(|(cluster, name)| Change::NamespaceGone(cluster.into(), name.to_owned())),
-        2 => policy().prop_map(Change::Policy),
+        1 => policy().prop_map(Change::Policy).boxed(),
         1 => object(&["p", "q"]).prop_map(Change::PolicyGone),
-        2 => tunnels().prop_map(Change::Tunnels),
+        2 => tunnels().prop_map(Change::Tunnels).boxed(),
     ]
 }
 
 /// Changes, and after each whether the rules are asked for.
 fn history() -> impl Strategy<Value = Vec<(Change, bool)>> {
-    prop::collection::vec((change(), any::<bool>()), 1..40)
+    prop::collection::vec((change(), any::<bool>()), 1..60)
 }
 
 fn scope() -> Scope {

@@ -71,6 +71,7 @@ impl Writing<'_> {
             || !change_set.edit.is_empty()
             || !change_set.definitions.is_empty()
             || !change_set.settle.is_empty()
+            || !change_set.narrow.is_empty()
             || !change_set.remove_definitions.is_empty();
         if edited {
             self.write_group().await?;
@@ -131,14 +132,10 @@ impl Writing<'_> {
     }
 
     async fn write_traffic(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
+        // One traffic policy holds all of a service VPN, so nothing is between one definition and another.
+        let written = change_set.definitions.iter().chain(&change_set.settle);
         let mut definitions = self.observed.objects.definitions.clone();
-        definitions.extend(
-            change_set
-                .definitions
-                .iter()
-                .chain(&change_set.settle)
-                .map(|(key, definition)| (*key, definition.clone())),
-        );
+        definitions.extend(written.map(|(key, definition)| (*key, definition.clone())));
         definitions.retain(|key, _| !change_set.remove_definitions.contains(key));
         let changed = service_vpns(
             change_set

@@ -36,7 +36,12 @@ impl Family {
         slice["addressType"] == self.address_type()
     }
 
-    fn has(self, address: &IpAddr) -> bool {
+    /// Whether it is the family of what knows only one of the Service.
+    pub(super) fn is_first_of(self, service: &Value) -> bool {
+        object::text(service, "/spec/ipFamilies/0") == self.address_type()
+    }
+
+    pub(super) fn has(self, address: &IpAddr) -> bool {
         match self {
             Family::V4 => address.is_ipv4(),
             Family::V6 => address.is_ipv6(),
@@ -72,7 +77,8 @@ pub(super) fn groups(service: &Value, pods: &[Arc<Value>], family: Family) -> Ve
     groups.into_values().collect()
 }
 
-fn ports(service: &Value, pod: &Value) -> Vec<Value> {
+/// The ports of the Service, as the pod has them.
+pub(super) fn ports(service: &Value, pod: &Value) -> Vec<Value> {
     let resolved = object::items(service, "/spec/ports").iter().filter_map(|port| {
         let number = match &port["targetPort"] {
             Value::String(name) => named_port(pod, name, &port["protocol"])?,
@@ -104,8 +110,11 @@ fn endpoint(service: &Value, pod: &Value, address: IpAddr) -> Value {
         "addresses": [address.to_string()],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
         "nodeName": pod["spec"]["nodeName"],
-        "targetRef": {
-            "kind": "Pod", "namespace": object::namespace(pod), "name": object::name(pod), "uid": object::uid(pod),
-        },
+        "targetRef": reference(pod),
     })
+}
+
+/// How an endpoint names its pod.
+pub(super) fn reference(pod: &Value) -> Value {
+    json!({"kind": "Pod", "namespace": object::namespace(pod), "name": object::name(pod), "uid": object::uid(pod)})
 }

@@ -1,9 +1,10 @@
-//! Keeps the EndpointSlices of every Service with a selector equal to its pods.
+//! Keeps the EndpointSlices of every Service with a selector equal to its pods, and its Endpoints with them.
 //!
-//! Owns the slices that carry its `managed-by` label and no others. Level-triggered: a change only says which
+//! Owns the slices that carry its `managed-by` label and no others, and the Endpoints of such Services. Level-triggered: a change only says which
 //! Services to look at, and looking twice writes nothing.
 
 mod desired;
+mod endpoints;
 mod packing;
 mod slices;
 
@@ -19,7 +20,7 @@ use crate::api::Api;
 use crate::object;
 use crate::selector::LabelSelector;
 use crate::status::Status;
-use crate::store::{Change, Key, State};
+use crate::store::{Change, ChangeKind, Key, State};
 pub(crate) use desired::{Family, Group};
 use slices::{SERVICE_NAME, STORAGE};
 pub(crate) use slices::{Slices, Source, of_service};
@@ -44,6 +45,15 @@ pub(super) async fn run(api: Arc<Api>, mut changes: UnboundedReceiver<Arc<Change
 fn affected(api: &Api, change: &Change, dirty: &mut BTreeSet<Key>) {
     match &*change.storage {
         "services" => {
+            dirty.insert(change.key.clone());
+            if change.kind == ChangeKind::Deleted
+                && let Err(error) = endpoints::remove(api, &change.key)
+            {
+                let (kube_namespace, service) = (&change.key.namespace, &change.key.name);
+                warn!(kube_namespace, service, %error, "remove endpoints");
+            }
+        }
+        "endpoints" if change.kind != ChangeKind::Added => {
             dirty.insert(change.key.clone());
         }
         "pods" => {
@@ -102,7 +112,7 @@ fn sync(api: &Api, key: &Key) -> Result<(), Status> {
             mine.iter().try_for_each(|slice| delete(api, slice).map(drop))?;
         }
     }
-    Ok(())
+    endpoints::replace(api, &service, &pods)
 }
 
 fn selected(state: &State, service: &Key, selector: &LabelSelector) -> Vec<Arc<Value>> {

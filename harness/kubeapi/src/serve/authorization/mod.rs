@@ -38,6 +38,9 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
 
 fn admitted_user(shared: &Shared, request: &Request) -> Result<Arc<User>, Status> {
     let user = identified(shared, request)?;
+    if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return Err(Status::bad_request("the path of the request is not UTF-8"));
+    }
     if !user.is_master() {
         let action = action_of(request.method(), request.uri());
         authorize(&shared.api.rules, &user, &action)?;

@@ -3,6 +3,7 @@
 //! Owns the wire format and the field numbers of the few kinds these send, from the published `generated.proto` files.
 //! Answers are JSON, which the same clients take. Invariant: a field that is not known here is refused, not lost.
 
+mod kept;
 mod schema;
 mod workloads;
 
@@ -79,15 +80,21 @@ fn put(object: &mut Map<String, Value>, field: &Field, wire: Wire<'_>) -> Result
         (Content::SetNumber | Content::SetFlag, Wire::Varint(0)) => return Ok(()),
         (Content::Number | Content::SetNumber, Wire::Varint(number)) => json!(number.cast_signed()),
         (Content::Flag | Content::SetFlag, Wire::Varint(number)) => json!(number != 0),
-        (Content::IntOrString, Wire::Bytes(bytes)) => match int_or_string(bytes)? {
-            Some(value) => value,
-            None => return Ok(()),
+        (Content::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes)?,
+        (Content::SetIntOrString, Wire::Bytes(bytes)) => match int_or_string(bytes)? {
+            value if value == 0 => return Ok(()),
+            value => value,
         },
+        (Content::Inline(schema), Wire::Bytes(bytes)) => {
+            object.append(&mut message(schema, bytes)?);
+            return Ok(());
+        }
         (Content::Message(schema), Wire::Bytes(bytes)) => Value::Object(message(schema, bytes)?),
-        (Content::TextMap | Content::BytesMap, Wire::Bytes(bytes)) => {
+        (Content::TextMap | Content::BytesMap | Content::QuantityMap, Wire::Bytes(bytes)) => {
             let (key, value) = entry(bytes)?;
             let value = match field.content {
                 Content::BytesMap => STANDARD.encode(value),
+                Content::QuantityMap => quantity(value)?,
                 _ => text(value)?,
             };
             let map = object.entry(field.name).or_insert_with(|| json!({}));
@@ -118,7 +125,7 @@ fn entry(bytes: &[u8]) -> Result<(&[u8], &[u8]), ProtobufError> {
 }
 
 /// Which of the two it is comes first, then both.
-fn int_or_string(bytes: &[u8]) -> Result<Option<Value>, ProtobufError> {
+fn int_or_string(bytes: &[u8]) -> Result<Value, ProtobufError> {
     let (mut is_text, mut number, mut words) = (false, 0, &[][..]);
     for field in Fields(bytes) {
         match field? {
@@ -128,11 +135,18 @@ fn int_or_string(bytes: &[u8]) -> Result<Option<Value>, ProtobufError> {
             _ => return Err(ProtobufError::Malformed),
         }
     }
-    Ok(match (is_text, number) {
-        (true, _) => Some(json!(text(words)?)),
-        (false, 0) => None,
-        (false, number) => Some(json!(number)),
+    Ok(match is_text {
+        true => json!(text(words)?),
+        false => json!(number),
     })
+}
+
+/// A message of one text.
+fn quantity(bytes: &[u8]) -> Result<String, ProtobufError> {
+    match Fields(bytes).next() {
+        Some(Ok((1, Wire::Bytes(bytes)))) => text(bytes),
+        _ => Err(ProtobufError::Malformed),
+    }
 }
 
 fn text(bytes: &[u8]) -> Result<String, ProtobufError> {

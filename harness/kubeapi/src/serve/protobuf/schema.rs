@@ -1,6 +1,6 @@
 //! The fields of the kinds that are read as protobuf, by their numbers.
 
-use super::workloads;
+use super::{kept, workloads};
 
 /// A message type.
 pub(super) struct Message {
@@ -25,12 +25,18 @@ pub(super) enum Content {
     SetNumber,
     /// False says nothing.
     SetFlag,
-    /// `intstr.IntOrString`; zero says nothing.
+    /// `intstr.IntOrString`.
     IntOrString,
+    /// The same; zero says nothing.
+    SetIntOrString,
     TextMap,
+    /// The values are `resource.Quantity`.
+    QuantityMap,
     /// In JSON the values are base64.
     BytesMap,
     Message(&'static Message),
+    /// In JSON its fields stand beside the others.
+    Inline(&'static Message),
     /// Written by the server alone.
     Ignored,
 }
@@ -48,7 +54,13 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         ("v1", "Secret") => &SECRET,
         ("v1", "Service") => &workloads::SERVICE,
         ("v1", "ServiceAccount") => &SERVICE_ACCOUNT,
+        ("v1", "ResourceQuota") => &kept::RESOURCE_QUOTA,
         ("apps/v1", "Deployment") => &workloads::DEPLOYMENT,
+        ("batch/v1", "Job") => &kept::JOB,
+        ("batch/v1", "CronJob") => &kept::CRON_JOB,
+        ("networking.k8s.io/v1", "Ingress") => &kept::INGRESS,
+        ("policy/v1", "PodDisruptionBudget") => &kept::POD_DISRUPTION_BUDGET,
+        ("scheduling.k8s.io/v1", "PriorityClass") => &kept::PRIORITY_CLASS,
         (RBAC, "Role") => &ROLE,
         (RBAC, "ClusterRole") => &CLUSTER_ROLE,
         (RBAC, "RoleBinding" | "ClusterRoleBinding") => &ROLE_BINDING,
@@ -98,7 +110,20 @@ const OBJECT_META: Message = Message {
         one(8, "creationTimestamp", Ignored),
         one(11, "labels", TextMap),
         one(12, "annotations", TextMap),
+        list(13, "ownerReferences", Content::Message(&OWNER)),
         list(14, "finalizers", Text),
+    ],
+};
+
+const OWNER: Message = Message {
+    name: "OwnerReference",
+    fields: &[
+        one(1, "kind", Text),
+        one(3, "name", Text),
+        one(4, "uid", Text),
+        one(5, "apiVersion", Text),
+        one(6, "controller", Flag),
+        one(7, "blockOwnerDeletion", Flag),
     ],
 };
 

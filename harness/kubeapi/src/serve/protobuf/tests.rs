@@ -130,3 +130,30 @@ fn zeros_that_say_nothing_are_left_out_and_a_target_port_is_either_of_two() {
         })
     );
 }
+
+#[test]
+fn quantities_are_texts_and_a_budget_of_zero_is_one() {
+    let entry = [field(1, b"pods"), field(2, &field(1, b"10"))].concat();
+    let quota = field(2, &field(1, &entry));
+    assert_eq!(
+        object(&body("v1", "ResourceQuota", &quota)).expect("is read")["spec"],
+        json!({"hard": {"pods": "10"}})
+    );
+    let zero = [[8, 0], [16, 0]].concat();
+    let budget = field(2, &[field(1, &zero), field(2, &[])].concat());
+    assert_eq!(
+        object(&body("policy/v1", "PodDisruptionBudget", &budget)).expect("is read")["spec"],
+        json!({"minAvailable": 0, "selector": {}})
+    );
+}
+
+#[test]
+fn the_paths_of_an_ingress_stand_beside_its_host() {
+    let paths = field(1, &field(1, &field(1, b"/")));
+    let rule = [field(1, b"example.com"), field(2, &paths)].concat();
+    let ingress = field(2, &field(3, &rule));
+    assert_eq!(
+        object(&body("networking.k8s.io/v1", "Ingress", &ingress)).expect("is read")["spec"],
+        json!({"rules": [{"host": "example.com", "http": {"paths": [{"path": "/"}]}}]})
+    );
+}

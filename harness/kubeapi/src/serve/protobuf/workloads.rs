@@ -1,6 +1,6 @@
 //! The fields of Deployments and Services that `kubectl create deployment`, `create service` and `expose` send.
 
-use super::schema::Content::{Flag, Ignored, IntOrString, Number, SetFlag, SetNumber, Text, TextMap};
+use super::schema::Content::{Flag, Ignored, Number, SetFlag, SetIntOrString, SetNumber, Text, TextMap};
 use super::schema::{Content, LABEL_SELECTOR, Message, list, metadata, one};
 
 pub(super) const DEPLOYMENT: Message = Message {
@@ -31,7 +31,7 @@ const DEPLOYMENT_STRATEGY: Message = Message {
     fields: &[one(1, "type", Text)],
 };
 
-const POD_TEMPLATE: Message = Message {
+pub(super) const POD_TEMPLATE: Message = Message {
     name: "PodTemplateSpec",
     fields: &[metadata(), one(2, "spec", Content::Message(&POD_SPEC))],
 };
@@ -50,11 +50,17 @@ const POD_SPEC: Message = Message {
         one(11, "hostNetwork", SetFlag),
         one(12, "hostPID", SetFlag),
         one(13, "hostIPC", SetFlag),
+        one(14, "securityContext", Content::Message(&NO_SECURITY_CONTEXT)),
         one(16, "hostname", Text),
         one(17, "subdomain", Text),
         one(19, "schedulerName", Text),
         one(24, "priorityClassName", Text),
     ],
+};
+
+const NO_SECURITY_CONTEXT: Message = Message {
+    name: "PodSecurityContext",
+    fields: &[],
 };
 
 const CONTAINER: Message = Message {
@@ -131,7 +137,7 @@ const SERVICE_PORT: Message = Message {
         one(1, "name", Text),
         one(2, "protocol", Text),
         one(3, "port", Number),
-        one(4, "targetPort", IntOrString),
+        one(4, "targetPort", SetIntOrString),
         one(5, "nodePort", SetNumber),
         one(6, "appProtocol", Text),
     ],

@@ -144,6 +144,10 @@ impl Grants {
 
     fn reserve(&mut self, text: &str, family: &str, held: &BTreeSet<Held>) -> Result<IpAddr, FieldError> {
         let refused = |expected: &'static str| FieldError::invalid("spec.clusterIPs", text, expected);
+        let unavailable = |why: &str| {
+            let (value, expected) = (json!([text]), format!("failed to allocate IP {text}: {why}"));
+            FieldError::new("spec.clusterIPs", FieldRule::Limit { value, expected })
+        };
         let address: IpAddr = text
             .parse()
             .map_err(|_| refused("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))?;
@@ -158,15 +162,10 @@ impl Grants {
         let reserved = self.pool(family).map(|pool| pool.reserve(number));
         match reserved {
             Some(Ok(())) => Ok(address),
-            Some(Err(Refusal::Taken)) => {
-                let value = json!([text]);
-                let expected = format!("failed to allocate IP {text}: provided IP is already allocated");
-                Err(FieldError::new(
-                    "spec.clusterIPs",
-                    FieldRule::Limit { value, expected },
-                ))
-            }
-            Some(Err(Refusal::OutOfRange)) | None => Err(refused("expected an address of the service range")),
+            Some(Err(Refusal::Taken)) => Err(unavailable("provided IP is already allocated")),
+            Some(Err(Refusal::OutOfRange)) | None => Err(unavailable(
+                "the provided network does not match the current range",
+            )),
         }
     }
 

@@ -5,13 +5,19 @@
 mod families;
 mod grants;
 mod pools;
+mod ports;
+mod validate;
 
 use serde_json::{Map, Value, json};
 
-use super::{default_protocols, validation};
+use super::default_protocols;
 use crate::object::{self, default_to, map_mut};
-use crate::status::{FieldError, FieldRule, Status};
+use crate::status::Status;
 pub(crate) use grants::{Grants, Held, ServiceRanges, held};
+pub(super) use validate::{validate, validate_change};
+
+/// As long as a client stays with its pod, unless the Service says.
+const AFFINITY_SECONDS: i64 = 10_800;
 
 pub(super) fn default_new(service: &mut Value) -> Result<(), Status> {
     default_spec(map_mut(service, "spec")?);
@@ -21,11 +27,26 @@ pub(super) fn default_new(service: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// An address of a load balancer is one that its packets arrive with, unless its provider says that it is not.
+pub(super) fn default_status(service: &mut Value) {
+    if service["spec"]["type"] != "LoadBalancer" {
+        return;
+    }
+    let ingress = service.pointer_mut("/status/loadBalancer/ingress");
+    let ingress = ingress.and_then(Value::as_array_mut);
+    for point in ingress.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if point.get("ip").is_some_and(|ip| ip != "") {
+            default_to(point, "ipMode", "VIP");
+        }
+    }
+}
+
 /// What a Service was given stays with it, unless its type or policy gives it up.
 pub(super) fn default_replacement(current: &Value, service: &mut Value) -> Result<(), Status> {
     let spec = map_mut(service, "spec")?;
     default_spec(spec);
     let before = &current["spec"];
+    drop_what_the_type_has_not(before, spec);
     if spec["type"] == "ExternalName" || before["type"] == "ExternalName" {
         return Ok(());
     }
@@ -47,24 +68,57 @@ pub(super) fn default_replacement(current: &Value, service: &mut Value) -> Resul
     Ok(())
 }
 
-/// A port that is still there keeps its node port, as long as the type has any.
+/// A port of the same name keeps its node port, as long as the type has any.
 fn keep_node_ports(before: &Value, spec: &mut Map<String, Value>) {
     let (had, has) = (
         has_node_ports(before),
         has_node_ports(&Value::Object(spec.clone())),
     );
+    let old = object::items(before, "/ports");
     let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let is_same = |old: &&Value| {
-            Some(&old["port"]) == port.get("port") && Some(&old["protocol"]) == port.get("protocol")
-        };
-        let Some(old) = object::items(before, "/ports").iter().find(is_same) else {
-            continue;
-        };
-        if has && let Some(number) = old.get("nodePort") {
-            default_to(port, "nodePort", number.clone());
-        } else if had && !has && port.get("nodePort") == old.get("nodePort") {
+    let mut ports: Vec<_> = ports
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+        .collect();
+    let named: Vec<Value> = ports
+        .iter()
+        .filter_map(|port| port.get("nodePort").cloned())
+        .collect();
+    for port in &mut ports {
+        if had && !has && old.iter().any(|old| port.get("nodePort") == old.get("nodePort")) {
             port.remove("nodePort");
+        }
+        let is_same = |old: &&Value| old.get("name") == port.get("name");
+        let number = old.iter().find(is_same).and_then(|old| old.get("nodePort"));
+        if let Some(number) = number.filter(|number| has && !named.contains(number)) {
+            default_to(port, "nodePort", number.clone());
+        }
+    }
+}
+
+/// What the old type had and the new one has not goes, unless the client changes it, too.
+fn drop_what_the_type_has_not(before: &Value, spec: &mut Map<String, Value>) {
+    let kind = spec.get("type").and_then(Value::as_str).unwrap_or_default();
+    let mut dropped = Vec::new();
+    if !matches!(kind, "NodePort" | "LoadBalancer") {
+        dropped.extend(["externalTrafficPolicy", "healthCheckNodePort"]);
+    }
+    if kind != "LoadBalancer" {
+        dropped.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if kind == "ExternalName" {
+        dropped.extend([
+            "internalTrafficPolicy",
+            "clusterIP",
+            "clusterIPs",
+            "ipFamilies",
+            "ipFamilyPolicy",
+        ]);
+    }
+    for field in dropped {
+        if spec.get(field) == before.get(field) {
+            spec.remove(field);
         }
     }
 }
@@ -81,135 +135,40 @@ fn has_node_ports(spec: &Value) -> bool {
 fn default_spec(spec: &mut Map<String, Value>) {
     default_to(spec, "type", "ClusterIP");
     default_to(spec, "sessionAffinity", "None");
+    match spec["sessionAffinity"].as_str() {
+        Some("ClientIP") => default_to(
+            spec,
+            "sessionAffinityConfig",
+            json!({"clientIP": {"timeoutSeconds": AFFINITY_SECONDS}}),
+        ),
+        Some("None") => drop(spec.remove("sessionAffinityConfig")),
+        _ => {}
+    }
+    default_ports(spec);
     if spec["type"] == "ExternalName" {
         return;
     }
     default_to(spec, "internalTrafficPolicy", "Cluster");
-    if spec["type"] == "NodePort" || spec["type"] == "LoadBalancer" {
+    let has_addresses = spec
+        .get("externalIPs")
+        .and_then(Value::as_array)
+        .is_some_and(|all| !all.is_empty());
+    if spec["type"] == "NodePort"
+        || spec["type"] == "LoadBalancer"
+        || spec["type"] == "ClusterIP" && has_addresses
+    {
         default_to(spec, "externalTrafficPolicy", "Cluster");
     }
     if spec["type"] == "LoadBalancer" {
         default_to(spec, "allocateLoadBalancerNodePorts", true);
     }
+}
+
+fn default_ports(spec: &mut Map<String, Value>) {
     default_protocols(spec);
     let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
     for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
         let own = port.get("port").cloned().unwrap_or_default();
         default_to(port, "targetPort", own);
     }
-}
-
-pub(super) fn validate(service: &Value) -> Vec<FieldError> {
-    let spec = &service["spec"];
-    let mut errors = Vec::new();
-    match object::text(spec, "/type") {
-        "ClusterIP" => {}
-        kind @ ("NodePort" | "LoadBalancer") => {
-            if spec["clusterIP"] == "None" {
-                let expected = format!("may not be set to 'None' for {kind} services");
-                errors.push(FieldError::invalid("spec.clusterIPs[0]", "None", expected));
-            }
-        }
-        "ExternalName" => {
-            if object::text(spec, "/externalName").is_empty() {
-                errors.push(FieldError::required("spec.externalName"));
-            }
-            return errors;
-        }
-        _ => errors.push(unsupported(
-            "spec.type",
-            &spec["type"],
-            &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
-        )),
-    }
-    errors.extend(validate_families(spec));
-    let ports = object::items(spec, "/ports");
-    if ports.is_empty() && spec["clusterIP"] != "None" {
-        errors.push(FieldError::required("spec.ports"));
-    }
-    for (at, port) in ports.iter().enumerate() {
-        errors.extend(validate_port(ports, at, port));
-        if spec["type"] == "ClusterIP" && object::number(port, "/nodePort") != 0 {
-            let why = "may not be used when `type` is 'ClusterIP'";
-            let field = format!("spec.ports[{at}].nodePort");
-            errors.push(FieldError::new(field, FieldRule::Forbidden { why }));
-        }
-    }
-    errors
-}
-
-fn validate_families(spec: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let families = object::items(spec, "/ipFamilies");
-    for (at, family) in families.iter().enumerate() {
-        let field = format!("spec.ipFamilies[{at}]");
-        if family != "IPv4" && family != "IPv6" {
-            errors.push(unsupported(&field, family, &["IPv4", "IPv6"]));
-        } else if families[..at].contains(family) {
-            let rule = FieldRule::Duplicate {
-                value: family.clone(),
-            };
-            errors.push(FieldError::new(field, rule));
-        }
-    }
-    let policy = &spec["ipFamilyPolicy"];
-    let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-    if !policy.is_null() && policies.iter().all(|known| policy != known) {
-        errors.push(unsupported("spec.ipFamilyPolicy", policy, &policies));
-    }
-    errors
-}
-
-fn unsupported(field: &str, value: &Value, supported: &[&str]) -> FieldError {
-    let rule = FieldRule::Unsupported {
-        value: value.clone(),
-        supported: supported.iter().map(|&name| name.to_owned()).collect(),
-    };
-    FieldError::new(field, rule)
-}
-
-fn validate_port(all: &[Value], at: usize, port: &Value) -> Vec<FieldError> {
-    let field = |name: &str| format!("spec.ports[{at}].{name}");
-    let mut errors = validation::port(&field("port"), &port["port"]);
-    if port["targetPort"].is_number() {
-        errors.extend(validation::port(&field("targetPort"), &port["targetPort"]));
-    }
-    if !matches!(object::text(port, "/protocol"), "TCP" | "UDP" | "SCTP") {
-        let found = object::text(port, "/protocol");
-        errors.push(validation::unsupported(
-            field("protocol"),
-            found,
-            &["SCTP", "TCP", "UDP"],
-        ));
-    }
-    let name = object::text(port, "/name");
-    if name.is_empty() && all.len() > 1 {
-        errors.push(FieldError::required(field("name")));
-    }
-    for earlier in &all[..at] {
-        if !name.is_empty() && object::text(earlier, "/name") == name {
-            let value = json!(name);
-            errors.push(FieldError::new(field("name"), FieldRule::Duplicate { value }));
-        }
-        if earlier["port"] == port["port"] && earlier["protocol"] == port["protocol"] {
-            errors.push(FieldError::invalid(
-                field("port"),
-                &port["port"],
-                "must be unique per protocol",
-            ));
-        }
-    }
-    errors
-}
-
-pub(super) fn validate_change(current: &Value, service: &Value) -> Vec<FieldError> {
-    let kept = |object: &Value| object["spec"]["type"] != "ExternalName";
-    if !kept(current) || !kept(service) || current["spec"]["clusterIP"] == service["spec"]["clusterIP"] {
-        return Vec::new();
-    }
-    let rule = FieldRule::Limit {
-        value: json!([service["spec"]["clusterIP"]]),
-        expected: "may not change once set".to_owned(),
-    };
-    vec![FieldError::new("spec.clusterIPs[0]", rule)]
 }

@@ -24,29 +24,18 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Waits for something, while what flaps goes on flapping.
-    pub(super) async fn flapping<T>(&mut self, wait: impl Future<Output = T>) -> Result<T, PlayError> {
-        let mut wait = std::pin::pin!(wait);
-        loop {
-            let Some(turn) = self.lab.wan.faults.next_turn() else {
-                return Ok(wait.await);
-            };
-            tokio::select! {
-                done = &mut wait => return Ok(done),
-                () = tokio::time::sleep_until(turn.into()) => self.lab.wan.faults.turn().await?,
-            }
-        }
-    }
-
     /// Waits for the check of a transport's last fault, if one is under way.
     pub(super) async fn checked(&mut self, transport: usize) -> Result<(), PlayError> {
         let Some(check) = self.checks.remove(&transport) else {
             return Ok(());
         };
-        let report = self.flapping(check).await?.map_err(|source| FaultError::Check {
-            transport: self.plan.transports[transport].name.clone(),
-            source,
-        })??;
+        let report = self
+            .meanwhile(check)
+            .await?
+            .map_err(|source| FaultError::Check {
+                transport: self.plan.transports[transport].name.clone(),
+                source,
+            })??;
         self.log.note("fault", "verified", report);
         Ok(())
     }

@@ -3,16 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cidr::{self, Range, RangeKind};
-use super::{NODE, SITE, is_declared, keys};
+use super::{CLUSTER, NODE, SITE, is_declared, keys};
 use crate::document::{Entry, Node, Notes, Span};
 use crate::model::{Cluster, Node as ClusterNode};
-use crate::resolve::fields::{Fields, Kind, integer, list, named, string};
-
-const CLUSTER: Kind = Kind {
-    singular: "cluster",
-    plural: "clusters",
-    is_word: false,
-};
+use crate::resolve::fields::{Fields, integer, list, named, string};
 
 /// Service VPNs that have routes to each other.
 pub(super) struct Leaks(Vec<Leak>);

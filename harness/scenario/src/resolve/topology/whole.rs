@@ -1,9 +1,10 @@
 //! What can only be seen with the whole topology in view: sites that nothing reaches, tunnels too narrow for pods,
-//! system IPs among pods, faults of links and tunnels that are not there. Runs when its parts are in order.
+//! clusters of a mesh without routes to each other, system IPs among pods, faults of links and tunnels that are not
+//! there. Runs when its parts are in order.
 
 use std::net::Ipv4Addr;
 
-use super::{cidr, named_entry};
+use super::{cidr, mesh, named_entry};
 use crate::document::{Entry, Notes, Span};
 use crate::model::{IpVersion, Topology, Transport};
 use crate::overlay::Graph;
@@ -16,6 +17,7 @@ pub(super) fn check(notes: &mut Notes<'_>, fields: &Fields<'_>, topology: &Topol
     for (entry, transport) in transports.iter().zip(&topology.transports) {
         mtu(notes, entry, topology, transport);
     }
+    mesh::check(notes, fields.optional("clusterMesh"), topology);
     let graph = Graph::of(topology);
     for (entry, transport) in transports.iter().zip(&topology.transports) {
         for ((kind, node), fault) in faults::places(entry).zip(&transport.faults) {

@@ -32,13 +32,15 @@ pub(super) struct Revisions {
 
 impl Revisions {
     pub(super) fn of(deployment: &Value, mut sets: Vec<Arc<Value>>) -> Self {
-        sets.sort_by_cached_key(|set| {
-            let created = object::time(set, "/metadata/creationTimestamp");
-            (created, revision(set), object::name(set).to_owned())
-        });
+        let created = |set: &Value| object::time(set, "/metadata/creationTimestamp");
+        sets.sort_by_cached_key(|set| (created(set), revision(set), object::name(set).to_owned()));
         let template = &deployment["spec"]["template"];
-        let is_new = |set: &Arc<Value>| without_hash(&set["spec"]["template"]) == *template;
-        let new = sets.iter().position(is_new).map(|at| sets.remove(at));
+        let is_new = |set: &Value| without_hash(&set["spec"]["template"]) == *template;
+        // Two may have the template, as one is adopted. To be the new one changes the revision, which must not
+        // make the other one new.
+        let candidates = sets.iter().enumerate().filter(|(_, set)| is_new(set));
+        let new = candidates.min_by_key(|(_, set)| (created(set), object::name(set)));
+        let new = new.map(|(at, _)| at).map(|at| sets.remove(at));
         Revisions { new, old: sets }
     }
 
@@ -228,4 +230,29 @@ pub(super) fn delete_surplus(api: &Api, deployment: &Value, old: &[Arc<Value>]) 
         delete(api, set)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_replica_sets_with_the_template_the_same_one_stays_new() {
+        let template = json!({"metadata": {"labels": {"app": "web"}}});
+        let deployment = json!({"spec": {"template": template}});
+        let set = |name: &str, revision: &str| {
+            Arc::new(json!({
+                "metadata": {
+                    "name": name, "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": {REVISION: revision},
+                },
+                "spec": {"template": template},
+            }))
+        };
+        for revisions in [["1", ""], ["1", "2"], ["3", "2"]] {
+            let [a, b] = revisions;
+            let revisions = Revisions::of(&deployment, vec![set("b", b), set("a", a)]);
+            let names: Vec<&str> = revisions.all().map(|set| object::name(set)).collect();
+            assert_eq!(names, ["b", "a"], "the last one is the new one");
+        }
+    }
 }

@@ -87,7 +87,9 @@ fn a_taken_or_foreign_address_is_refused_and_costs_nothing() {
         .expect_err("refused")
     };
     assert!(refusal(&mut grants, "10.96.0.2").ends_with("provided IP is already allocated"));
-    assert!(refusal(&mut grants, "10.97.0.1").ends_with("expected an address of the service range"));
+    assert!(
+        refusal(&mut grants, "10.97.0.1").ends_with("the provided network does not match the current range")
+    );
     assert!(refusal(&mut grants, "fd00::1").ends_with("not configured on this cluster"));
     // The address that came before the refused port is free again.
     let taken = json!({"type": "NodePort", "ports": [{"port": 1, "nodePort": 80}]});

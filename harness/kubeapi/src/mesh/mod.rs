@@ -2,14 +2,16 @@
 //!
 //! Owns, in each cluster, the EndpointSlices of its global Services that show the ready endpoints of the Service of
 //! the same namespace and name in another cluster, and no other object. Which Services take part is said by their
-//! annotations under `service.cilium.io`, read as Cilium's operator reads them (`pkg/clustermesh/endpointslicesync`
-//! and `pkg/annotation` of cilium/cilium): `global` makes a Service take part, `shared: "false"` keeps its own
-//! endpoints at home, and `global-sync-endpoint-slices` asks for slices, which a headless Service gets unless it says
-//! `"false"`. Level-triggered, like every controller.
+//! annotations under `service.cilium.io` (see [`GlobalService`]), as with Cilium's operator
+//! (`pkg/clustermesh/endpointslicesync` of cilium/cilium): `global` makes a Service take part, `shared: "false"` keeps
+//! its own endpoints at home, and `global-sync-endpoint-slices` asks for slices, which a headless Service gets unless it
+//! says `"false"`. Level-triggered, like every controller.
 //!
 //! # Limits
 //! `affinity` is for whoever balances the load, and changes no slice. An endpoint of another cluster has the name of
 //! that cluster for its node, as with Cilium, and no `targetRef`. `MCS` exports and imports are not known.
+
+mod global;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,10 +28,8 @@ use crate::object::{self, items};
 use crate::server::Server;
 use crate::status::Status;
 use crate::store::{Change, Key};
+pub use global::{Affinity, GlobalService};
 
-const GLOBAL: [&str; 2] = ["service.cilium.io/global", "io.cilium/global-service"];
-const SHARED: [&str; 2] = ["service.cilium.io/shared", "io.cilium/shared-service"];
-const SYNC_SLICES: [&str; 1] = ["service.cilium.io/global-sync-endpoint-slices"];
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// Clusters that show each other the endpoints of their global Services, until it is dropped. What is there then
@@ -149,9 +149,8 @@ fn sync(members: &BTreeMap<String, Arc<Api>>, name: &str, api: &Api, key: &Key) 
     let Some(service) = service.filter(|service| !object::is_terminating(service)) else {
         return;
     };
-    let others = members
-        .iter()
-        .filter(|(other, _)| *other != name && wants_slices(&service));
+    let shows_slices = GlobalService::of(&service).is_some_and(|global| global.shows_slices);
+    let others = members.iter().filter(|(other, _)| *other != name && shows_slices);
     let sources: BTreeMap<&str, Vec<Arc<Value>>> = others
         .filter_map(|(other, remote)| Some((other.as_str(), shared_slices(remote, key)?)))
         .collect();
@@ -188,7 +187,8 @@ fn sync(members: &BTreeMap<String, Arc<Api>>, name: &str, api: &Api, key: &Key) 
 fn shared_slices(api: &Api, key: &Key) -> Option<Vec<Arc<Value>>> {
     api.store.read(|state| {
         let service = state.get("services", key)?;
-        if !is_shared(&service) || object::is_terminating(&service) {
+        let is_shared = GlobalService::of(&service).is_some_and(|global| global.is_shared);
+        if !is_shared || object::is_terminating(&service) {
             return None;
         }
         let slices = of_service(state, &key.namespace, &key.name);
@@ -223,25 +223,6 @@ fn groups(cluster: &str, slices: &[Arc<Value>], family: Family) -> Vec<Group> {
         .into_values()
         .filter(|group| !group.endpoints.is_empty())
         .collect()
-}
-
-fn annotation(service: &Value, names: &[&str]) -> Option<bool> {
-    let annotations = &service["metadata"]["annotations"];
-    let value = names.iter().find_map(|name| annotations[*name].as_str())?;
-    Some(value.eq_ignore_ascii_case("true"))
-}
-
-fn is_global(service: &Value) -> bool {
-    annotation(service, &GLOBAL) == Some(true)
-}
-
-fn is_shared(service: &Value) -> bool {
-    is_global(service) && annotation(service, &SHARED) != Some(false)
-}
-
-fn wants_slices(service: &Value) -> bool {
-    let is_headless = service["spec"]["clusterIP"] == "None";
-    is_global(service) && annotation(service, &SYNC_SLICES).unwrap_or(is_headless)
 }
 
 fn complain<T>(about: &Value, outcome: Result<T, Status>) {
