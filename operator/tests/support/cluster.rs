@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -446,7 +446,13 @@ async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Respons
         }
         _ => {
             let body = to_bytes(body, usize::MAX).await.unwrap();
-            cluster.write(&parts.method, &target, serde_json::from_slice(&body).unwrap())
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let is_applied = parts.headers.get(header::CONTENT_TYPE);
+            let is_applied = is_applied.is_some_and(|kind| kind == "application/apply-patch+yaml");
+            if is_applied && body["metadata"]["name"].as_str() != target.name.as_deref() {
+                return refuse(StatusCode::BAD_REQUEST, "BadRequest");
+            }
+            cluster.write(&parts.method, &target, body)
         }
     }
 }

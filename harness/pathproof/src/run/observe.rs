@@ -30,6 +30,9 @@ use crate::record::pcapng::PcapngFiles;
 /// between reading the one and the other.
 const AGREEMENT_DEADLINE: Duration = Duration::from_millis(500);
 
+/// Nothing that passed this long ago is still on its way from the kernel to the count of its tap.
+const HANDED_OVER: Duration = Duration::from_millis(30);
+
 /// Between two looks at the counts; the rings hand over what they have meanwhile.
 const AGREEMENT_PAUSE: Duration = Duration::from_millis(5);
 
@@ -80,7 +83,6 @@ impl Observer {
             .map(|transport| transport.vxlan_port)
             .collect();
         let sink = Sightings::new(plan.run_id, ports, files);
-        let counted_before = interface_counts(&points, edges).await?;
         let taps: Vec<Tap<'_>> = points.iter().map(|point| point.tap(edges)).collect();
         // Opening and sweeping wait for the kernel on other threads; the runtime goes on meanwhile.
         let (capture, armed) = tokio::task::block_in_place(|| {
@@ -89,6 +91,7 @@ impl Observer {
             Ok::<_, CaptureError>((capture, armed))
         })?;
         drop(taps);
+        let counted_before = counted_before(&capture, &points, edges).await?;
         let edges = edges.to_vec();
         Ok(Self {
             points,
@@ -129,7 +132,7 @@ impl Observer {
             let counted: Vec<u64> = after
                 .iter()
                 .zip(&self.counted_before)
-                .map(|(now, then)| now - then)
+                .map(|(now, then)| now.saturating_sub(*then))
                 .collect();
             let agree = counts
                 .iter()
@@ -175,6 +178,33 @@ impl Observer {
 /// All frames of a tap. Sentinels are frames that the interface counts, too.
 fn seen(tap: &TapCount) -> u64 {
     tap.captured + tap.sentinels
+}
+
+/// What each interface had counted before its tap was there, from a moment in which both have counted the same.
+///
+/// It cannot be read before the taps are open: an answer to a hello may come from a slow transport in between.
+async fn counted_before(
+    capture: &Capture<Sightings>,
+    points: &[Point],
+    edges: &[Arc<Edge>],
+) -> Result<Vec<u64>, ObserveError> {
+    let deadline = Instant::now() + AGREEMENT_DEADLINE;
+    let mut last = None;
+    loop {
+        let interfaces = interface_counts(points, edges).await?;
+        let taps = tokio::task::block_in_place(|| capture.counts())?;
+        let seen: Vec<u64> = taps.iter().map(seen).collect();
+        let now = (interfaces, seen);
+        if last.as_ref() == Some(&now) || Instant::now() > deadline {
+            let (interfaces, seen) = now;
+            let before = interfaces.iter().zip(seen);
+            return Ok(before
+                .map(|(interface, seen)| interface.saturating_sub(seen))
+                .collect());
+        }
+        last = Some(now);
+        tokio::time::sleep(HANDED_OVER).await;
+    }
 }
 
 async fn interface_counts(points: &[Point], edges: &[Arc<Edge>]) -> Result<Vec<u64>, HostError> {

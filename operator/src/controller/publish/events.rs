@@ -136,9 +136,13 @@ fn refusal(outcome: &Outcome) -> Option<Event> {
 
 fn in_force(outcome: &Outcome) -> Option<Event> {
     let accepted = outcome.verdict.as_ref().ok()?;
+    let endpoints = match accepted.endpoints {
+        1 => "1 endpoint is steered".to_owned(),
+        endpoints => format!("{endpoints} endpoints are steered"),
+    };
     let way = match accepted.tunnel {
-        Some(color) => format!("{} endpoints are steered to {color}", accepted.endpoints),
-        None => format!("{} endpoints are steered", accepted.endpoints),
+        Some(color) => format!("{endpoints} to {color}"),
+        None => endpoints,
     };
     Some(event(EventType::Normal, "Programmed", way))
 }

@@ -151,7 +151,8 @@ async fn write_status(
         return Ok(());
     }
     let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "SteeringPolicy", "status": new,
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "SteeringPolicy",
+        "metadata": { "name": policy.name_any() }, "status": new,
     });
     api.patch_status(&policy.name_any(), &manner(), &Patch::Apply(&patch))
         .await?;

@@ -90,7 +90,8 @@ impl Tunnels {
         let mut tunnel = WanTunnel::new(name, spec);
         tunnel.metadata.labels = Some([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into());
         let status = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "WanTunnel", "status": status(report, now),
+            "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "WanTunnel",
+            "metadata": { "name": name }, "status": status(report, now),
         });
         let written = async {
             self.api.patch(name, &manner, &Patch::Apply(&tunnel)).await?;
