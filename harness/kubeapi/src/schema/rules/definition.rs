@@ -1,7 +1,7 @@
 //! Whether the rules of a schema can be run at all.
 
 use super::types::{Check, Type};
-use super::{Position, Rule, Schema};
+use super::{Parsed, Position, Rule, Schema};
 use crate::schema::{Additional, ListType, MapType};
 use crate::status::{FieldError, FieldRule};
 
@@ -72,9 +72,9 @@ fn one(rule: &Rule, node: Node<'_>, path: &str, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::new(format!("{path}.{field}"), rule));
     };
     let own = Type::of(node.schema, node.position);
-    let problem_of = |parsed: &Result<_, String>, expected, otherwise: &str, start: &str| {
+    let problem_of = |parsed: &Result<Parsed, String>, expected, otherwise: &str, start: &str| {
         let expression = match parsed {
-            Ok(expression) => expression,
+            Ok(parsed) => &parsed.written,
             Err(error) => return Some(format!("{start}compilation failed: {error}")),
         };
         let mut check = Check::new(own, rule.source.optional_old_self == Some(true));
