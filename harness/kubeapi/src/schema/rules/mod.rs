@@ -5,10 +5,14 @@
 //! is about the old state.
 //!
 //! # Limits
-//! The cost of a rule is not limited.
+//! The cost of a rule is estimated when it is defined, and not limited while it runs.
 
+mod budget;
+mod calls;
+mod cost;
 pub(super) mod definition;
 mod functions;
+mod sizes;
 mod two_variables;
 mod types;
 mod values;
