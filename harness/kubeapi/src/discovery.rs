@@ -117,7 +117,7 @@ struct SubresourceEntry<'a> {
     verbs: &'static [&'static str],
 }
 
-/// The parts of the objects of a resource: those that are kept, and the tokens of ServiceAccounts, which are made.
+/// The parts of the objects of a resource, by name: those that are kept, and those that something is asked of.
 fn parts(row: &Resource) -> Vec<SubresourceEntry<'_>> {
     let part = |name, group, version, kind, verbs| SubresourceEntry {
         name,
@@ -130,17 +130,27 @@ fn parts(row: &Resource) -> Vec<SubresourceEntry<'_>> {
         Subresource::Status => part("status", &row.group, &row.version, &row.kind, &SUBRESOURCE_VERBS),
         Subresource::Scale => part("scale", "autoscaling", "v1", "Scale", &SUBRESOURCE_VERBS),
     });
-    let token = || {
-        part(
+    let create: &'static [&'static str] = &["create"];
+    let asked = match (&*row.group, &*row.plural) {
+        ("", "namespaces") => vec![part("finalize", "", "v1", "Namespace", &["update"])],
+        ("", "pods") => vec![
+            part("binding", "", "v1", "Binding", create),
+            part("eviction", "policy", "v1", "Eviction", create),
+        ],
+        ("", "serviceaccounts") => vec![part(
             "token",
             "authentication.k8s.io",
             "v1",
             "TokenRequest",
-            &["create"],
-        )
+            create,
+        )],
+        _ => Vec::new(),
     };
-    let has_tokens = row.group.is_empty() && row.plural == "serviceaccounts";
-    kept.chain(has_tokens.then(token)).collect()
+    let mut parts: Vec<_> = kept.chain(asked).collect();
+    if row.custom().is_none() {
+        parts.sort_by_key(|part| part.name);
+    }
+    parts
 }
 
 /// `APIVersions`.

@@ -137,7 +137,9 @@ impl Api {
                 return Ok(false);
             }
             let mut next = (*current).clone();
-            next["spec"]["finalizers"] = json!([]);
+            if let Some(finalizers) = next["spec"]["finalizers"].as_array_mut() {
+                finalizers.retain(|finalizer| finalizer != "kubernetes");
+            }
             if !object::has_finalizers(&next) {
                 self.remove(state, target);
             } else if next != *current {

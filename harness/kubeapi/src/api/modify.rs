@@ -170,10 +170,10 @@ impl Api {
         match part {
             Part::Main => resource.strategy.default_replacement(current, &mut next)?,
             Part::Status => resource.strategy.default_status(&mut next),
-            Part::Binding => {}
+            Part::Binding | Part::Finalizers => {}
         }
         resource.settle(&mut next);
-        if part == Part::Main {
+        if matches!(part, Part::Main | Part::Finalizers) {
             let errors = resource.strategy.validate_change(current, &next);
             refuse(resource, &next, &errors)?;
         }
@@ -323,7 +323,7 @@ fn keep_server_owned(current: &Value, proposed: &mut Value) -> Result<(), Status
 fn assemble(resource: &Resource, part: Part, current: &Value, proposed: Value) -> Result<Value, Status> {
     let mut next;
     match part {
-        Part::Main => {
+        Part::Main | Part::Finalizers => {
             next = proposed;
             if resource.custom().is_none() || resource.has(Subresource::Status) {
                 take(&mut next, current, "status");

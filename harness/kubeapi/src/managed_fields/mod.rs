@@ -202,10 +202,10 @@ impl Writing<'_> {
             Part::Main if self.resource.strategy == Strategy::Namespace => {
                 fields.retain(|field| field != "f:status" && field != "f:spec");
             }
-            Part::Main if self.resource.has(Subresource::Status) => {
+            Part::Main | Part::Finalizers if self.resource.has(Subresource::Status) => {
                 fields.retain(|field| field != "f:status");
             }
-            Part::Main => {}
+            Part::Main | Part::Finalizers => {}
             Part::Status | Part::Binding => fields.retain(|field| field == "f:status"),
         }
     }
@@ -219,6 +219,7 @@ impl Writing<'_> {
         let subresource = match self.part {
             Part::Main => "",
             Part::Status | Part::Binding => "status",
+            Part::Finalizers => "finalize",
         };
         let manager = if self.manager.is_empty() {
             "unknown"

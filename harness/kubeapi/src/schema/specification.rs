@@ -3,7 +3,7 @@
 //! Owns what a node of a schema may say, in the words of kube-apiserver; `structural` owns how nodes belong together.
 //!
 //! # Limits
-//! Upstream refuses rules that it estimates to be expensive, and says where in a rule a problem is.
+//! Upstream says where in a rule a problem is.
 
 use serde_json::{Value, json};
 

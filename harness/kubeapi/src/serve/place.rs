@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::api::Target;
 use crate::resources::{Resource, Resources, Scope, Subresource};
 use crate::status::Status;
-use crate::strategy::Part;
+use crate::strategy::{Part, Strategy};
 
 /// What a path names.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Place {
                     namespace: None,
                 })
             }
-            [plural, name, subresource @ ("status" | "scale")]
+            [plural, name, subresource @ ("status" | "scale" | "finalize")]
                 if let Ok(resource) = find(plural, Scope::Cluster) =>
             {
                 Place::below(Target::new(&resource, "", name), subresource)
@@ -87,6 +87,10 @@ impl Place {
             "status" if resource.has(Subresource::Status) => Ok(Place::Object {
                 target,
                 part: Part::Status,
+            }),
+            "finalize" if resource.strategy == Strategy::Namespace => Ok(Place::Object {
+                target,
+                part: Part::Finalizers,
             }),
             "scale" if resource.has(Subresource::Scale) => Ok(Place::Scale { target }),
             _ => Err(Status::no_such_path()),

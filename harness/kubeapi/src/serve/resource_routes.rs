@@ -136,6 +136,14 @@ impl Call {
             (Method::DELETE, Place::Collection { resource, namespace }) => {
                 self.delete_collection(&resource, namespace.as_deref())
             }
+            (Method::PUT, Place::Object { target, part }) => self.update(&target, part),
+            (
+                _,
+                Place::Object {
+                    part: Part::Finalizers,
+                    ..
+                },
+            ) => Err(method_not_allowed()),
             (Method::GET, Place::Object { target, .. }) => {
                 let object = self.shared.api.get(&target)?;
                 Ok(self.presentation.one(StatusCode::OK, &object))
@@ -150,7 +158,6 @@ impl Call {
                 let patch = Patch::parse(&self.media_type, &self.body)?;
                 self.rescale(&target, ScaleChange::Patch(patch))
             }
-            (Method::PUT, Place::Object { target, part }) => self.update(&target, part),
             (Method::PATCH, Place::Object { target, part }) if self.media_type == APPLY => {
                 self.apply(&target, part)
             }

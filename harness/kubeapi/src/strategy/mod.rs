@@ -63,6 +63,8 @@ pub(crate) enum Part {
     Status,
     /// The node of a pod, with the condition that tells of it.
     Binding,
+    /// As the main part, with the finalizers in the spec of a namespace.
+    Finalizers,
 }
 
 /// The rules that the metadata of an object inside of another breaks.
@@ -146,6 +148,7 @@ impl Strategy {
             Strategy::ConfigMap => keyed_data::validate_config_map(object),
             Strategy::Secret => keyed_data::validate_secret(object),
             Strategy::Lease => validate_lease(object),
+            Strategy::Namespace => validation::namespace_finalizers(object),
             Strategy::Kept(kept) => kept::validate(kept, object),
             Strategy::Pod => pod::validate(object),
             Strategy::Service => service::validate(object),

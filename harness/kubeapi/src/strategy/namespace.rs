@@ -18,7 +18,7 @@ pub(super) fn default_new(namespace: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Only the namespace controller takes its finalizer away.
+/// Its finalizers have a path of their own.
 pub(super) fn default_replacement(current: &Value, namespace: &mut Value) -> Result<(), Status> {
     let finalizers = current["spec"]["finalizers"].clone();
     map_mut(namespace, "spec")?.insert("finalizers".to_owned(), finalizers);

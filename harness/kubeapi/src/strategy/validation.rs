@@ -187,16 +187,31 @@ fn owners(object: &Value) -> Vec<FieldError> {
 
 /// Of built-in kinds: a finalizer says whose it is, unless it is upstream's own.
 pub(super) fn finalizers(object: &Value) -> Vec<FieldError> {
-    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
     let finalizers = object::items(object, "/metadata/finalizers").iter().enumerate();
     finalizers
-        .filter_map(|(at, finalizer)| Some((at, finalizer.as_str()?)))
-        .filter(|(_, finalizer)| !finalizer.contains('/') && !STANDARD.contains(finalizer))
-        .map(|(at, finalizer)| {
-            let expected = "name is neither a standard finalizer name nor is it fully qualified";
-            FieldError::invalid(format!("metadata.finalizers[{at}]"), finalizer, expected)
+        .filter_map(|(at, finalizer)| {
+            owned_finalizer(&format!("metadata.finalizers[{at}]"), finalizer.as_str()?)
         })
         .collect()
+}
+
+fn owned_finalizer(field: &str, finalizer: &str) -> Option<FieldError> {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let is_owned = finalizer.contains('/') || STANDARD.contains(&finalizer);
+    let expected = "name is neither a standard finalizer name nor is it fully qualified";
+    (!is_owned).then(|| FieldError::invalid(field, finalizer, expected))
+}
+
+/// The finalizers in the spec of a namespace: qualified names that say whose they are.
+pub(super) fn namespace_finalizers(namespace: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (at, finalizer) in object::items(namespace, "/spec/finalizers").iter().enumerate() {
+        let field = format!("spec.finalizers[{at}]");
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        errors.extend(invalid(&field, finalizer, names::qualified_name(finalizer)));
+        errors.extend(owned_finalizer(&field, finalizer));
+    }
+    errors
 }
 
 /// One error per complaint about the value.

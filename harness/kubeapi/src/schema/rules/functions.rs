@@ -45,7 +45,7 @@ fn has(names: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kube_cel::cel::{ExecutionError, Value};
+    use kube_cel::cel::ExecutionError;
 
     use super::super::{FUNCTIONS, parse};
     use super::*;
@@ -53,7 +53,7 @@ mod tests {
     /// Whether a call with the wrong arguments fails for another reason than its name.
     fn is_there(call: &str) -> bool {
         let expression = parse(call).expect("a call");
-        let outcome = FUNCTIONS.with(|functions| Value::resolve(&expression, functions));
+        let outcome = FUNCTIONS.with(|functions| expression.run(functions));
         !matches!(outcome, Err(ExecutionError::UndeclaredReference(_)))
     }
 

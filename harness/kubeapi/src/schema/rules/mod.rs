@@ -5,10 +5,15 @@
 //! is about the old state.
 //!
 //! # Limits
-//! The cost of a rule is not limited. The macros with two variables (`all(key, value, …)`) are not there.
+//! The cost of a rule is estimated when it is defined, and not limited while it runs.
 
+mod budget;
+mod calls;
+mod cost;
 pub(super) mod definition;
 mod functions;
+mod sizes;
+mod two_variables;
 mod types;
 mod values;
 
@@ -17,7 +22,7 @@ use std::sync::Arc;
 use kube_cel::KubeCelExt;
 use kube_cel::cel::objects::{Opaque, OptionalValue};
 use kube_cel::cel::parser::{Expression, Parser};
-use kube_cel::cel::{Context, ExecutionError, Value as CelValue};
+use kube_cel::cel::{Context, ExecutionError, ResolveResult, Value as CelValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,8 +34,8 @@ use crate::status::{FieldError, FieldRule};
 #[serde(from = "Source")]
 pub(super) struct Rule {
     pub(super) source: Source,
-    condition: Result<Expression, String>,
-    computed_message: Option<Result<Expression, String>>,
+    condition: Result<Parsed, String>,
+    computed_message: Option<Result<Parsed, String>>,
     /// Whether it is about changes.
     uses_old: bool,
 }
@@ -54,7 +59,7 @@ impl From<Source> for Rule {
         Rule {
             uses_old: condition
                 .as_ref()
-                .is_ok_and(|parsed| parsed.references().has_variable("oldSelf")),
+                .is_ok_and(|parsed| parsed.written.references().has_variable("oldSelf")),
             condition,
             computed_message: computed.map(|text| parse(text)),
             source,
@@ -62,9 +67,27 @@ impl From<Source> for Rule {
     }
 }
 
-fn parse(text: &str) -> Result<Expression, String> {
+/// An expression, parsed.
+#[derive(Debug, Clone)]
+struct Parsed {
+    /// As it was written, with macros unrolled.
+    written: Expression,
+    runnable: Expression,
+}
+
+impl Parsed {
+    fn run(&self, scope: &Context<'_>) -> ResolveResult {
+        CelValue::resolve(&self.runnable, scope)
+    }
+}
+
+fn parse(text: &str) -> Result<Parsed, String> {
     let parsed = Parser::new().enable_optional_syntax(true).parse(text);
-    parsed.map_err(|errors| errors.to_string())
+    let written = two_variables::expanded(parsed.map_err(|errors| errors.to_string())?)?;
+    Ok(Parsed {
+        runnable: two_variables::runnable(written.clone()),
+        written,
+    })
 }
 
 impl Rule {
@@ -97,7 +120,7 @@ impl Rule {
             .computed_message
             .as_ref()
             .and_then(|parsed| parsed.as_ref().ok());
-        if let Some(Ok(CelValue::String(text))) = computed.map(|parsed| CelValue::resolve(parsed, scope)) {
+        if let Some(Ok(CelValue::String(text))) = computed.map(|parsed| parsed.run(scope)) {
             return text.trim().to_owned();
         }
         match self.source.message.trim() {
@@ -169,6 +192,7 @@ thread_local! {
     static FUNCTIONS: Context<'static> = {
         let mut functions = Context::default().with_all();
         values::add_types(&mut functions);
+        two_variables::add_functions(&mut functions);
         functions
     };
 }
@@ -247,7 +271,7 @@ fn outcome(rule: &Rule, schema: &Schema, scope: &Context<'_>, path: &str) -> Opt
         path => path,
     };
     let condition = rule.condition.as_ref().ok()?;
-    let failure = match CelValue::resolve(condition, scope) {
+    let failure = match condition.run(scope) {
         Ok(CelValue::Bool(true)) => return None,
         Ok(CelValue::Bool(false)) => None,
         Ok(_) => Some("no such overload".to_owned()),

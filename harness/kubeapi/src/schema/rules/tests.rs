@@ -69,13 +69,13 @@ fn problems(rule: &str) -> Vec<String> {
     let schema = Schema::parse(&json!({"type": "object", "properties": {"spec": {
         "type": "object",
         "properties": {
-            "count": {"type": "integer"}, "share": {"type": "number"}, "name": {"type": "string"}, "is": {"type": "boolean"},
+            "count": {"type": "integer"}, "share": {"type": "number"}, "name": {"type": "string", "maxLength": 63}, "is": {"type": "boolean"},
             "a-b": {"type": "string"}, "namespace": {"type": "string"},
             "port": {"x-kubernetes-int-or-string": true},
             "when": {"type": "string", "format": "date-time"}, "wait": {"type": "string", "format": "duration"},
-            "names": {"type": "array", "items": {"type": "string"}},
-            "parts": {"type": "array", "items": {"type": "object", "properties": {"size": {"type": "integer"}}}},
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "names": {"type": "array", "maxItems": 10, "items": {"type": "string"}},
+            "parts": {"type": "array", "maxItems": 10, "items": {"type": "object", "properties": {"size": {"type": "integer"}}}},
+            "labels": {"type": "object", "maxProperties": 10, "additionalProperties": {"type": "string"}},
             "template": {"type": "object", "x-kubernetes-embedded-resource": true,
                 "x-kubernetes-preserve-unknown-fields": true},
         },

@@ -12,6 +12,7 @@ use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue
 use kube_cel::cel::parser::Expression;
 
 use super::super::{Additional, Position, Schema, TYPE_AND_METADATA};
+use super::two_variables::MAP_INSERT;
 use super::{functions, values};
 
 /// The type of a part of a rule.
@@ -86,6 +87,10 @@ impl<'a> Type<'a> {
             _ => None,
         };
         inner.map_or(Type::Any, |inner| Type::of(inner, Position::Inside))
+    }
+
+    fn is_list(self) -> bool {
+        matches!(self, Type::Of(schema, _) if schema.type_name == "array")
     }
 
     fn is_map(self) -> bool {
@@ -242,7 +247,7 @@ impl<'a> Check<'a> {
     }
 
     fn function(&mut self, name: &str, target: Option<Type<'a>>, arguments: &[Type<'a>]) -> Type<'a> {
-        if !functions::is_global(name) && !functions::is_member(name) {
+        if !functions::is_global(name) && !functions::is_member(name) && name != MAP_INSERT {
             self.problem(format!("undeclared reference to '{name}' (in container '')"));
             return Type::Any;
         }
@@ -270,6 +275,7 @@ impl<'a> Check<'a> {
 
     /// `all`, `exists`, `map` and their like, which the parser has unrolled.
     fn comprehension(&mut self, unrolled: &ComprehensionExpr) -> Type<'a> {
+        let outside = self.variables.len();
         let range = self.type_of(&unrolled.iter_range);
         if let Some(name) = range.name() {
             self.problem(format!(
@@ -281,11 +287,20 @@ impl<'a> Check<'a> {
             false => range.inside(),
         };
         let start = self.type_of(&unrolled.accu_init);
-        self.variables.push((unrolled.iter_var.clone(), element));
+        if let Some(value) = &unrolled.iter_var2 {
+            let key = match range.is_list() {
+                true => Type::Int,
+                false => element,
+            };
+            self.variables.push((unrolled.iter_var.clone(), key));
+            self.variables.push((value.clone(), range.inside()));
+        } else {
+            self.variables.push((unrolled.iter_var.clone(), element));
+        }
         self.variables.push((unrolled.accu_var.clone(), start));
         self.type_of(&unrolled.loop_step);
         let result = self.type_of(&unrolled.result);
-        self.variables.truncate(self.variables.len() - 2);
+        self.variables.truncate(outside);
         result
     }
 

@@ -9,11 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_cel::cel::extractors::This;
 use kube_cel::cel::objects::{Key, Map};
-use kube_cel::cel::parser::Expression;
 use kube_cel::cel::{Context, ResolveResult, Value as CelValue};
 use serde_json::{Number, Value};
 
-use super::{Position, Schema, parse};
+use super::{Parsed, Position, Schema, parse};
 
 /// The value that a rule sees.
 pub(super) fn of(schema: &Schema, position: Position, value: &Value) -> CelValue {
@@ -77,14 +76,14 @@ fn text(schema: &Schema, text: &str) -> CelValue {
     read.unwrap_or_else(|| plain(text))
 }
 
-static TIMESTAMP: LazyLock<Option<Expression>> = LazyLock::new(|| parse("timestamp(text)").ok());
-static DURATION: LazyLock<Option<Expression>> = LazyLock::new(|| parse("duration(text)").ok());
+static TIMESTAMP: LazyLock<Option<Parsed>> = LazyLock::new(|| parse("timestamp(text)").ok());
+static DURATION: LazyLock<Option<Parsed>> = LazyLock::new(|| parse("duration(text)").ok());
 
 /// What CEL's own function makes of a text.
-fn made_by(function: &Option<Expression>, text: CelValue) -> Option<CelValue> {
+fn made_by(function: &Option<Parsed>, text: CelValue) -> Option<CelValue> {
     let mut context = Context::default();
     context.add_variable_from_value("text", text);
-    CelValue::resolve(function.as_ref()?, &context).ok()
+    function.as_ref()?.run(&context).ok()
 }
 
 /// The words that no field can be called by.

@@ -86,5 +86,5 @@ async fn both_ways_of_discovery_find_the_same_of_every_kind() {
         .iter()
         .map(|(part, _)| part.plural.as_str())
         .collect();
-    assert_eq!(parts, ["status", "scale"]);
+    assert_eq!(parts, ["scale", "status"]);
 }
