@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 
 pub use self::policy::{
-    PortSettings, ServiceName, SlaBounds, SteeringPolicy, SteeringPolicySpec, SteeringPolicyStatus,
+    PortSettings, ServiceName, SlaBounds, Steering, SteeringPolicy, SteeringPolicySpec, SteeringPolicyStatus,
 };
 pub use self::tunnel::{WanTunnel, WanTunnelSpec, WanTunnelStatus};
 

@@ -43,6 +43,23 @@ use crate::core::{
 pub struct SteeringPolicySpec {
     /// The Service, in the same namespace.
     pub service_ref: ServiceName,
+    /// What holds for all ports.
+    #[serde(flatten)]
+    pub all: Steering,
+    /// The tenant whose service VPN the endpoints are in; without, it is that of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// What holds for single ports instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["port".into()]))]
+    #[schemars(length(max = 100))]
+    pub ports: Vec<PortSettings>,
+}
+
+/// How traffic is steered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Steering {
     /// The color of the tunnel, or `none`: no steering, whatever the namespace says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_tunnel")]
@@ -66,14 +83,6 @@ pub struct SteeringPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "optional_action")]
     pub action: Option<String>,
-    /// The tenant whose service VPN the endpoints are in; without, it is that of the cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    /// What holds for single ports instead.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["port".into()]))]
-    #[schemars(length(max = 100))]
-    pub ports: Vec<PortSettings>,
 }
 
 /// The name of a Service.
@@ -105,36 +114,16 @@ pub struct SlaBounds {
     pub jitter: Option<u16>,
 }
 
-/// What holds for one port.
+/// What holds for one port; what is not said is as for all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortSettings {
     /// The name or number of a port of the Service.
     #[schemars(length(min = 1, max = 63))]
     pub port: String,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "optional_tunnel")]
-    pub tunnel: Option<String>,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "optional_mode")]
-    pub mode: Option<String>,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "optional_fallback")]
-    pub fallback: Option<Vec<String>>,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sla: Option<SlaBounds>,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "optional_encryption")]
-    pub encryption: Option<String>,
-    /// As in the spec.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "optional_action")]
-    pub action: Option<String>,
+    /// What holds for it.
+    #[serde(flatten)]
+    pub steering: Steering,
 }
 
 /// What became of a SteeringPolicy.
@@ -164,21 +153,13 @@ impl SteeringPolicySpec {
     /// # Errors
     /// [`IntentError`] if a value is unknown, or out of its range.
     pub fn intent(&self) -> Result<Intent, IntentError> {
-        let written = Written {
-            tunnel: &self.tunnel,
-            mode: &self.mode,
-            fallback: &self.fallback,
-            sla: self.sla,
-            encryption: &self.encryption,
-            action: &self.action,
-        };
         let ports = self.ports.iter().map(|port| {
             let key: PortKey = port.port.parse().unwrap_or_else(|never| match never {});
             let path = format!("spec.ports[{key}]");
-            Ok((key, Written::of(port).read(&path)?))
+            Ok((key, port.steering.read(&path)?))
         });
         Ok(Intent {
-            all: written.read("spec")?,
+            all: self.all.read("spec")?,
             tenant: self.tenant.clone(),
             ports: ports.collect::<Result<_, _>>()?,
         })
@@ -195,48 +176,27 @@ impl SteeringPolicySpec {
             .iter()
             .map(|(key, settings)| PortSettings {
                 port: key.to_string(),
-                tunnel: settings.tunnel.map(tunnel_word),
-                mode: settings.mode.map(|mode| mode.as_str().to_owned()),
-                fallback: settings.fallback.as_deref().map(names),
-                sla: settings.sla.map(SlaBounds::from),
-                encryption: settings.encryption.map(|word| word.as_str().to_owned()),
-                action: settings.action.map(|word| word.as_str().to_owned()),
+                steering: Steering::of(settings),
             })
             .collect();
-        let all = &intent.all;
         Self {
             service_ref,
-            tunnel: all.tunnel.map(tunnel_word),
-            mode: all.mode.map(|mode| mode.as_str().to_owned()),
-            fallback: all.fallback.as_deref().map(names),
-            sla: all.sla.map(SlaBounds::from),
-            encryption: all.encryption.map(|word| word.as_str().to_owned()),
-            action: all.action.map(|word| word.as_str().to_owned()),
+            all: Steering::of(&intent.all),
             tenant: intent.tenant.clone(),
             ports,
         }
     }
 }
 
-/// Settings as a resource has them.
-struct Written<'a> {
-    tunnel: &'a Option<String>,
-    mode: &'a Option<String>,
-    fallback: &'a Option<Vec<String>>,
-    sla: Option<SlaBounds>,
-    encryption: &'a Option<String>,
-    action: &'a Option<String>,
-}
-
-impl<'a> Written<'a> {
-    fn of(port: &'a PortSettings) -> Self {
+impl Steering {
+    fn of(settings: &Settings) -> Self {
         Self {
-            tunnel: &port.tunnel,
-            mode: &port.mode,
-            fallback: &port.fallback,
-            sla: port.sla,
-            encryption: &port.encryption,
-            action: &port.action,
+            tunnel: settings.tunnel.map(tunnel_word),
+            mode: settings.mode.map(|mode| mode.as_str().to_owned()),
+            fallback: settings.fallback.as_deref().map(names),
+            sla: settings.sla.map(SlaBounds::from),
+            encryption: settings.encryption.map(|word| word.as_str().to_owned()),
+            action: settings.action.map(|word| word.as_str().to_owned()),
         }
     }
 
