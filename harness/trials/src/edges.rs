@@ -1,0 +1,142 @@
+//! Edges in memory that remember all that they were told, and whose tunnels are as a trial wants them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use netsim::manager::Device;
+use netsim::manager::dry::DryEdges;
+use netsim::policy::{ApplyError, EdgePolicy, Edges};
+use netsim::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
+
+/// A policy that an edge was told.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// When.
+    pub at: Instant,
+    /// What, for which site.
+    pub policy: EdgePolicy,
+}
+
+/// The edges of a trial.
+#[derive(Debug)]
+pub struct WatchedEdges {
+    dry: DryEdges,
+    devices: Vec<Device>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    applied: Vec<Applied>,
+    /// TLOCs that are down: site and color.
+    down: BTreeSet<(u32, String)>,
+    /// One way latency of the tunnels of a color that are not like the others.
+    latency: BTreeMap<String, Duration>,
+}
+
+impl WatchedEdges {
+    pub(crate) fn new(devices: &[Device]) -> Self {
+        Self {
+            dry: DryEdges::new(devices),
+            devices: devices.to_vec(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The edges as the Manager knows them.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// What the edge of a site was told last; no policy if it was told nothing.
+    pub fn policy_of(&self, site_id: u32) -> EdgePolicy {
+        let told = self.dry.in_force().get(&site_id).cloned();
+        told.unwrap_or_else(|| EdgePolicy::none(site_id))
+    }
+
+    /// How often edges were told a policy.
+    pub fn count(&self) -> usize {
+        self.lock().applied.len()
+    }
+
+    /// What edges were told, in order, but for the first `skip`.
+    pub fn applied_since(&self, skip: usize) -> Vec<Applied> {
+        self.lock().applied[skip..].to_vec()
+    }
+
+    /// Takes the TLOC of a color at a site down, or up again, and with it its tunnels to all other sites.
+    pub fn set_up(&self, site_id: u32, color: &str, up: bool) {
+        let tloc = (site_id, color.to_owned());
+        let mut state = self.lock();
+        if up {
+            state.down.remove(&tloc);
+        } else {
+            state.down.insert(tloc);
+        }
+    }
+
+    /// Whether the tunnel of a color between two sites is up.
+    pub fn is_up(&self, sites: (u32, u32), color: &str) -> bool {
+        let state = self.lock();
+        [sites.0, sites.1]
+            .iter()
+            .all(|site| !state.down.contains(&(*site, color.to_owned())))
+    }
+
+    /// Sets the latency of all tunnels of a color.
+    pub fn set_latency(&self, color: &str, latency: Duration) {
+        self.lock().latency.insert(color.to_owned(), latency);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Edges for WatchedEdges {
+    async fn apply(&self, policy: &EdgePolicy) -> Result<(), ApplyError> {
+        // Under the lock, so that the order noted is the order of force.
+        let mut state = self.lock();
+        let site_id = policy.site_id;
+        if !self.devices.iter().any(|device| device.site_id == site_id) {
+            let reason = "no edge stands there".to_owned();
+            return Err(ApplyError { site_id, reason });
+        }
+        self.dry.in_force().insert(site_id, policy.clone());
+        state.applied.push(Applied {
+            at: Instant::now(),
+            policy: policy.clone(),
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Telemetry for WatchedEdges {
+    async fn tunnels(&self, site_id: u32) -> Result<Vec<TunnelReport>, TelemetryError> {
+        let mut reports = self.dry.tunnels(site_id).await?;
+        for report in &mut reports {
+            if !self.is_up((site_id, report.remote_site_id), &report.color) {
+                report.state = netsim::bfd::State::Down;
+                report.met.clear();
+            }
+            if let Some(latency) = self.lock().latency.get(&report.color) {
+                report.statistics.latency = Some(*latency);
+                report.statistics.latency_p50 = Some(*latency);
+                report.statistics.latency_p99 = Some(*latency);
+            }
+        }
+        Ok(reports)
+    }
+
+    async fn policy(&self, site_id: u32) -> Result<PolicyReport, TelemetryError> {
+        self.dry.policy(site_id).await
+    }
+
+    async fn routing(&self, site_id: u32) -> Result<RoutingReport, TelemetryError> {
+        self.dry.routing(site_id).await
+    }
+}
