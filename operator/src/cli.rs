@@ -4,6 +4,7 @@
 //! a file or the environment, never from an argument that other users of the host could see.
 
 mod clusters;
+mod manifests;
 mod operations;
 
 use std::io::IsTerminal as _;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
-use sdwan_operator::api;
 use sdwan_operator::controller::{self, Settings};
 use sdwan_operator::core::{AnnotationPrefix, Conventions, Endpoints, Owner, PolicyName, ServiceType};
 use sdwan_operator::manager::{
@@ -138,6 +138,11 @@ pub struct Cli {
 enum Command {
     /// Print the definitions of the operator's resources, for kubectl apply
     Crds,
+    /// Print what a cluster needs for the operator to work in it, for kubectl apply
+    ///
+    /// The definitions of its resources, its ServiceAccount in its namespace, and the roles of that: what a kubeconfig
+    /// of the ServiceAccount needs, wherever the operator runs.
+    Manifests,
     /// Remove from the Manager all that this operator has there, and leave what others have
     ///
     /// The operator's own policy is deactivated first, or its policy group taken from the edges. Stop the operator
@@ -208,14 +213,16 @@ impl Cli {
     /// # Errors
     /// If it cannot be started: unreadable files, no cluster configuration, unusable Manager settings.
     pub fn run(self) -> anyhow::Result<()> {
-        if let Some(Command::Crds) = self.command {
-            for definition in api::definitions() {
-                print!(
-                    "---\n{}",
-                    api::yaml(&definition).context("write the definitions")?
-                );
+        match self.command {
+            Some(Command::Crds) => {
+                print!("{}", manifests::definitions()?);
+                return Ok(());
             }
-            return Ok(());
+            Some(Command::Manifests) => {
+                print!("{}{}", manifests::definitions()?, manifests::rights());
+                return Ok(());
+            }
+            Some(Command::Uninstall) | None => {}
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

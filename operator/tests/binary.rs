@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::process::{Command, Output};
+
+use serde_json::Value;
 
 fn run(arguments: &[&str], password: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdwan-operator"));
@@ -74,4 +77,26 @@ fn an_uninstall_needs_to_know_the_manager_but_no_cluster() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("failed to send `POST /jwt/login`"), "{stderr}");
+}
+
+#[test]
+fn manifests_are_what_is_delivered_but_for_the_pods() {
+    let output = run(&["manifests"], None);
+    assert_eq!(output.status.code(), Some(0));
+    let printed: Vec<Value> =
+        serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap();
+
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let files = [
+        "crds/steeringpolicies.yaml",
+        "crds/wantunnels.yaml",
+        "manifests/sdwan-operator.yaml",
+    ];
+    let delivered = files.iter().flat_map(|file| {
+        let text = std::fs::read_to_string(deploy.join(file)).unwrap();
+        serde_saphyr::from_multiple::<Value>(&text).unwrap()
+    });
+    let for_pods = ["Deployment", "NetworkPolicy", "PodDisruptionBudget"];
+    let expected = delivered.filter(|document| !for_pods.contains(&document["kind"].as_str().unwrap()));
+    assert_eq!(printed, expected.collect::<Vec<_>>());
 }

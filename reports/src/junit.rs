@@ -33,6 +33,7 @@ fn suite(record: &RunRecord) -> TestSuite {
         ("user", &environment.user),
         ("pathproof", &environment.pathproof),
         ("impairments", &environment.impairments),
+        ("operator-user", &environment.operator_user),
         ("evidence", &run.folder),
         ("repeat", &run.repeat),
     ]);

@@ -26,6 +26,7 @@ pub(crate) fn info(scenario: &str) -> RunInfo {
             user: "uid 1000".to_owned(),
             pathproof: "0.1.0".to_owned(),
             impairments: "netem".to_owned(),
+            operator_user: "system:serviceaccount:sdwan-operator:sdwan-operator".to_owned(),
             encapsulations: ["bizinternet", "default"]
                 .into_iter()
                 .zip(["wireguard (userspace)", "vxlan"])

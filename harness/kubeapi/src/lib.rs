@@ -40,6 +40,7 @@ mod table;
 mod topology;
 mod types;
 
+pub use access::Access;
 pub use faults::{Answer, Fault, FaultError, FaultId, FaultInForce, Faults, Requests, Skew, Verb};
 pub use kubelet::{Kubelet, KubeletError, PodAddress};
 pub use local::{Collection, Local, ObjectRef, WaitError, WatchEvent, WriteEvent};

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{self, Authenticator, Lifetime, TokenRequest};
+use crate::access::{self, Access, Authenticator, Lifetime, TokenRequest};
 use crate::api::{Api, Effect, Target};
 use crate::controllers;
 use crate::faults::Faults;
@@ -232,6 +232,11 @@ impl Server {
     /// A client inside this process.
     pub fn local(&self) -> Local {
         Local::new(Arc::clone(&self.shared.api))
+    }
+
+    /// What users asked to do so far, each kind of request once; those of `system:masters` are left out.
+    pub fn accesses(&self) -> Vec<Access> {
+        self.shared.api.rules.accesses()
     }
 
     /// What goes wrong on purpose with the API as its clients on the network see it.

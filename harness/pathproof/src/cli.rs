@@ -278,10 +278,13 @@ fn read_all(files: &[PathBuf]) -> Option<Vec<(PathBuf, Scenario)>> {
 }
 
 fn options(arguments: &LabArgs, capture_ring: Option<RingSize>) -> anyhow::Result<RunOptions> {
-    let operator = implementation::find(arguments.operator.as_deref())?;
+    let (operator, manifests) = (&arguments.operator, &arguments.operator_manifests);
+    let implementation = implementation::find(operator.as_deref(), manifests.as_deref())?;
     let mut repeat = format!("{} run", quoted(&itself()));
-    if let Some(given) = &arguments.operator {
-        repeat += &format!(" --operator {}", quoted(&given.display().to_string()));
+    for (flag, given) in [("--operator", operator), ("--operator-manifests", manifests)] {
+        if let Some(given) = given {
+            repeat += &format!(" {flag} {}", quoted(&given.display().to_string()));
+        }
     }
     if arguments.out != Path::new(DEFAULT_OUT) {
         repeat += &format!(" --out {}", quoted(&arguments.out.display().to_string()));
@@ -299,7 +302,7 @@ fn options(arguments: &LabArgs, capture_ring: Option<RingSize>) -> anyhow::Resul
     Ok(RunOptions {
         seed: arguments.seed,
         out: arguments.out.clone(),
-        operator,
+        operator: implementation,
         sabotage: arguments.sabotage,
         impairments,
         ring: capture_ring.unwrap_or_default(),

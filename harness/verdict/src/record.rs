@@ -67,6 +67,10 @@ pub struct Environment {
     /// Who impairs packets: `netem` (the kernel), `userspace` (a program of the lab), or `unknown` where the lab did
     /// not get so far.
     pub impairments: String,
+    /// As whom the operator under test used the Kubernetes APIs, as RBAC names users: the ServiceAccount that its manifests
+    /// name, or `kubernetes-admin`, who may do everything.
+    #[serde(default)]
+    pub operator_user: String,
     /// How the tunnels over each transport carried packets, such as `wireguard (userspace)`; empty where no lab was
     /// built.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

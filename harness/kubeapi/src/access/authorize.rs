@@ -4,10 +4,12 @@ use super::requester::requester;
 use super::{Action, Decision, RuleIndex, User};
 use crate::status::{Reason, Status, Subject};
 
-/// Refuses what no rule allows.
+/// Refuses what no rule allows, and remembers that it was asked for.
 pub(crate) fn authorize(rules: &RuleIndex, user: &User, action: &Action) -> Result<(), Status> {
     let decision = rules.decide(user, action);
-    if matches!(decision, Decision::Allowed(_)) {
+    let is_allowed = matches!(decision, Decision::Allowed(_));
+    rules.asked.note(&user.name, action, is_allowed);
+    if is_allowed {
         return Ok(());
     }
     let mut why = format!("User {:?} cannot {action}", user.name);

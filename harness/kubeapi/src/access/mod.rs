@@ -5,6 +5,7 @@
 //! write is judged by it. Controllers and the client inside this process are not asked.
 
 mod action;
+mod asked;
 mod authorize;
 mod defaults;
 mod escalation;
@@ -16,6 +17,7 @@ mod tokens;
 mod user;
 
 pub(crate) use action::{Action, ResourceAction};
+pub use asked::Access;
 pub(crate) use authorize::{authorize, authorize_requester};
 pub(crate) use defaults::{cluster_role_bindings, cluster_roles};
 pub(crate) use escalation::refuse_escalation;

@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, W
 use kube::client::Body;
 use kube::config::Kubeconfig;
 use kube::{Client, Error, Resource};
-use kubeapi::{Local, ObjectRef};
+use kubeapi::{Access, Local, ObjectRef};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -250,6 +250,41 @@ async fn a_token_dies_with_its_service_account() {
         .kubeconfig_for_service_account("default", "none")
         .unwrap_err();
     assert_eq!(missing.code(), 404);
+}
+
+#[tokio::test]
+async fn what_users_ask_for_is_remembered_with_what_came_of_it() {
+    let lab = Lab::start().await;
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["patch", "create"]}]);
+    let maps: Api<ConfigMap> = Api::default_namespaced(operator(&lab, rules).await);
+    // An apply that finds nothing creates, which is asked for besides.
+    let apply = PatchParams::apply("op");
+    for name in ["a", "b"] {
+        maps.patch(name, &apply, &Patch::Apply(configmap(name)))
+            .await
+            .unwrap();
+    }
+    maps.get("a").await.unwrap_err();
+    maps.patch_status("a", &apply, &Patch::Apply(configmap("a")))
+        .await
+        .unwrap_err();
+    let masters: Api<ConfigMap> = Api::default_namespaced(connect_with(&lab.server.kubeconfig()).await);
+    masters.get("a").await.unwrap();
+    let asked = |access: Access| {
+        assert_eq!(access.user, "system:serviceaccount:default:op");
+        (access.verb, access.group, access.resource, access.is_allowed)
+    };
+    let asked: Vec<_> = lab.server.accesses().into_iter().map(asked).collect();
+    let expected = [
+        ("create", "configmaps", true),
+        ("get", "configmaps", false),
+        ("patch", "configmaps", true),
+        ("patch", "configmaps/status", false),
+    ];
+    let expected = expected.map(|(verb, resource, is_allowed)| {
+        (verb.to_owned(), String::new(), resource.to_owned(), is_allowed)
+    });
+    assert_eq!(asked, expected);
 }
 
 #[tokio::test]

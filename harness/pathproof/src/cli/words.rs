@@ -105,6 +105,11 @@ pub(super) struct LabArgs {
     /// The operator under test; the bundled one unless given.
     #[arg(long, value_name = "FILE")]
     pub(super) operator: Option<PathBuf>,
+    /// What is created in each cluster for the operator, which then runs as the one ServiceAccount in it: YAML, of which
+    /// pods and what makes pods are left out. The bundled operator prints its own; another that has none runs as the
+    /// administrator of the clusters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) operator_manifests: Option<PathBuf>,
     /// Breaks the lab on purpose: swap-tunnels, no-operator, one-direction, dead-faults, no-slice-sync or leak=1/N.
     #[arg(long, value_name = "HOW")]
     pub(super) sabotage: Option<Sabotage>,

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::LabError;
 use super::network::{Network, of_v4};
 use super::pods::Pods;
+use crate::implementation::{Manifests, ServiceAccount};
 use crate::probe::identity::unix_ns;
 use crate::record::events::EventLog;
 
@@ -29,6 +30,8 @@ const PODS_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Cluster {
     /// Its name in the topology.
     pub name: String,
+    /// The service VPN of its pods.
+    pub service_vpn: u16,
     /// Its API, from inside.
     pub api: Local,
     /// Its pods.
@@ -38,10 +41,23 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The kubeconfig that leads to its API; it holds a token.
+    /// The kubeconfig of its administrator; it holds a token.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
         self.server.kubeconfig()
+    }
+
+    /// The kubeconfig of a ServiceAccount; it holds a token.
+    ///
+    /// # Errors
+    /// [`LabError::Token`].
+    pub fn kubeconfig_of(&self, account: &ServiceAccount) -> Result<String, LabError> {
+        let ServiceAccount { kube_namespace, name } = account;
+        let kubeconfig = self.server.kubeconfig_for_service_account(kube_namespace, name);
+        kubeconfig.map_err(|source| LabError::Token {
+            name: name.clone(),
+            source,
+        })
     }
 
     /// What is wrong with its API on purpose.
@@ -85,6 +101,7 @@ pub async fn start(
             .map_err(LabError::Api)?;
         clusters.push(Cluster {
             name: spec.name.clone(),
+            service_vpn: spec.service_vpn,
             api: server.local(),
             pods,
             server,
@@ -128,6 +145,33 @@ pub fn follow(cluster: &Cluster, log: &Arc<EventLog>) {
         log.note_at(unix_ns(write.time), "kubernetes", &what, detail);
         std::future::ready(())
     }));
+}
+
+/// Notes what was asked of the APIs, and what of it was refused. The administrator is not in it.
+pub fn note_accesses(clusters: &[Cluster], log: &EventLog) {
+    for cluster in clusters {
+        for access in cluster.server.accesses() {
+            let what = if access.is_allowed { "access" } else { "refusal" };
+            let detail = json!({
+                "cluster": cluster.name,
+                "user": access.user,
+                "verb": access.verb,
+                "group": access.group,
+                "resource": access.resource,
+            });
+            log.note("kubernetes", what, detail);
+        }
+    }
+}
+
+/// Creates in each cluster what the operator needs there.
+///
+/// # Errors
+/// [`LabError::Manifest`].
+pub fn install(clusters: &[Cluster], manifests: &Manifests) -> Result<(), LabError> {
+    let apis = clusters.iter().map(|cluster| &cluster.api);
+    apis.flat_map(|api| manifests.objects.iter().map(move |object| (api, object)))
+        .try_for_each(|(api, object)| create(api, object))
 }
 
 /// Creates the nodes of all clusters and the objects of the scenario, and waits until its pods are ready.

@@ -24,10 +24,12 @@ use super::api_faults::ApiFaults;
 use super::carriage::CarriageError;
 use super::clusters::{self, Cluster, twin};
 use super::faults::FaultError;
+use super::kubeconfigs;
 use super::manager_faults::ManagerFaults;
-use super::operator::{Operator, OperatorConfig, OperatorError};
+use super::operator::{Operator, OperatorCluster, OperatorConfig, OperatorError};
 use super::sabotage::Sabotage;
 use super::wan::{Wan, WanOptions};
+use crate::implementation::Implementation;
 use crate::record::events::EventLog;
 use crate::record::folder::RunFolder;
 
@@ -64,7 +66,7 @@ impl Listeners {
 #[derive(Debug, Clone)]
 pub struct LabOptions {
     /// The operator under test.
-    pub operator: PathBuf,
+    pub operator: Implementation,
     /// How its WAN is to be.
     pub wan: WanOptions,
 }
@@ -111,7 +113,16 @@ pub enum LabError {
     /// The Manager did not start.
     #[error("start the Manager emulation")]
     Manager(#[source] netsim::manager::StartError),
-    /// An object of the lab or the scenario was refused.
+    /// The operator's ServiceAccount got no token.
+    #[error("make a kubeconfig of ServiceAccount `{name}`")]
+    Token {
+        /// Its name.
+        name: String,
+        /// The API's answer.
+        #[source]
+        source: kubeapi::Status,
+    },
+    /// An object of the lab, the operator or the scenario was refused.
     #[error("create {kind} `{name}`")]
     Manifest {
         /// Its kind.
@@ -183,7 +194,8 @@ pub struct ManagerAccess {
 }
 
 impl Lab {
-    /// Brings a lab up: fabric, APIs, nodes, the scenario's objects and pods, then the operator.
+    /// Brings a lab up: fabric, APIs, what the operator needs there, nodes, the scenario's objects and pods, then the
+    /// operator.
     ///
     /// # Errors
     /// [`LabError`].
@@ -205,7 +217,7 @@ impl Lab {
             username: MANAGER_USER.to_owned(),
             password,
         };
-        let kubeconfig = write_kubeconfigs(folder, &clusters)?;
+        kubeconfigs::for_people(folder, &clusters)?;
         for cluster in &clusters {
             clusters::follow(cluster, log);
         }
@@ -213,11 +225,17 @@ impl Lab {
             Some(Sabotage::NoSliceSync) => None,
             _ => clusters::join(plan, &clusters),
         };
+        let manifests = options.operator.manifests.as_ref();
+        if let Some(manifests) = manifests {
+            clusters::install(&clusters, manifests)?;
+        }
         clusters::populate(&clusters, scenario, plan).await?;
         let operator = match options.wan.sabotage {
             Some(Sabotage::NoOperator) => None,
             _ => {
-                let config = operator_config(options, folder, kubeconfig, &access, plan);
+                let account = manifests.map(|manifests| &manifests.service_account);
+                let given = kubeconfigs::for_operator(folder, &clusters, account)?;
+                let config = operator_config(options, folder, given, &access);
                 Some(Operator::start(&config).await?)
             }
         };
@@ -271,32 +289,18 @@ fn manager_config(host: TcpListener, password: &str, devices: Vec<Device>) -> Re
 fn operator_config(
     options: &LabOptions,
     folder: &RunFolder,
-    kubeconfig: PathBuf,
+    clusters: Vec<OperatorCluster>,
     access: &ManagerAccess,
-    plan: &Plan,
 ) -> OperatorConfig {
     OperatorConfig {
-        binary: options.operator.clone(),
+        binary: options.operator.binary.clone(),
         folder: folder.path().to_owned(),
-        kubeconfig,
+        clusters,
         manager_url: access.url.clone(),
         manager_ca: access.ca.clone(),
         username: access.username.clone(),
         password: access.password.clone(),
-        service_vpn: plan.clusters[0].service_vpn,
     }
-}
-
-/// Writes `kubeconfig`, that of the first cluster, and with several `kubeconfig-<cluster>` for each. Returns the path of
-/// the first.
-fn write_kubeconfigs(folder: &RunFolder, clusters: &[Cluster]) -> Result<PathBuf, LabError> {
-    if clusters.len() > 1 {
-        for cluster in clusters {
-            let file = format!("kubeconfig-{}", cluster.name);
-            write(folder, &file, &cluster.kubeconfig())?;
-        }
-    }
-    write(folder, "kubeconfig", &clusters[0].kubeconfig())
 }
 
 /// Writes a file of the run folder and returns its absolute path.

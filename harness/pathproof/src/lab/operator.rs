@@ -1,7 +1,6 @@
-//! The implementation under test: a process of its own that has a kubeconfig and a Manager, and nothing else of
-//! ours.
+//! The implementation under test: a process of its own that has kubeconfigs and a Manager, and nothing else of ours.
 //!
-//! Owns its start, its readiness and its end. Its output goes to `operator.log` in the run folder.
+//! Owns its start, its readiness and its end. It runs in the run folder, where its output goes to `operator.log`.
 
 use std::fs::File;
 use std::io;
@@ -15,16 +14,20 @@ use tokio::process::{Child, Command};
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// Last lines of its log that an error shows.
 const LOG_TAIL_LINES: usize = 10;
+/// Its log.
+const LOG: &str = "operator.log";
+/// The file that it writes when it is ready.
+const READY: &str = "operator.ready";
 
 /// What the operator needs to know.
 #[derive(Debug, Clone)]
 pub struct OperatorConfig {
     /// Its binary.
     pub binary: PathBuf,
-    /// Where its files go: `operator.log`, `operator.ready`.
+    /// Where it runs, with the kubeconfigs of its clusters.
     pub folder: PathBuf,
-    /// The kubeconfig.
-    pub kubeconfig: PathBuf,
+    /// Its clusters, at least one.
+    pub clusters: Vec<OperatorCluster>,
     /// `https://address:port`.
     pub manager_url: String,
     /// The Manager's certificate authority, PEM.
@@ -33,7 +36,16 @@ pub struct OperatorConfig {
     pub username: String,
     /// Their password.
     pub password: String,
-    /// The service VPN of the cluster.
+}
+
+/// A cluster that the operator is given.
+#[derive(Debug, Clone)]
+pub struct OperatorCluster {
+    /// Its name.
+    pub name: String,
+    /// The file in its folder that leads to the API.
+    pub kubeconfig: String,
+    /// The service VPN of its pods.
     pub service_vpn: u16,
 }
 
@@ -81,12 +93,9 @@ impl Operator {
             binary: config.binary.clone(),
             source,
         };
-        let log_path = config.folder.join("operator.log");
-        let ready_path = config.folder.join("operator.ready");
-        let log = File::create(&log_path).map_err(failed)?;
+        let log = File::create(config.folder.join(LOG)).map_err(failed)?;
         let child = Command::new(&config.binary)
-            .arg("--kubeconfig")
-            .arg(&config.kubeconfig)
+            .args(cluster_arguments(&config.clusters))
             .args([
                 "--manager-url",
                 &config.manager_url,
@@ -95,9 +104,8 @@ impl Operator {
             ])
             .arg("--manager-ca")
             .arg(&config.manager_ca)
-            .args(["--service-vpn", &config.service_vpn.to_string()])
-            .arg("--ready-file")
-            .arg(&ready_path)
+            .args(["--ready-file", READY])
+            .current_dir(&config.folder)
             .env("SDWAN_MANAGER_PASSWORD", &config.password)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
@@ -108,21 +116,23 @@ impl Operator {
             .spawn()
             .map_err(failed)?;
         let mut operator = Self { child };
-        operator.wait_ready(&ready_path, &log_path).await?;
+        operator.wait_ready(config).await?;
         Ok(operator)
     }
 
-    async fn wait_ready(&mut self, ready: &Path, log: &Path) -> Result<(), OperatorError> {
+    async fn wait_ready(&mut self, config: &OperatorConfig) -> Result<(), OperatorError> {
+        let ready = config.folder.join(READY);
+        let tail = || tail(&config.folder.join(LOG));
         let deadline = Instant::now() + READY_DEADLINE;
         while !ready.exists() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(OperatorError::Ended {
                     status: status.to_string(),
-                    tail: tail(log),
+                    tail: tail(),
                 });
             }
             if Instant::now() > deadline {
-                return Err(OperatorError::NotReady { tail: tail(log) });
+                return Err(OperatorError::NotReady { tail: tail() });
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -137,6 +147,21 @@ impl Operator {
             .flatten()
             .map(|status| status.to_string())
     }
+}
+
+/// One cluster needs no name.
+fn cluster_arguments(clusters: &[OperatorCluster]) -> Vec<String> {
+    if let [only] = clusters {
+        let service_vpn = only.service_vpn.to_string();
+        return ["--kubeconfig", &only.kubeconfig, "--service-vpn", &service_vpn]
+            .map(str::to_owned)
+            .to_vec();
+    }
+    let given = clusters.iter().map(|cluster| {
+        let (name, kubeconfig) = (&cluster.name, &cluster.kubeconfig);
+        format!("--cluster={name}={kubeconfig},vpn={}", cluster.service_vpn)
+    });
+    given.collect()
 }
 
 fn tail(log: &Path) -> String {

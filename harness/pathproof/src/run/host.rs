@@ -186,6 +186,7 @@ fn info(file: &Path, scenario: &Scenario, options: &RunOptions, folder: &Path) -
             pathproof: env!("CARGO_PKG_VERSION").to_owned(),
             // Found out inside.
             impairments: "unknown".to_owned(),
+            operator_user: options.operator.user(),
             encapsulations: std::collections::BTreeMap::new(),
         },
         stages: Vec::new(),

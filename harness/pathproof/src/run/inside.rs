@@ -23,7 +23,7 @@ use super::observe::Observer;
 use crate::lab::operator::Operator;
 use crate::lab::sabotage::Sabotage;
 use crate::lab::wan::sessions_up;
-use crate::lab::{Lab, LabError, LabOptions, Listeners, WanOptions};
+use crate::lab::{Lab, LabError, LabOptions, Listeners, WanOptions, clusters};
 use crate::probe::ledger::Ledger;
 use crate::progress::Progress;
 use crate::record::events::EventLog;
@@ -188,6 +188,7 @@ async fn judged(job: &Job<'_>, listeners: Listeners, stages: &mut Stages) -> any
     let started = Instant::now();
     let ledger = Arc::new(Ledger::default());
     let played = super::play::play(job.scenario, plan, &mut lab, &log, &ledger).await?;
+    clusters::note_accesses(&lab.clusters, &log);
     let operator_ended = lab.operator.as_mut().and_then(Operator::ended);
     let (sent, received) = ledger.counts();
     stages.done(

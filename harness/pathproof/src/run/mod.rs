@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use netsim::capture::RingSize;
 use netsim::impair::Backend;
 
+use crate::implementation::Implementation;
 use crate::lab::sabotage::Sabotage;
 
 /// How to run scenarios.
@@ -25,7 +26,7 @@ pub struct RunOptions {
     /// Where run folders go.
     pub out: PathBuf,
     /// The operator under test.
-    pub operator: PathBuf,
+    pub operator: Implementation,
     /// What to break, if anything.
     pub sabotage: Option<Sabotage>,
     /// Who impairs packets; netem where the kernel has it unless given.

@@ -1,7 +1,7 @@
-//! Inspection services: copies of packets, which no annotation asks for yet.
+//! Inspection services: copies of packets, which annotations ask for, and policies of other kinds.
 //!
-//! The lab's operator is this test program itself ([`operate`]): it programs the Manager with a policy that inspects,
-//! is ready when that is in force, and ends with the reason when it is refused.
+//! For the latter the lab's operator is this test program itself ([`operate`]): it programs the Manager with a policy that
+//! inspects some packets, is ready when that is in force, and ends with the reason when it is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
 
-use super::support::{Run, root};
+use super::support::{Run, failed, root};
 
 /// No task takes longer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -163,6 +163,15 @@ fn run(topology: &str, assertions: &str) -> (Run, tempfile::TempDir) {
     (Run::new(&words.map(|word| word.to_str().unwrap())), folder)
 }
 
+/// What a Service asks for, with the defaults of the bundled operator.
+pub fn an_annotation_asks_for_copies() {
+    const SCENARIO: &str = "scenarios/extended/inspect-mirrors.yaml";
+    Run::new(&["run", SCENARIO]).finish().expect(0);
+    let words = ["run", SCENARIO, "--sabotage", "no-operator"];
+    let record = Run::new(&words).finish().expect(1).record();
+    assert_eq!(failed(&record), ["requests-copied", "replies-copied", "steered"]);
+}
+
 /// Copies arrive at the service and nowhere else: they are no stray path, no delivery and no second packet.
 pub fn copies_go_to_the_service() {
     let assertions = "  inspected: all datagrams at inspection/near\n\
@@ -178,7 +187,10 @@ pub fn copies_go_to_the_service() {
         assert_eq!(total["duplicates"], 0, "{total}");
     }
     let taps = record["points"].as_array().unwrap();
-    let tap = taps.iter().find(|point| point["kind"] == "inspection").unwrap();
+    let tap = taps
+        .iter()
+        .find(|point| point["kind"] == "inspection" && point["site"] == "near")
+        .unwrap();
     assert_eq!(tap["captured_packets"], tap["interface_packets"], "{tap}");
     assert!(tap["captured_packets"].as_u64() > Some(100), "{tap}");
     assert!(

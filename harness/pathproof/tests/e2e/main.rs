@@ -12,6 +12,8 @@ mod limits;
 mod manager;
 mod manager_faults;
 mod mesh;
+mod resources;
+mod rights;
 mod show;
 mod support;
 mod tenants;
@@ -48,6 +50,7 @@ fn trials() -> Vec<Trial> {
         impaired(),
         in_trouble(),
         topologies(),
+        installed(),
         managers(),
         endings(),
         conditional(),
@@ -171,6 +174,18 @@ fn topologies() -> Vec<Trial> {
             mesh::fail_when_not_steered,
         ),
         trial(
+            "a_service_of_any_cluster_is_steered",
+            mesh::any_cluster_asks_for_tunnels,
+        ),
+        trial(
+            "tenants_with_the_same_addresses_take_different_tunnels",
+            tenants::ask_for_different_tunnels,
+        ),
+        trial(
+            "a_service_is_inspected_that_asks_for_it",
+            inspection::an_annotation_asks_for_copies,
+        ),
+        trial(
             "inspected_packets_are_copied_and_go_their_way",
             inspection::copies_go_to_the_service,
         ),
@@ -181,6 +196,35 @@ fn topologies() -> Vec<Trial> {
         trial(
             "a_site_without_inspection_refuses_to_inspect",
             inspection::a_site_without_the_service_refuses,
+        ),
+    ]
+}
+
+fn installed() -> Vec<Trial> {
+    vec![
+        trial(
+            "delivered_rights_are_all_used_and_enough",
+            rights::are_all_used_and_enough,
+        ),
+        trial(
+            "rights_that_are_missing_are_refused",
+            rights::that_are_missing_are_refused,
+        ),
+        trial(
+            "an_operator_without_manifests_is_administrator",
+            rights::are_those_of_the_administrator_without_manifests,
+        ),
+        trial(
+            "manifests_without_an_account_are_a_wrong_command_line",
+            rights::of_manifests_without_an_account_are_a_wrong_command_line,
+        ),
+        trial(
+            "a_policy_of_a_user_goes_before_annotations",
+            resources::steer_before_annotations,
+        ),
+        trial(
+            "what_became_of_a_policy_and_the_tunnels_are_shown",
+            resources::show_what_became_of_a_policy_and_how_the_tunnels_are,
         ),
     ]
 }

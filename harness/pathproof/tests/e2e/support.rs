@@ -152,6 +152,21 @@ impl Finished {
     }
 }
 
+/// The lines of `events.jsonl` of a run.
+pub fn event_lines(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The names of the assertions that failed.
+pub fn failed(record: &Value) -> Vec<&str> {
+    let assertions = record["verdicts"]["assertions"].as_array().unwrap();
+    let failed = assertions.iter().filter(|one| one["outcome"]["result"] == "fail");
+    failed.map(|one| one["name"].as_str().unwrap()).collect()
+}
+
 pub fn folders(out: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(out)
         .unwrap()

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::support::Run;
+use super::support::{Run, failed};
 
 const SCENARIO: &str = "scenarios/extended/two-tenants.yaml";
+const OWN_TUNNELS: &str = "scenarios/extended/tenants-on-their-tunnels.yaml";
 
 pub fn stay_apart() {
     let finished = Run::new(&["run", SCENARIO]).finish().expect(0);
@@ -42,8 +43,13 @@ pub fn stay_apart() {
 pub fn fail_when_not_steered() {
     let words = ["run", SCENARIO, "--sabotage", "no-operator"];
     let record = Run::new(&words).finish().expect(1).record();
-    let assertions = record["verdicts"]["assertions"].as_array().unwrap();
-    let failed = assertions.iter().filter(|one| one["outcome"]["result"] == "fail");
-    let failed: Vec<&str> = failed.map(|one| one["name"].as_str().unwrap()).collect();
-    assert_eq!(failed, ["red-steered"], "{record}");
+    assert_eq!(failed(&record), ["red-steered"], "{record}");
+}
+
+pub fn ask_for_different_tunnels() {
+    Run::new(&["run", OWN_TUNNELS]).finish().expect(0);
+    let words = ["run", OWN_TUNNELS, "--sabotage", "no-operator"];
+    let record = Run::new(&words).finish().expect(1).record();
+    let expected = ["red-steered", "blue-steered", "red-keeps", "blue-keeps"];
+    assert_eq!(failed(&record), expected);
 }

@@ -15,6 +15,7 @@ fn info() -> RunInfo {
             user: "root".to_owned(),
             pathproof: "0.1.0".to_owned(),
             impairments: "userspace".to_owned(),
+            operator_user: "kubernetes-admin".to_owned(),
             encapsulations: std::collections::BTreeMap::new(),
         },
         stages: vec![StageTime {

@@ -70,13 +70,21 @@ pub(super) fn emulated(raw: &DataSequence, objects: &Objects) -> Result<(), Comp
         }
     }
     match &set.service {
-        Some(service) if service.kind != ServiceKind::IntrusionDetection => {
-            refuse(raw, "service of a type other than IDS")
+        Some(service) if !inspects(service.kind) => {
+            refuse(raw, "service of a type other than FW, IDS and IDP")
         }
         Some(service) if !service.local || service.at.is_some() => refuse(raw, "service that is not local"),
         Some(service) if service.restrict => refuse(raw, "service restrict"),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether the inspection service of a site is of that kind: it stands for all that look at packets.
+fn inspects(kind: ServiceKind) -> bool {
+    matches!(
+        kind,
+        ServiceKind::Firewall | ServiceKind::IntrusionDetection | ServiceKind::IntrusionPrevention
+    )
 }
 
 fn refuse<T>(raw: &DataSequence, field: &'static str) -> Result<T, CompileError> {

@@ -1,21 +1,26 @@
 //! The stored roles and bindings, arranged by whom they are for.
 //!
-//! The invariant: after each write to the store, the index says what the stored roles and bindings say.
+//! The invariant: after each write to the store, the index says what the stored roles and bindings say. With it goes what
+//! was asked of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
+use super::asked::Asked;
 use super::rule::{Rule, rules_of};
 use super::user::service_account_name;
-use super::{Action, RBAC_GROUP, User};
+use super::{Access, Action, RBAC_GROUP, User};
 use crate::object;
 use crate::store::{Change, ChangeKind, Observer};
 
 /// Decides by the roles and bindings of one cluster.
 #[derive(Debug, Default)]
-pub(crate) struct RuleIndex(RwLock<Index>);
+pub(crate) struct RuleIndex {
+    index: RwLock<Index>,
+    pub(super) asked: Asked,
+}
 
 /// What became of the question whether a user may.
 #[derive(Debug, Clone)]
@@ -104,8 +109,13 @@ impl RuleIndex {
         self.read().rules(role, namespace).cloned()
     }
 
+    /// What users asked so far.
+    pub(crate) fn accesses(&self) -> Vec<Access> {
+        self.asked.all()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Index> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +128,7 @@ impl Observer for RuleIndex {
         let Some(plural) = plural else {
             return;
         };
-        let mut index = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let scope = index.0.entry(change.key.namespace.clone()).or_default();
         let is_there = change.kind != ChangeKind::Deleted;
         match plural {

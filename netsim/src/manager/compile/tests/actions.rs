@@ -223,6 +223,8 @@ fn tloc(host: u8, preference: u32) -> RemoteTloc {
     Some(DataPath::Remote(vec![tloc(1, 0), tloc(2, 100)])), false
 )]
 #[case::inspection(json!([{"field": "service", "value": {"type": "IDS", "local": ""}}]), None, true)]
+#[case::firewall(json!([{"field": "service", "value": {"type": "FW", "local": ""}}]), None, true)]
+#[case::prevention(json!([{"field": "service", "value": {"type": "IDP", "local": ""}}]), None, true)]
 #[case::inspection_on_a_way(
     json!([
         {"field": "service", "value": {"type": "IDS", "local": "", "vpn": "10"}},
@@ -242,7 +244,10 @@ fn a_set_becomes_a_way(#[case] fields: Value, #[case] path: Option<DataPath>, #[
     json!([{"field": "tlocList", "ref": "HUBS"}, {"field": "localTlocList", "value": {"color": "lte"}}]),
     "tloc together with local colors"
 )]
-#[case::firewall(json!([{"field": "service", "value": {"type": "FW", "local": ""}}]), "service of a type other than IDS")]
+#[case::custom_service(
+    json!([{"field": "service", "value": {"type": "netsvc1", "local": ""}}]),
+    "service of a type other than FW, IDS and IDP"
+)]
 #[case::elsewhere(json!([{"field": "service", "value": {"type": "IDS"}}]), "service that is not local")]
 #[case::restrict(json!([{"field": "service", "value": {"type": "IDS", "local": "", "restrict": ""}}]), "service restrict")]
 #[case::other_vpn(json!([{"field": "service", "value": {"type": "IDS", "local": "", "vpn": "20"}}]), "service vpn")]
