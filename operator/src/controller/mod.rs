@@ -17,6 +17,7 @@ mod failures;
 mod publish;
 mod reconciler;
 mod rounds;
+mod setbacks;
 mod watch;
 
 use std::future::Future;

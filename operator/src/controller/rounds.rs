@@ -18,6 +18,7 @@ use super::clusters::Clusters;
 use super::election::Leadership;
 use super::publish::{Bulletin, Programming, Publishers};
 use super::reconciler::{Effect, Reconciler};
+use super::setbacks::setbacks;
 use crate::core::{Change, Cluster, Compiled, Compiler, Outcome, TunnelReports};
 use crate::manager::{ManagerClient, ManagerError};
 use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
@@ -161,7 +162,7 @@ impl Rounds {
                 Ok(_) => {
                     backoff.reset();
                     self.announce().await?;
-                    None
+                    self.reconciler.has_more_to_try().then(Instant::now)
                 }
                 Err(failure) => {
                     let delay = backoff.next_delay();
@@ -229,6 +230,16 @@ impl Rounds {
         if matches!(outcome, Ok(Effect::Activated)) {
             self.bulletin.activations += 1;
         }
+        self.bulletin.setbacks = setbacks(self.reconciler.held_back(), &self.compiler);
+        metrics.classes_refused(
+            self.reconciler
+                .held_back()
+                .filter(|held| held.words.is_some())
+                .count(),
+        );
+        if outcome.is_ok() {
+            self.bulletin.waiting_for = self.waiting_for();
+        }
         self.publishers.tell(self.bulletin.clone());
         match outcome {
             Ok(effect) => {
@@ -250,6 +261,24 @@ impl Rounds {
                 self.not_before = now + self.settings.min_interval;
             }
         }
+    }
+
+    /// The devices that do not have the policy yet; the log says when they are others.
+    fn waiting_for(&self) -> Vec<String> {
+        let devices = self.reconciler.waiting_for().to_vec();
+        self.telemetry.metrics.devices_waiting(devices.len());
+        if devices == self.bulletin.waiting_for {
+            return devices;
+        }
+        if devices.is_empty() {
+            info!("all devices have the policy");
+        } else {
+            warn!(
+                ?devices,
+                "devices are offline, they get the policy when they are back"
+            );
+        }
+        devices
     }
 
     /// Waits for what [`idle`](Self::idle) waits for, or for a report of the tunnels that asks for a round.

@@ -236,6 +236,7 @@ impl ManagerClient {
                         call: call.clone(),
                         status,
                         message,
+                        objects: Vec::new(),
                     });
                 }
                 Ok((_, Answer::NotNow(hindrance))) => hindrance,
