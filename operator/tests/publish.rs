@@ -256,26 +256,6 @@ async fn steering_does_not_wait_for_an_api_server_that_takes_no_writes() {
     operator.stop().await;
 }
 
-#[tokio::test]
-async fn the_checked_in_roles_allow_what_is_asked_for() {
-    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
-    cluster.service("business", &[("tunnel", "mpls")]);
-    cluster.endpoints("business", &["10.2.0.5"]);
-    cluster.service("broken", &[("tunnel", "business-class")]);
-    let operator = Operator::replica(&cluster, &manager, "one");
-    eventually("programmed", || {
-        condition(&cluster, "business", "Programmed") == "True Programmed"
-    })
-    .await;
-    cluster.service("business", &[]);
-    eventually("gone", || policy(&cluster, "business").is_none()).await;
-    operator.stop().await;
-    let accesses = cluster.accesses();
-    let refused: Vec<_> = accesses.iter().filter(|(_, allowed)| !**allowed).collect();
-    assert!(refused.is_empty(), "{refused:?}");
-    assert!(accesses.len() > 12, "{accesses:?}");
-}
-
 /// What the Manager reports of one tunnel: up, with this loss in percent.
 fn report(loss: f64) -> [Fault; 2] {
     let ends = json!({
