@@ -203,7 +203,7 @@ impl Reconciler {
     /// What [`reconcile`](Self::reconcile) would write; writes nothing.
     ///
     /// # Errors
-    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    /// [`ManagerError`] if the Manager cannot be read, or what would be written is somebody else's.
     pub async fn plan(&self, policy: &SteeringPolicy) -> Result<Plan, ManagerError> {
         self.plan_knowing(policy, Knowledge::Whole).await
     }
@@ -211,7 +211,7 @@ impl Reconciler {
     /// What [`reconcile_knowing`](Self::reconcile_knowing) would write; writes nothing.
     ///
     /// # Errors
-    /// [`ManagerError`] if the Manager cannot be read, or would refuse the writes.
+    /// [`ManagerError`] if the Manager cannot be read, or what would be written is somebody else's.
     pub async fn plan_knowing(
         &self,
         policy: &SteeringPolicy,
