@@ -8,6 +8,7 @@ use rstest::rstest;
 use sdwan_operator::controller::{Effect, Reconciler};
 use sdwan_operator::core::{Mode, ServiceType, SteeringPolicy};
 use sdwan_operator::manager::{Backend, Identity};
+use serde_json::json;
 
 use self::support::FakeManager;
 use self::support::steering::steering;
@@ -275,27 +276,88 @@ async fn those_among_many_are_found_by_halves(
     assert_eq!(steered.count(), colors.len() - 2, "{follows}");
 }
 
+/// Has a Manager refuse the next push: at its start, or in the validation of its task.
+fn refuse_push(manager: &FakeManager, backend: Backend, by_task: bool) {
+    let mut shelf = manager.shelf();
+    if by_task {
+        shelf.task_results.push_back(json!({
+            "data": [], "summary": { "status": "done" },
+            "validation": { "statusId": "validation_failure", "activity": ["it does not compile"] },
+        }));
+        return;
+    }
+    let call = match backend {
+        Backend::Classic => "POST /dataservice/template/policy/vsmart/activate/central/",
+        Backend::PolicyGroups => "POST /dataservice/v1/policy-group/",
+    };
+    let refusal = support::refusal("it does not compile");
+    shelf.faults.push_back(support::Fault::new(call, 400, refusal));
+}
+
+#[rstest]
 #[tokio::test]
-async fn an_activation_that_is_refused_is_traced_to_what_is_new() {
+async fn a_push_that_is_refused_is_traced_to_what_is_new_and_rarely_tried_again(
+    #[values(Backend::Classic, Backend::PolicyGroups)] backend: Backend,
+    #[values(true, false)] by_task: bool,
+) {
     let manager = FakeManager::start().await;
-    let mut reconciler = reconciler(&manager, Backend::Classic);
+    let mut reconciler = reconciler(&manager, backend);
     let before = steer(&[("business", "biz-internet", &["10.2.0.5"])]);
     reconciler.reconcile(&before).await.unwrap();
-    let in_force = manager.in_force();
-    let refusal = support::Fault::new(
-        "POST /dataservice/template/policy/vsmart/activate/central/",
-        400,
-        support::refusal("policy does not compile"),
-    );
-    manager.shelf().faults.push_back(refusal);
-    let after = steer(&[("business", "gold", &["10.2.0.5"])]);
-    assert_eq!(reconciler.reconcile(&after).await.unwrap(), Effect::Activated);
-    assert_eq!(manager.in_force(), in_force);
+    let in_force = followed(&manager);
+    refuse_push(&manager, backend, by_task);
+    let gold = steer(&[("business", "gold", &["10.2.0.5"])]);
+    assert_eq!(reconciler.reconcile(&gold).await.unwrap(), Effect::Activated);
+    assert_eq!(followed(&manager), in_force);
     let [held] = held(&reconciler).try_into().unwrap();
-    assert!(held.contains("policy does not compile"), "{held}");
-    reconciler.forget();
-    settle(&mut reconciler, &after).await;
-    assert!(manager.in_force().contains("gold"));
+    assert!(held.contains("it does not compile"), "{held}");
+
+    let both = steer(&[
+        ("business", "gold", &["10.2.0.5"]),
+        ("batch", "mpls", &["10.2.0.7"]),
+    ]);
+    settle(&mut reconciler, &both).await;
+    assert!(followed(&manager).contains("10.2.0.7"), "beside it");
+    manager.take_writes();
+    let mut tried = Vec::new();
+    for resync in 1..=16 {
+        refuse_push(&manager, backend, by_task);
+        reconciler.forget();
+        settle(&mut reconciler, &both).await;
+        let pushed = pushes(&manager.take_writes()) > 0;
+        tried.extend(pushed.then_some(resync));
+        let mut shelf = manager.shelf();
+        shelf.faults.clear();
+        shelf.task_results.clear();
+    }
+    assert_eq!(tried, [1, 3, 7, 15]);
+    assert!(!followed(&manager).contains("gold"));
+    for _ in 0..16 {
+        reconciler.forget();
+        settle(&mut reconciler, &both).await;
+    }
+    assert!(followed(&manager).contains("gold"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_in_force_is_known_after_a_round_that_broke_off(
+    #[values(Backend::Classic, Backend::PolicyGroups)] backend: Backend,
+) {
+    let manager = FakeManager::start().await;
+    let mut reconciler = reconciler(&manager, backend);
+    let before = steer(&[("business", "biz-internet", &["10.2.0.5"])]);
+    reconciler.reconcile(&before).await.unwrap();
+    let in_force = followed(&manager);
+    refuse_push(&manager, backend, true);
+    refuse_sequences(&manager, backend, "biz-internet");
+    let gold = steer(&[("business", "gold", &["10.2.0.5"])]);
+    // What was stored cannot be taken back at first.
+    reconciler.reconcile(&gold).await.unwrap_err();
+    manager.shelf().refusing.clear();
+    settle(&mut reconciler, &gold).await;
+    assert_eq!(followed(&manager), in_force);
+    assert_eq!(reconciler.held_back().count(), 1);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub struct Reconciler {
     inspection: ServiceType,
     observed: Option<Observed>,
     hold_back: HoldBack,
+    /// The objects before the first write that was refused, until something was accepted.
+    in_force: Option<Objects>,
 }
 
 /// What a round has seen.
@@ -50,18 +52,8 @@ struct Seen {
     observed: Observed,
     /// It was observed in this round.
     is_fresh: bool,
-    /// The objects before the first write that was refused.
-    in_force: Option<Objects>,
     refusals: usize,
 }
-
-impl Seen {
-    /// What steers, as far as is known.
-    fn in_force(&self) -> &Objects {
-        self.in_force.as_ref().unwrap_or(&self.observed.objects)
-    }
-}
-
 impl Reconciler {
     /// A reconciler that has observed nothing yet.
     #[must_use]
@@ -72,9 +64,9 @@ impl Reconciler {
             inspection,
             observed: None,
             hold_back: HoldBack::default(),
+            in_force: None,
         }
     }
-
     /// Makes the fabric do what `policy` says; writes nothing if it already does.
     ///
     /// # Errors
@@ -103,7 +95,6 @@ impl Reconciler {
                 Some(observed) => observed,
                 None => self.manager.observe(&self.identity).await?,
             },
-            in_force: None,
             refusals: 0,
         };
         if !policy.rules.is_empty() && seen.observed.sites.is_empty() {
@@ -113,6 +104,7 @@ impl Reconciler {
             match self.write(policy, knowledge, &mut seen).await {
                 Ok(effect) => {
                     self.hold_back.accept();
+                    self.in_force = None;
                     self.observed = Some(seen.observed);
                     return Ok(effect);
                 }
@@ -129,7 +121,7 @@ impl Reconciler {
         seen: &mut Seen,
     ) -> Result<Effect, ManagerError> {
         let resumed = self.manager.resume(&self.identity, &mut seen.observed).await;
-        let change_set = self.change_set(policy, knowledge, seen);
+        let change_set = self.change_set(policy, knowledge, &seen.observed);
         if change_set.activation.is_none() {
             // Nothing else will bring an interrupted edit to the fabric.
             resumed?;
@@ -165,16 +157,16 @@ impl Reconciler {
             return Err(error);
         }
         let is_policy = |(object, _): &(_, _)| *object == ObjectKey::Policy;
-        // What is stored by now would be taken for what is in force, if an activation was what was refused.
+        // If a push was what was refused, what is stored by now would be taken for what is in force.
         if seen.is_fresh || refused.iter().any(is_policy) {
             seen.refusals += 1;
             let all_new = [(ObjectKey::Policy, error.to_string())];
             let refused = match seen.refusals {
-                ..=REFUSALS_MAX => refused,
+                ..=REFUSALS_MAX => refused.as_slice(),
                 _ => &all_new,
             };
             let asked = self.hold_back.asked(policy);
-            let search = Search::new(&asked, seen.in_force(), |rule| {
+            let search = Search::new(&asked, self.in_force(&seen.observed), |rule| {
                 let alone = SteeringPolicy {
                     rules: vec![rule.clone()],
                 };
@@ -193,7 +185,7 @@ impl Reconciler {
             }
             self.hold_back.hold(suspicions);
             let before = std::mem::take(&mut seen.observed.objects);
-            seen.in_force.get_or_insert(before);
+            self.in_force.get_or_insert(before);
         }
         seen.observed = self.manager.observe(&self.identity).await?;
         seen.is_fresh = true;
@@ -217,29 +209,26 @@ impl Reconciler {
         policy: &SteeringPolicy,
         knowledge: Knowledge,
     ) -> Result<Plan, ManagerError> {
-        let seen = Seen {
-            observed: self.manager.observe(&self.identity).await?,
-            is_fresh: true,
-            in_force: None,
-            refusals: 0,
-        };
-        if !policy.rules.is_empty() && seen.observed.sites.is_empty() {
+        let observed = self.manager.observe(&self.identity).await?;
+        if !policy.rules.is_empty() && observed.sites.is_empty() {
             return Err(ManagerError::NoWanEdges);
         }
-        let change_set = self.change_set(policy, knowledge, &seen);
-        self.manager
-            .plan(&self.identity, &seen.observed, &change_set)
-            .await
+        let change_set = self.change_set(policy, knowledge, &observed);
+        self.manager.plan(&self.identity, &observed, &change_set).await
     }
 
-    fn change_set(&self, policy: &SteeringPolicy, knowledge: Knowledge, seen: &Seen) -> ChangeSet {
-        let observed = &seen.observed;
+    /// What steers, as far as is known.
+    fn in_force<'a>(&'a self, observed: &'a Observed) -> &'a Objects {
+        self.in_force.as_ref().unwrap_or(&observed.objects)
+    }
+
+    fn change_set(&self, policy: &SteeringPolicy, knowledge: Knowledge, observed: &Observed) -> ChangeSet {
         let mut desired = self.render(&self.hold_back.asked(policy), observed);
         if knowledge == Knowledge::Part {
-            desired = keep(desired, seen.in_force());
+            desired = keep(desired, self.in_force(observed));
         }
         if self.hold_back.kept().next().is_some() {
-            desired = keep_for(desired, seen.in_force(), self.hold_back.kept());
+            desired = keep_for(desired, self.in_force(observed), self.hold_back.kept());
             // Lists of what is held back are not removed and created at each trial.
             for name in self.render(policy, observed).lists.into_keys() {
                 if let (false, Some(list)) = (
@@ -303,6 +292,12 @@ impl Reconciler {
         self.hold_back.retry();
     }
 
+    /// Has the next round begin as the first one did: somebody else may have written in between.
+    pub fn start_over(&mut self) {
+        self.observed = None;
+        self.hold_back = HoldBack::default();
+        self.in_force = None;
+    }
     /// Ends the session on the Manager.
     pub async fn logout(&self) {
         if let Err(error) = self.manager.logout().await {

@@ -93,8 +93,7 @@ impl Rounds {
                 () = self.stand_by() => {}
             }
             let end = self.lead(stop.as_mut()).await?;
-            // Whatever was observed, somebody else may change it from here on.
-            self.reconciler.forget();
+            self.reconciler.start_over();
             if matches!(end, End::Stopped) {
                 return Ok(());
             }

@@ -4,7 +4,8 @@
 //! while what is in force for their endpoints stays. Where a refusal can be about several classes, all of them are held
 //! back, and then tried again by halves, one group in a round.
 //!
-//! Invariants: what is in force is never suspected; between two resyncs there are at most [`TRIALS_MAX`] trials.
+//! Invariants: what is in force is never suspected; between two resyncs there are at most [`TRIALS_MAX`] trials; where a
+//! trial takes a push, they become rare.
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use super::view::ServiceRef;
 
 /// Enough to find one class among thousands: two for each halving.
 const TRIALS_MAX: u32 = 32;
+/// After how many resyncs, at most, a class is tried again whose refusal takes a push.
+const PAUSE_MAX: u32 = 64;
 
 /// The classes that are held back.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct HoldBack {
     /// Held classes that are tried in this round.
     trying: BTreeSet<Class>,
     trials_left: u32,
+    resyncs: u32,
 }
 
 /// A class that is held back.
@@ -39,8 +43,11 @@ pub struct Held {
     pub rule: Arc<SteeringRule>,
     /// What the Manager says of it; `None` while others may be the reason.
     pub words: Option<String>,
-    /// A list was refused, so other hosts may do.
-    by_list: bool,
+    /// What was refused, when nobody else was the reason.
+    by: Option<ObjectKey>,
+    /// How many resyncs there are between two trials of it, and the one at which it is tried next.
+    pause: u32,
+    due: u32,
 }
 
 /// Classes of which at least one is refused, and what the Manager says.
@@ -48,9 +55,10 @@ pub struct Held {
 pub struct Suspicion {
     /// The rules of the classes.
     pub rules: Vec<Arc<SteeringRule>>,
+    /// What was refused.
+    pub object: ObjectKey,
     /// What the Manager says.
     pub words: String,
-    by_list: bool,
 }
 
 /// What a policy asks for and what was there before, to find who may be the reason for a refusal.
@@ -102,8 +110,8 @@ impl<'a> Search<'a> {
             });
             Suspicion {
                 rules: concerned.map(|(rule, _)| rule.clone()).collect(),
+                object: object.clone(),
                 words: words.clone(),
-                by_list: matches!(object, ObjectKey::List(_)),
             }
         });
         suspicions
@@ -183,28 +191,21 @@ impl HoldBack {
 
     /// Holds back those who may be the reason for a refusal.
     pub fn hold(&mut self, suspicions: Vec<Suspicion>) {
-        for Suspicion {
-            rules,
-            words,
-            by_list,
-        } in suspicions
-        {
-            let words = (rules.len() == 1).then_some(words);
+        for Suspicion { rules, object, words } in suspicions {
             let classes: Vec<_> = rules.iter().map(|rule| rule.class.clone()).collect();
             for rule in rules {
                 self.trying.remove(&rule.class);
-                let held = self.held.entry(rule.class.clone()).or_insert_with(|| Held {
-                    rule,
-                    words: None,
-                    by_list: false,
-                });
-                if words.is_some() {
-                    (held.words, held.by_list) = (words.clone(), by_list);
-                }
+                self.held.entry(rule.class.clone()).or_insert(Held::new(rule));
             }
-            if classes.len() > 1 {
-                let (one, other) = classes.split_at(classes.len() / 2);
-                self.queue.extend([one.to_vec(), other.to_vec()]);
+            match classes.as_slice() {
+                [class] => {
+                    let held = self.held.get_mut(class).expect("it was inserted");
+                    held.refuse(object, words, self.resyncs);
+                }
+                classes => {
+                    let (one, other) = classes.split_at(classes.len() / 2);
+                    self.queue.extend([one.to_vec(), other.to_vec()]);
+                }
             }
         }
     }
@@ -216,11 +217,13 @@ impl HoldBack {
         }
     }
 
-    /// Has all that is held back tried again: first what was not tried alone yet, then the rest together.
+    /// Has what is held back tried again, at a resync: first what was not tried alone yet, then the rest together.
     pub fn retry(&mut self) {
+        self.resyncs += 1;
         let waiting: BTreeSet<_> = self.queue.iter().flatten().collect();
-        let rest = self.held.keys().filter(|class| !waiting.contains(class));
-        let rest: Vec<_> = rest.cloned().collect();
+        let rest = self.held.iter();
+        let rest = rest.filter(|(class, held)| held.due <= self.resyncs && !waiting.contains(class));
+        let rest: Vec<_> = rest.map(|(class, _)| class.clone()).collect();
         self.queue.extend((!rest.is_empty()).then_some(rest));
         self.trials_left = TRIALS_MAX;
     }
@@ -244,10 +247,33 @@ impl HoldBack {
 }
 
 impl Held {
+    fn new(rule: Arc<SteeringRule>) -> Self {
+        Self {
+            rule,
+            words: None,
+            by: None,
+            pause: 0,
+            due: 0,
+        }
+    }
+
+    /// Takes note that nobody else was the reason for a refusal.
+    fn refuse(&mut self, object: ObjectKey, words: String, resync: u32) {
+        // The fabric feels a push that fails, and the one that takes it back.
+        self.pause = match object {
+            ObjectKey::Policy => (self.pause * 2).clamp(1, PAUSE_MAX),
+            ObjectKey::List(_) | ObjectKey::Definition(_) => 0,
+        };
+        self.due = resync + self.pause;
+        (self.words, self.by) = (Some(words), Some(object));
+    }
+
     /// Whether a rule for the class differs in what may have been the reason.
     fn may_do_as(&self, rule: &SteeringRule) -> bool {
         let way = |rule: &SteeringRule| (rule.choice, rule.encapsulations);
-        way(&self.rule) != way(rule) || (self.by_list && self.rule.buckets != rule.buckets)
+        // Other hosts are another list.
+        let is_by_list = matches!(self.by, Some(ObjectKey::List(_)));
+        way(&self.rule) != way(rule) || (is_by_list && self.rule.buckets != rule.buckets)
     }
 }
 
@@ -258,6 +284,7 @@ impl Default for HoldBack {
             queue: VecDeque::new(),
             trying: BTreeSet::new(),
             trials_left: TRIALS_MAX,
+            resyncs: 0,
         }
     }
 }

@@ -8,6 +8,9 @@ use reqwest::{Method, StatusCode};
 
 use crate::core::ObjectKey;
 
+/// The device of a task that failed before it came to any.
+pub(super) const VALIDATION: &str = "validation";
+
 /// A request as it appears in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -181,12 +184,15 @@ pub enum ManagerError {
 }
 
 impl ManagerError {
-    /// The objects that the Manager refused to write, each with what it said; none if it is another error.
-    pub(crate) fn refused(&self) -> &[(ObjectKey, String)] {
+    /// The objects that the Manager refused to write or to push, each with what it said; none if it is another error.
+    pub(crate) fn refused(&self) -> Vec<(ObjectKey, String)> {
         match self {
             // What is not found was there when it was looked for.
-            Self::Refused { status, objects, .. } if *status != StatusCode::NOT_FOUND => objects,
-            _ => &[],
+            Self::Refused { status, objects, .. } if *status != StatusCode::NOT_FOUND => objects.clone(),
+            Self::TaskFailed { device, reason, .. } if device == VALIDATION => {
+                vec![(ObjectKey::Policy, reason.clone())]
+            }
+            _ => Vec::new(),
         }
     }
 
