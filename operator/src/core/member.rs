@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::choice::{Choices, Compliance};
-use super::claim::{Claims, Counting, Destination, Terms, counting};
+use super::claim::{Claims, Destination, Terms};
 use super::color::Color;
-use super::intent::Preference;
+use super::counting::{Counting, counting};
 use super::outcome::{Accepted, Outcome, Refusal, Subject};
+use super::preference::Preference;
 use super::tunnel::TunnelReports;
 use super::view::{Conventions, NamespaceView, PolicyView, ServiceRef, ServiceView, SliceView};
 

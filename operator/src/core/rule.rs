@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choice::Choice;
-use super::intent::Preference;
+use super::preference::Preference;
 
 /// Addresses of endpoints; shared, because most of them stay as they are from round to round.
 pub type Hosts = Arc<BTreeSet<IpAddr>>;
