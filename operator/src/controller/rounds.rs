@@ -18,7 +18,7 @@ use super::clusters::Clusters;
 use super::election::Leadership;
 use super::publish::{Bulletin, Programming, Publishers};
 use super::reconciler::{Effect, Reconciler};
-use super::setbacks::setbacks;
+use super::setbacks::{setbacks, tell_waiting};
 use crate::core::{Change, Cluster, Compiled, Compiler, Outcome, TunnelReports};
 use crate::manager::{ManagerClient, ManagerError};
 use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
@@ -237,7 +237,10 @@ impl Rounds {
                 .count(),
         );
         if outcome.is_ok() {
-            self.bulletin.waiting_for = self.waiting_for();
+            let waiting_for = self.reconciler.waiting_for();
+            metrics.devices_waiting(waiting_for.len());
+            tell_waiting(&self.bulletin.waiting_for, waiting_for);
+            self.bulletin.waiting_for = waiting_for.to_vec();
         }
         self.publishers.tell(self.bulletin.clone());
         match outcome {
@@ -260,24 +263,6 @@ impl Rounds {
                 self.not_before = now + self.settings.min_interval;
             }
         }
-    }
-
-    /// The devices that do not have the policy yet; the log says when they are others.
-    fn waiting_for(&self) -> Vec<String> {
-        let devices = self.reconciler.waiting_for().to_vec();
-        self.telemetry.metrics.devices_waiting(devices.len());
-        if devices == self.bulletin.waiting_for {
-            return devices;
-        }
-        if devices.is_empty() {
-            info!("all devices have the policy");
-        } else {
-            warn!(
-                ?devices,
-                "devices are offline, they get the policy when they are back"
-            );
-        }
-        devices
     }
 
     /// Waits for what [`idle`](Self::idle) waits for, or for a report of the tunnels that asks for a round.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tracing::{info, warn};
+
 use super::publish::Programming;
 use crate::core::{Class, Compiler, Held, ServiceRef};
 
@@ -31,4 +33,16 @@ pub(super) fn setbacks<'a>(
         (service, programming)
     });
     services.collect()
+}
+
+/// Has the log say which devices do not have the policy yet, when they are others than before.
+pub(super) fn tell_waiting(before: &[String], now: &[String]) {
+    match now {
+        _ if before == now => {}
+        [] => info!("all devices have the policy"),
+        devices => warn!(
+            ?devices,
+            "devices are offline, they get the policy when they are back"
+        ),
+    }
 }
