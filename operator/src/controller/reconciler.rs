@@ -54,6 +54,7 @@ struct Seen {
     is_fresh: bool,
     refusals: usize,
 }
+
 impl Reconciler {
     /// A reconciler that has observed nothing yet.
     #[must_use]
@@ -67,6 +68,7 @@ impl Reconciler {
             in_force: None,
         }
     }
+
     /// Makes the fabric do what `policy` says; writes nothing if it already does.
     ///
     /// # Errors
@@ -231,11 +233,8 @@ impl Reconciler {
             desired = keep_for(desired, self.in_force(observed), self.hold_back.kept());
             // Lists of what is held back are not removed and created at each trial.
             for name in self.render(policy, observed).lists.into_keys() {
-                if let (false, Some(list)) = (
-                    desired.lists.contains_key(&name),
-                    observed.objects.lists.get(&name),
-                ) {
-                    desired.lists.insert(name, list.clone());
+                if let Some(list) = observed.objects.lists.get(&name) {
+                    desired.lists.entry(name).or_insert_with(|| list.clone());
                 }
             }
         }
@@ -298,6 +297,7 @@ impl Reconciler {
         self.hold_back = HoldBack::default();
         self.in_force = None;
     }
+
     /// Ends the session on the Manager.
     pub async fn logout(&self) {
         if let Err(error) = self.manager.logout().await {

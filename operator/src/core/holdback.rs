@@ -306,6 +306,9 @@ impl Compiler {
         &self,
         classes: &BTreeSet<&'a Class>,
     ) -> BTreeMap<ServiceRef, BTreeSet<&'a Class>> {
+        if classes.is_empty() {
+            return BTreeMap::new();
+        }
         let preferences: BTreeSet<_> = classes.iter().map(|class| &class.preference).collect();
         let mut services: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         let accepted = self.members.iter().filter(|member| member.accepted);

@@ -187,12 +187,21 @@ impl ManagerError {
     /// The objects that the Manager refused to write or to push, each with what it said; none if it is another error.
     pub(crate) fn refused(&self) -> Vec<(ObjectKey, String)> {
         match self {
-            // What is not found was there when it was looked for.
-            Self::Refused { status, objects, .. } if *status != StatusCode::NOT_FOUND => objects.clone(),
+            Self::Refused { objects, .. } if !self.is_not_found() => objects.clone(),
             Self::TaskFailed { device, reason, .. } if device == VALIDATION => {
                 vec![(ObjectKey::Policy, reason.clone())]
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Whether the object of the request is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        match self {
+            Self::Refused { status, message, .. } => {
+                *status == StatusCode::NOT_FOUND || message.contains("Failed to find specified resource")
+            }
+            _ => false,
         }
     }
 

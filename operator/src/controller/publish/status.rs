@@ -293,4 +293,19 @@ mod tests {
         let status = status(&accepted(0, None), GENERATION, &Programming::Done, None, at(1));
         assert_eq!(says(&status, PROGRAMMED), "True NoEndpoints since 1");
     }
+
+    #[test]
+    fn devices_that_are_offline_are_named_for_what_they_have_not_got() {
+        let (old, new) = (accepted(1, None), accepted(2, None));
+        let waiting = Programming::Waiting((1..=12).map(|edge| format!("edge-{edge}")).collect());
+        let first = status(&old, GENERATION, &Programming::Done, None, at(1));
+        assert_eq!(status(&old, GENERATION, &waiting, Some(&first), at(2)), first);
+        let second = status(&new, GENERATION, &waiting, Some(&first), at(2));
+        assert_eq!(says(&second, PROGRAMMED), "False WaitingForDevices since 2");
+        let message = &second.conditions[1].message;
+        assert!(message.ends_with("edge-9, edge-10 and 2 more"), "{message}");
+        assert_eq!(second.last_programmed, first.last_programmed);
+        let third = status(&new, GENERATION, &Programming::Done, Some(&second), at(3));
+        assert_eq!(says(&third, PROGRAMMED), "True Programmed since 3");
+    }
 }
