@@ -181,6 +181,7 @@ impl Reconciler {
             for suspicion in &suspicions {
                 warn!(
                     classes = suspicion.rules.len(),
+                    first = %suspicion.rules[0].class,
                     error = suspicion.words,
                     "refused by the Manager, what is in force stays"
                 );

@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -171,11 +172,14 @@ impl HoldBack {
 
     /// Of a policy, what is asked of the Manager in this round.
     #[must_use]
-    pub fn asked(&self, policy: &SteeringPolicy) -> SteeringPolicy {
-        let is_asked = |rule: &&Arc<SteeringRule>| !self.is_held(&rule.class);
-        SteeringPolicy {
-            rules: policy.rules.iter().filter(is_asked).cloned().collect(),
+    pub fn asked<'a>(&self, policy: &'a SteeringPolicy) -> Cow<'a, SteeringPolicy> {
+        if self.kept().next().is_none() {
+            return Cow::Borrowed(policy);
         }
+        let is_asked = |rule: &&Arc<SteeringRule>| !self.is_held(&rule.class);
+        Cow::Owned(SteeringPolicy {
+            rules: policy.rules.iter().filter(is_asked).cloned().collect(),
+        })
     }
 
     /// The rules of the classes that are not asked for in this round.

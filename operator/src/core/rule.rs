@@ -168,6 +168,22 @@ impl Protocol {
     }
 }
 
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service_vpn,
+            preference,
+            protocol,
+            port,
+            ..
+        } = self;
+        write!(
+            f,
+            "{preference} for {protocol} port {port} in service VPN {service_vpn}"
+        )
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
