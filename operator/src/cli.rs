@@ -1,9 +1,9 @@
 //! The command line.
 //!
-//! Owns flags, their environment fallbacks, and turning them into a running loop. Invariant: the password comes from
-//! a file or the environment, never from an argument that other users of the host could see.
+//! Owns flags, their environment fallbacks, and turning them into a running loop.
 
 mod clusters;
+mod manager;
 mod manifests;
 mod operations;
 
@@ -14,23 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use sdwan_operator::controller::{self, Settings};
 use sdwan_operator::core::{AnnotationPrefix, Conventions, Endpoints, Owner, PolicyName, ServiceType};
-use sdwan_operator::manager::{
-    Backend, Credentials, Identity, LoginKind, ManagerClient, Password, Patience, Trust, Url,
-};
+use sdwan_operator::manager::{Backend, Identity, ManagerClient};
 use sdwan_operator::server::Telemetry;
-use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::clusters::{ClusterArg, connect, parse_cluster};
+use self::manager::ManagerArgs;
 use self::operations::{ElectionArgs, serve};
-
-const PASSWORD_ENV: &str = "SDWAN_MANAGER_PASSWORD";
 
 /// Steers annotated Kubernetes Services onto SD-WAN tunnels.
 ///
@@ -156,38 +152,6 @@ enum Output {
     Json,
 }
 
-#[derive(Debug, Args)]
-struct ManagerArgs {
-    /// URL of the Manager
-    #[arg(long, env = "SDWAN_MANAGER_URL", value_name = "URL", required = true)]
-    manager_url: Option<Url>,
-
-    /// User on the Manager
-    #[arg(
-        long,
-        env = "SDWAN_MANAGER_USERNAME",
-        value_name = "NAME",
-        default_value = "admin"
-    )]
-    manager_username: String,
-
-    /// File with the user's password, read again at every login
-    #[arg(long, env = "SDWAN_MANAGER_PASSWORD_FILE", value_name = "PATH")]
-    manager_password_file: Option<PathBuf>,
-
-    /// Kind of login
-    #[arg(long, env = "SDWAN_MANAGER_LOGIN", value_enum, default_value_t = LoginKind::Auto)]
-    manager_login: LoginKind,
-
-    /// PEM file of the CA that signed the Manager's certificate [default: the system's CAs]
-    #[arg(long, env = "SDWAN_MANAGER_CA", value_name = "PATH")]
-    manager_ca: Option<PathBuf>,
-
-    /// Accept any certificate of the Manager
-    #[arg(long, env = "SDWAN_MANAGER_INSECURE", conflicts_with = "manager_ca")]
-    manager_insecure: bool,
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -288,52 +252,6 @@ impl Cli {
             }
             never = server => match never {},
         }
-    }
-}
-
-impl ManagerArgs {
-    fn client(self) -> anyhow::Result<ManagerClient> {
-        let url = self
-            .manager_url
-            .ok_or_else(|| anyhow!("find the Manager: give --manager-url"))?;
-        match url.scheme() {
-            "https" => {}
-            "http" => warn!(%url, "the password goes over the network in clear text"),
-            scheme => {
-                return Err(anyhow!(
-                    "use Manager URL `{url}`: scheme `{scheme}`; accepted: https, http"
-                ));
-            }
-        }
-        let trust = match &self.manager_ca {
-            _ if self.manager_insecure => {
-                warn!("any certificate of the Manager is accepted");
-                Trust::Anything
-            }
-            Some(path) => Trust::Ca(std::fs::read(path).with_context(|| read_failure("Manager CA", path))?),
-            None => Trust::System,
-        };
-        let password = match self.manager_password_file {
-            Some(path) => {
-                // Read here only so that a wrong path is found at once.
-                std::fs::read_to_string(&path).with_context(|| read_failure("password file", &path))?;
-                Password::File(path)
-            }
-            None => Password::Given(SecretString::from(std::env::var(PASSWORD_ENV).map_err(|_| {
-                anyhow!("find the Manager's password: give --manager-password-file or set {PASSWORD_ENV}")
-            })?)),
-        };
-        let credentials = Credentials {
-            username: self.manager_username,
-            password,
-            login: self.manager_login,
-        };
-        Ok(ManagerClient::new(
-            &url,
-            credentials,
-            &trust,
-            Patience::default(),
-        )?)
     }
 }
 

@@ -113,6 +113,13 @@ fn every_part_that_can_be_chosen_renders() {
 }
 
 #[test]
+fn the_image_is_built_with_the_rust_version_of_the_workspace() {
+    let text = std::fs::read_to_string(deploy().join("Containerfile")).unwrap();
+    let from = format!("FROM docker.io/library/rust:{}-", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(text.lines().any(|line| line.starts_with(&from)), "no {from}");
+}
+
+#[test]
 fn the_binary_accepts_the_arguments_of_the_manifests() {
     accepts_arguments(&documents(&std::fs::read_to_string(manifests()).unwrap()));
 }

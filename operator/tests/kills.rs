@@ -182,3 +182,53 @@ async fn an_uninstall_that_was_killed_is_finished_by_the_next(#[case] backend: B
         assert_eq!(state(&manager), untouched, "after {requests} requests");
     }
 }
+
+#[rstest]
+#[case::classic(Backend::Classic)]
+#[case::policy_groups(Backend::PolicyGroups)]
+#[tokio::test]
+async fn what_the_manager_refuses_disturbs_nobody_wherever_the_operator_is_killed(#[case] backend: Backend) {
+    let to = steering(&[
+        ("business", "gold", Mode::Strict, &[HELD, "10.2.0.8"]),
+        ("batch", "lte", Mode::Preferred, &["10.2.0.7"]),
+    ]);
+    let refuse = |manager: &FakeManager| {
+        let calls = ["PUT /dataservice/template", "PUT /dataservice/v1"];
+        manager
+            .shelf()
+            .refusing
+            .extend(calls.map(|call| (call, "\"gold\"")));
+    };
+    async fn settle(mut reconciler: Reconciler, policy: &SteeringPolicy) {
+        reconciler.reconcile(policy).await.unwrap();
+        while reconciler.has_more_to_try() {
+            reconciler.reconcile(policy).await.unwrap();
+        }
+    }
+    let reference = FakeManager::start().await;
+    reconciler(&reference, backend)
+        .reconcile(&before())
+        .await
+        .unwrap();
+    refuse(&reference);
+    settle(reconciler(&reference, backend), &to).await;
+    let expected = state(&reference);
+    for requests in 1.. {
+        let manager = FakeManager::start().await;
+        reconciler(&manager, backend).reconcile(&before()).await.unwrap();
+        refuse(&manager);
+        let victim = reconciler(&manager, backend);
+        let ended = killed_after(&manager, requests, settle(victim, &to)).await;
+        let follows = followed(&manager);
+        assert!(
+            follows.contains(HELD) && follows.contains("biz-internet") && !follows.contains("gold"),
+            "after {requests} requests: {follows}"
+        );
+        if ended {
+            assert!(requests > 30, "only {requests} requests were made");
+            break;
+        }
+        settle(reconciler(&manager, backend), &to).await;
+        assert_eq!(state(&manager), expected, "after {requests} requests");
+    }
+}

@@ -92,6 +92,36 @@ async fn a_plan_reads_like_the_writes() {
 }
 
 #[tokio::test]
+async fn a_plan_names_what_the_manager_refuses_beside_the_rest() {
+    let manager = FakeManager::start().await;
+    let call = "POST /dataservice/template/policy/list/dataprefix/preview";
+    manager.shelf().refusing.push((call, "gold"));
+    let policy = steering(&[
+        ("business", "gold", Mode::Strict, &["10.2.0.5"]),
+        ("batch", "lte", Mode::Strict, &["10.2.0.7"]),
+    ]);
+    let plan = reconciler(&manager, Backend::Classic)
+        .plan(&policy)
+        .await
+        .unwrap();
+    let [refused] = plan.refused.as_slice() else {
+        panic!("{plan}");
+    };
+    assert!(
+        refused.name.contains("gold") && refused.text.contains("cannot take gold"),
+        "{plan}"
+    );
+    assert!(
+        plan.previews.iter().any(|preview| preview.name.contains("lte")),
+        "{plan}"
+    );
+    assert!(
+        plan.to_string().contains("the Manager refuses ppo-t8080-gold"),
+        "{plan}"
+    );
+}
+
+#[tokio::test]
 async fn an_interrupted_edit_is_part_of_the_plan() {
     let manager = FakeManager::start().await;
     let mut first = reconciler(&manager, Backend::Classic);

@@ -107,12 +107,12 @@ async fn a_refusal_is_a_condition_and_so_is_a_manager_that_fails() {
     let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
     let operator = Operator::start(&cluster, &manager, NEVER);
     ready(&operator).await;
-    let taken = || Fault::new("POST /dataservice/template/policy/list", 400, refusal("no"));
-    manager.shelf().faults.extend((0..1000).map(|_| taken()));
+    let broken = || Fault::new("POST /dataservice/template/policy/list", 500, refusal("no"));
+    manager.shelf().faults.extend((0..1000).map(|_| broken()));
     cluster.service("business", &[("tunnel", "mpls")]);
     cluster.endpoints("business", &["10.2.0.5"]);
     eventually("failed", || {
-        condition(&cluster, "business", "Programmed") == "False Refused"
+        condition(&cluster, "business", "Programmed") == "False Unclear"
     })
     .await;
     assert_eq!(condition(&cluster, "business", "Accepted"), "True Accepted");
@@ -127,6 +127,77 @@ async fn a_refusal_is_a_condition_and_so_is_a_manager_that_fails() {
         condition(&cluster, "business", "Accepted") == "False UnknownTenant"
     })
     .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_manager_refuses_says_so_until_it_is_taken() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    let list = "POST /dataservice/template/policy/list/dataprefix";
+    manager.shelf().refusing.push((list, "gold"));
+    for (service, color, host) in [("business", "gold", "10.2.0.5"), ("batch", "mpls", "10.2.0.7")] {
+        cluster.service(service, &[("tunnel", color)]);
+        cluster.endpoints(service, &[host]);
+    }
+    let operator = Operator::start(&cluster, &manager, Duration::from_millis(100));
+    eventually("the other is programmed", || {
+        condition(&cluster, "batch", "Programmed") == "True Programmed"
+    })
+    .await;
+    eventually("refused", || {
+        condition(&cluster, "business", "Programmed") == "False RefusedByManager"
+    })
+    .await;
+    assert_eq!(condition(&cluster, "business", "Accepted"), "True Accepted");
+    let conditions = policy(&cluster, "business").unwrap()["status"]["conditions"].to_string();
+    assert!(conditions.contains("cannot take gold"), "{conditions}");
+    assert_eq!(operator.metric("sdwan_operator_classes_refused"), 1.0);
+    assert!(operator.telemetry.health.ready().passed);
+    let told = |reason: &str| {
+        let events = cluster.events().into_iter();
+        let mut of_business = events.filter(|event| event["regarding"]["name"] == "business");
+        of_business.any(|event| event["reason"] == reason)
+    };
+    eventually("told", || told("RefusedByManager")).await;
+    let count = || reasons(&cluster).len();
+    let before = count();
+    stays("told once, however often it is tried", || count() == before).await;
+    assert!(!told("Programmed"));
+
+    manager.shelf().refusing.clear();
+    eventually("taken at a resync", || {
+        condition(&cluster, "business", "Programmed") == "True Programmed"
+    })
+    .await;
+    assert!(manager.in_force().contains("10.2.0.5/32"));
+    eventually("told", || told("Programmed")).await;
+    assert_eq!(operator.metric("sdwan_operator_classes_refused"), 0.0);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_offline_is_named_until_it_is_back() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, Duration::from_millis(100));
+    let says = |name: &str| condition(&cluster, name, "Programmed");
+    eventually("programmed", || says("business") == "True Programmed").await;
+
+    manager.shelf().controller_offline = true;
+    let waiting = || operator.metric("sdwan_operator_devices_waiting");
+    eventually("noticed", || waiting() == 1.0).await;
+    stays("it had got that", || says("business") == "True Programmed").await;
+    cluster.service("batch", &[("tunnel", "lte")]);
+    cluster.endpoints("batch", &["10.2.0.7"]);
+    eventually("waiting", || says("batch") == "False WaitingForDevices").await;
+    let conditions = policy(&cluster, "batch").unwrap()["status"]["conditions"].to_string();
+    assert!(conditions.contains("back: vsmart1"), "{conditions}");
+    assert_eq!(says("business"), "True Programmed");
+
+    manager.shelf().controller_offline = false;
+    eventually("programmed", || says("batch") == "True Programmed").await;
+    eventually("nobody is waited for", || waiting() == 0.0).await;
     operator.stop().await;
 }
 
@@ -183,26 +254,6 @@ async fn steering_does_not_wait_for_an_api_server_that_takes_no_writes() {
     cluster.endpoints("business", &["10.2.0.6"]);
     eventually("steered", || manager.in_force().contains("10.2.0.6/32")).await;
     operator.stop().await;
-}
-
-#[tokio::test]
-async fn the_checked_in_roles_allow_what_is_asked_for() {
-    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
-    cluster.service("business", &[("tunnel", "mpls")]);
-    cluster.endpoints("business", &["10.2.0.5"]);
-    cluster.service("broken", &[("tunnel", "business-class")]);
-    let operator = Operator::replica(&cluster, &manager, "one");
-    eventually("programmed", || {
-        condition(&cluster, "business", "Programmed") == "True Programmed"
-    })
-    .await;
-    cluster.service("business", &[]);
-    eventually("gone", || policy(&cluster, "business").is_none()).await;
-    operator.stop().await;
-    let accesses = cluster.accesses();
-    let refused: Vec<_> = accesses.iter().filter(|(_, allowed)| !**allowed).collect();
-    assert!(refused.is_empty(), "{refused:?}");
-    assert!(accesses.len() > 12, "{accesses:?}");
 }
 
 /// What the Manager reports of one tunnel: up, with this loss in percent.

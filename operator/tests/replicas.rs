@@ -75,7 +75,8 @@ async fn a_leader_that_stops_hands_over_at_once() {
     let second = Operator::replica(&cluster, &manager, "second");
     eventually("the second has listed", || second.telemetry.health.ready().passed).await;
     first.stop().await;
-    assert_eq!(holder(&cluster), "", "released");
+    // The second may have seen it already.
+    assert_ne!(holder(&cluster), "first", "released");
     let released = tokio::time::Instant::now();
     ready(&second).await;
     assert!(

@@ -17,6 +17,7 @@ mod failures;
 mod publish;
 mod reconciler;
 mod rounds;
+mod setbacks;
 mod watch;
 
 use std::future::Future;
@@ -101,7 +102,7 @@ pub async fn run(
 /// What the first round would write, given the clusters and the Manager as they are; writes nothing.
 ///
 /// # Errors
-/// [`ManagerError`] if the Manager cannot be read, or would refuse what the round writes.
+/// [`ManagerError`] if the Manager cannot be read, or what the round would write is somebody else's.
 pub async fn dry_run(
     clusters: &[(Cluster, kube::Client)],
     manager: ManagerClient,

@@ -18,6 +18,7 @@ use super::clusters::Clusters;
 use super::election::Leadership;
 use super::publish::{Bulletin, Programming, Publishers};
 use super::reconciler::{Effect, Reconciler};
+use super::setbacks::{setbacks, tell_waiting};
 use crate::core::{Change, Cluster, Compiled, Compiler, Outcome, TunnelReports};
 use crate::manager::{ManagerClient, ManagerError};
 use crate::server::{Check, Metrics, RoundOutcome, Telemetry};
@@ -92,8 +93,7 @@ impl Rounds {
                 () = self.stand_by() => {}
             }
             let end = self.lead(stop.as_mut()).await?;
-            // Whatever was observed, somebody else may change it from here on.
-            self.reconciler.forget();
+            self.reconciler.start_over();
             if matches!(end, End::Stopped) {
                 return Ok(());
             }
@@ -161,7 +161,7 @@ impl Rounds {
                 Ok(_) => {
                     backoff.reset();
                     self.announce().await?;
-                    None
+                    self.reconciler.has_more_to_try().then(Instant::now)
                 }
                 Err(failure) => {
                     let delay = backoff.next_delay();
@@ -228,6 +228,19 @@ impl Rounds {
         };
         if matches!(outcome, Ok(Effect::Activated)) {
             self.bulletin.activations += 1;
+        }
+        self.bulletin.setbacks = setbacks(self.reconciler.held_back(), &self.compiler);
+        metrics.classes_refused(
+            self.reconciler
+                .held_back()
+                .filter(|held| held.words.is_some())
+                .count(),
+        );
+        if outcome.is_ok() {
+            let waiting_for = self.reconciler.waiting_for();
+            metrics.devices_waiting(waiting_for.len());
+            tell_waiting(&self.bulletin.waiting_for, waiting_for);
+            self.bulletin.waiting_for = waiting_for.to_vec();
         }
         self.publishers.tell(self.bulletin.clone());
         match outcome {

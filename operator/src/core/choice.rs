@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::color::Color;
-use super::intent::Path;
+use super::preference::Path;
 use super::sla::Sla;
 use super::tunnel::{TunnelReport, TunnelReports, TunnelState};
 

@@ -1,23 +1,19 @@
 //! Claims: what one Service asks of the fabric, before it is compared with what others ask.
 //!
-//! Owns which of the intents for a Service counts, what it amounts to for each port, and what refuses it whatever
-//! other Services ask.
+//! Owns what the intent that counts amounts to for each port, and what refuses it whatever other Services ask.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::color::Color;
-use super::intent::{
-    Encryption, Intent, IntentError, Mode, Path, Place, PortKey, Preference, Settings, Tunnel,
-};
-use super::outcome::{Outcome, Refusal, Subject};
+use super::counting::Counting;
+use super::intent::{Encryption, Intent, IntentError, Mode, Place, PortKey, Settings};
+use super::outcome::{Refusal, Subject};
+use super::preference::{Path, Preference};
 use super::rule::{Class, Family, Protocol};
 use super::tunnel::{TunnelReport, TunnelReports};
-use super::view::{
-    Conventions, Endpoints, NamespaceView, PolicyView, ServiceKind, ServicePort, ServiceRef, ServiceView,
-    SliceView,
-};
+use super::view::{Conventions, Endpoints, ServiceKind, ServicePort, ServiceRef, ServiceView, SliceView};
 
 /// What traffic is steered by: where it goes to, or comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,13 +45,6 @@ pub(super) struct Claims {
     pub(super) unsupported: Option<String>,
 }
 
-/// The intent that counts for a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counting {
-    pub(super) subject: Subject,
-    pub(super) intent: Result<Intent, Refusal>,
-}
-
 impl Destination {
     /// The class that the destination is in if this is what is asked for it.
     pub(super) fn class(&self, preference: &Preference) -> Class {
@@ -66,90 +55,6 @@ impl Destination {
             port: self.port,
             family: Family::of(self.host),
         }
-    }
-}
-
-/// Finds the intent that counts for a Service, and the outcomes of those that do not.
-///
-/// The oldest SteeringPolicy goes first, and any of them before annotations.
-pub(super) fn counting<'a>(
-    service: &ServiceView,
-    namespace: Option<&NamespaceView>,
-    policies: impl IntoIterator<Item = &'a PolicyView>,
-) -> (Option<Counting>, Vec<Outcome>) {
-    let mut policies: Vec<_> = policies.into_iter().collect();
-    policies.sort_by_key(|policy| (policy.created, &policy.name));
-    let mut policies = policies.into_iter();
-    let Some(first) = policies.next() else {
-        return (annotated(service, namespace), Vec::new());
-    };
-    let overruled = |subject| Outcome {
-        service: service.service.clone(),
-        subject,
-        intent: None,
-        verdict: Err(Refusal::Overruled {
-            policy: first.name.clone(),
-        }),
-    };
-    let annotated = service.intent.as_ref().map(|_| annotations_of(service));
-    let others = policies
-        .map(Subject::of)
-        .chain(annotated)
-        .map(overruled)
-        .collect();
-    let counting = Counting {
-        subject: Subject::of(first),
-        intent: first.intent.clone().map_err(Refusal::Intent),
-    };
-    (Some(counting), others)
-}
-
-fn annotated(service: &ServiceView, namespace: Option<&NamespaceView>) -> Option<Counting> {
-    let asks = |namespace: &NamespaceView| namespace.intent.as_ref().map_or(true, Intent::asks_for_steering);
-    // Defaults such as a mode are for those that ask for a tunnel.
-    if service.intent.is_none() && !namespace.is_some_and(asks) {
-        return None;
-    }
-    let intent = service.intent.clone().unwrap_or_else(|| Ok(Intent::default()));
-    let intent = match (intent, namespace) {
-        (Err(error), _) => Err(Refusal::Intent(error)),
-        (Ok(intent), None) => Ok(intent),
-        // Who opts out need not care what the namespace says.
-        (Ok(intent), _) if intent.all.tunnel == Some(Tunnel::None) => Ok(intent),
-        (Ok(intent), Some(namespace)) => with_defaults(intent, namespace),
-    };
-    Some(Counting {
-        subject: annotations_of(service),
-        intent,
-    })
-}
-
-fn with_defaults(intent: Intent, namespace: &NamespaceView) -> Result<Intent, Refusal> {
-    let kube_namespace = namespace.name.clone();
-    let defaults = match &namespace.intent {
-        Ok(defaults) => defaults,
-        Err(error) => {
-            let error = error.clone();
-            return Err(Refusal::Namespace {
-                kube_namespace,
-                error,
-            });
-        }
-    };
-    if let Some(port) = defaults.ports.keys().next() {
-        let port = port.clone();
-        return Err(Refusal::NamespacePort { kube_namespace, port });
-    }
-    Ok(Intent {
-        all: intent.all.or(&defaults.all),
-        tenant: intent.tenant.or_else(|| defaults.tenant.clone()),
-        ports: intent.ports,
-    })
-}
-
-fn annotations_of(service: &ServiceView) -> Subject {
-    Subject::Annotations {
-        uid: service.uid.clone(),
     }
 }
 
@@ -164,14 +69,6 @@ impl Subject {
             (Self::Annotations { .. }, Some(port)) => conventions
                 .annotation_prefix
                 .place(&format!("{setting}.{}", port.number)),
-        }
-    }
-
-    pub(super) fn of(policy: &PolicyView) -> Self {
-        Self::Policy {
-            name: policy.name.clone(),
-            uid: policy.uid.clone(),
-            generation: policy.generation,
         }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::bucket;
 use super::choice::Choices;
-use super::intent::{Encryption, Path};
+use super::intent::Encryption;
+use super::preference::Path;
 use super::rule::{Class, Encapsulations, Hosts, SteeringPolicy, SteeringRule};
 use super::tunnel::{TunnelReport, TunnelReports};
 

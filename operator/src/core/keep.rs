@@ -1,7 +1,7 @@
-//! Keeping what is there: for clusters that could not be looked at yet.
+//! Keeping what is there: for clusters that could not be looked at yet, and for what the Manager refuses.
 //!
 //! Owns the union of what is desired and what is on the Manager. Invariant: hosts that nothing is desired for keep
-//! their rules; hosts that something is desired for have only that.
+//! their rules, all of them or those that are asked for; hosts that something is desired for have only that.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::naming::ListName;
 use super::objects::{Assembly, Definition, DefinitionKey, List, Objects, Sequence};
-use super::rule::{Family, Protocol};
+use super::rule::{Family, Protocol, SteeringRule};
 
 /// The traffic of all endpoints of a port in a service VPN.
 type Traffic = (u16, Family, Protocol, u16);
@@ -20,13 +20,43 @@ fn traffic(service_vpn: u16, sequence: &Sequence) -> Traffic {
 
 /// What is desired, and the rules that are there for other hosts.
 #[must_use]
-pub fn keep(mut desired: Objects, observed: &Objects) -> Objects {
+pub fn keep(desired: Objects, observed: &Objects) -> Objects {
+    keep_where(desired, observed, |_, _| true)
+}
+
+/// What is desired, and the rules that are there for the hosts of these rules.
+#[must_use]
+pub fn keep_for<'a>(
+    desired: Objects,
+    observed: &Objects,
+    rules: impl Iterator<Item = &'a SteeringRule>,
+) -> Objects {
+    let mut hosts: HashMap<Traffic, HashSet<IpAddr>> = HashMap::new();
+    for rule in rules {
+        let class = &rule.class;
+        let traffic = (class.service_vpn, class.family, class.protocol, class.port);
+        hosts.entry(traffic).or_default().extend(rule.hosts());
+    }
+    keep_where(desired, observed, |traffic, host| {
+        hosts.get(traffic).is_some_and(|hosts| hosts.contains(host))
+    })
+}
+
+fn keep_where(
+    mut desired: Objects,
+    observed: &Objects,
+    is_wanted: impl Fn(&Traffic, &IpAddr) -> bool,
+) -> Objects {
     let claimed = claimed(&desired);
     let mut kept: BTreeSet<ListName> = BTreeSet::new();
     for (key, definition) in &observed.definitions {
         let others = definition.sequences().iter().filter(|sequence| {
             let traffic = traffic(key.service_vpn, sequence);
-            keep_hosts(&mut desired, observed, &sequence.hosts, claimed.get(&traffic))
+            let claimed = claimed.get(&traffic);
+            let is_free = |host: &IpAddr| claimed.is_none_or(|claimed| !claimed.contains(host));
+            keep_hosts(&mut desired, observed, &sequence.hosts, |host| {
+                is_free(host) && is_wanted(&traffic, host)
+            })
         });
         let others: Vec<Sequence> = others.cloned().collect();
         if others.is_empty() {
@@ -65,12 +95,12 @@ fn claimed(desired: &Objects) -> HashMap<Traffic, HashSet<IpAddr>> {
     claimed
 }
 
-/// Keeps the hosts of a list that nothing is desired for; whether there are any.
+/// Keeps the hosts of a list that are to stay; whether there are any.
 fn keep_hosts(
     desired: &mut Objects,
     observed: &Objects,
     name: &ListName,
-    claimed: Option<&HashSet<IpAddr>>,
+    stays: impl Fn(&IpAddr) -> bool,
 ) -> bool {
     let Some((list, hosts)) = observed
         .lists
@@ -79,8 +109,7 @@ fn keep_hosts(
     else {
         return false;
     };
-    let is_free = |host: &&IpAddr| claimed.is_none_or(|claimed| !claimed.contains(*host));
-    let mut all: BTreeSet<IpAddr> = hosts.iter().filter(is_free).copied().collect();
+    let mut all: BTreeSet<IpAddr> = hosts.iter().filter(|host| stays(host)).copied().collect();
     if all.is_empty() {
         return false;
     }

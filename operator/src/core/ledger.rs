@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::claim::Destination;
-use super::intent::Preference;
+use super::preference::Preference;
 
 /// A Service, by its place among the members of the compiler.
 pub(super) type ServiceId = usize;

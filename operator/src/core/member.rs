@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::choice::{Choices, Compliance};
-use super::claim::{Claims, Counting, Destination, Terms, counting};
+use super::claim::{Claims, Destination, Terms};
 use super::color::Color;
+use super::counting::{Counting, counting};
 use super::outcome::{Accepted, Outcome, Refusal, Subject};
+use super::preference::Preference;
 use super::tunnel::TunnelReports;
 use super::view::{Conventions, NamespaceView, PolicyView, ServiceRef, ServiceView, SliceView};
 
@@ -85,6 +87,12 @@ impl Member {
         let terms = self.terms.iter().flatten();
         let mut preferences = terms.flat_map(Terms::preferences);
         preferences.any(|preference| preference.path().is_some_and(|path| path.sla.is_some()))
+    }
+
+    /// Whether one of these is asked for some port.
+    pub(super) fn asks_for_one_of(&self, preferences: &BTreeSet<&Preference>) -> bool {
+        let mut asked = self.terms.iter().flatten().flat_map(Terms::preferences);
+        asked.any(|preference| preferences.contains(&**preference))
     }
 
     /// Whether nothing is left of it.

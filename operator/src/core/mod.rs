@@ -12,7 +12,9 @@ mod claim;
 mod classes;
 mod color;
 mod compile;
+mod counting;
 mod diff;
+mod holdback;
 mod intent;
 mod keep;
 mod ledger;
@@ -20,6 +22,7 @@ mod member;
 mod naming;
 mod objects;
 mod outcome;
+mod preference;
 mod render;
 mod rule;
 mod settle;
@@ -36,16 +39,16 @@ pub use self::choice::{Choice, Choices, Compliance, LEAVE_AFTER, RETURN_AFTER};
 pub use self::color::{Color, UnknownColor};
 pub use self::compile::{Change, Compiler, compile};
 pub use self::diff::{Activation, ChangeSet, diff};
-pub use self::intent::{
-    Action, Encryption, Intent, IntentError, Mode, Path, Place, PortKey, Preference, Settings, Tunnel,
-};
-pub use self::keep::keep;
+pub use self::holdback::{Held, HoldBack, Search, Suspicion};
+pub use self::intent::{Action, Encryption, Intent, IntentError, Mode, Place, PortKey, Settings, Tunnel};
+pub use self::keep::{keep, keep_for};
 pub use self::naming::{ListName, Owner, PolicyName, UnacceptableName};
 pub use self::objects::{
     AppliedAt, Assembly, CentralPolicy, Definition, DefinitionKey, DefinitionKind, Inspection, List,
-    ListKind, Objects, Sequence, SequenceAction, ServiceType, Tunnels,
+    ListKind, ObjectKey, Objects, Sequence, SequenceAction, ServiceType, Tunnels,
 };
 pub use self::outcome::{Accepted, Compiled, Conflict, Outcome, Refusal, Subject};
+pub use self::preference::{Path, Preference};
 pub use self::render::{Scope, render};
 pub use self::rule::{
     Class, Direction, Encapsulations, Family, Hosts, Protocol, SteeringPolicy, SteeringRule,

@@ -81,6 +81,17 @@ pub enum DefinitionKind {
     AppRoute,
 }
 
+/// Which object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKey {
+    /// A list.
+    List(ListName),
+    /// A definition.
+    Definition(DefinitionKey),
+    /// The policy, or its activation.
+    Policy,
+}
+
 /// A definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Definition {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::choice::Compliance;
 use super::color::Color;
-use super::intent::{Intent, IntentError, PortKey, Preference};
+use super::intent::{Intent, IntentError, PortKey};
+use super::preference::Preference;
 use super::rule::{Protocol, SteeringPolicy};
 use super::view::ServiceRef;
 

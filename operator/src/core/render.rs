@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::intent::{Path, Preference};
 use super::naming::{ListName, Owner};
 use super::objects::{
     AppliedAt, Assembly, CentralPolicy, Definition, DefinitionKey, DefinitionKind, Inspection, List,
     ListKind, Objects, Sequence, SequenceAction, ServiceType, Tunnels,
 };
+use super::preference::{Path, Preference};
 use super::rule::{Direction, Family, Hosts, SteeringPolicy, SteeringRule};
 
 /// Where steering applies, and with what.

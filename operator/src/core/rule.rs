@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choice::Choice;
-use super::intent::Preference;
+use super::preference::Preference;
 
 /// Addresses of endpoints; shared, because most of them stay as they are from round to round.
 pub type Hosts = Arc<BTreeSet<IpAddr>>;
@@ -165,6 +165,22 @@ impl Protocol {
             Self::Udp => "udp",
             Self::Sctp => "sctp",
         }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service_vpn,
+            preference,
+            protocol,
+            port,
+            ..
+        } = self;
+        write!(
+            f,
+            "{preference} for {protocol} port {port} in service VPN {service_vpn}"
+        )
     }
 }
 

@@ -36,8 +36,13 @@ impl ManagerClient {
         }
         let mut writing = Writing::new(self, identity, observed);
         if let Err(error) = writing.write(change_set).await {
-            let process_id = writing.into_process_id();
-            self.release(process_id).await;
+            let remains = writing.into_remains();
+            self.release(remains.process_id).await;
+            let begun = remains.edited || observed.objects.unconfirmed;
+            if !begun && !error.refused().is_empty() {
+                // Nothing of what is in force was touched, so there is nothing that a successor would have to finish.
+                self.unmark(observed).await?;
+            }
             return Err(error);
         }
         let kept_definitions = self.remove_definitions(observed, change_set).await;

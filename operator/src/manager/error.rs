@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 
+use crate::core::ObjectKey;
+
+/// The device of a task that failed before it came to any.
+pub(super) const VALIDATION: &str = "validation";
+
 /// A request as it appears in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -86,6 +91,8 @@ pub enum ManagerError {
         status: StatusCode,
         /// Its error message and details.
         message: String,
+        /// The objects of the operator that were refused, each with what the Manager said of it.
+        objects: Vec<(ObjectKey, String)>,
     },
     /// A lock, a rate limit or another operation outlasted the operator's patience.
     #[error("send `{call}`: the Manager was still busy after {}: {reason}", Seconds(.patience))]
@@ -177,6 +184,45 @@ pub enum ManagerError {
 }
 
 impl ManagerError {
+    /// The objects that the Manager refused to write or to push, each with what it said; none if it is another error.
+    pub(crate) fn refused(&self) -> Vec<(ObjectKey, String)> {
+        match self {
+            Self::Refused { objects, .. } if !self.is_not_found() => objects.clone(),
+            Self::TaskFailed { device, reason, .. } if device == VALIDATION => {
+                vec![(ObjectKey::Policy, reason.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the object of the request is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        match self {
+            Self::Refused { status, message, .. } => {
+                *status == StatusCode::NOT_FOUND || message.contains("Failed to find specified resource")
+            }
+            _ => false,
+        }
+    }
+
+    /// The error, if it is a refusal, as one of this object.
+    pub(super) fn of(mut self, object: ObjectKey) -> Self {
+        if let Self::Refused { message, objects, .. } = &mut self {
+            objects.push((object, message.clone()));
+        }
+        self
+    }
+
+    /// This error after what came before, as one: refusals add up, and an error that is none stands for all.
+    pub(super) fn and_before<T>(mut self, before: Result<T, Self>) -> Self {
+        match (&mut self, before) {
+            (Self::Refused { objects, .. }, Err(Self::Refused { objects: more, .. })) => objects.extend(more),
+            (Self::Refused { .. }, Err(other)) => return other,
+            _ => {}
+        }
+        self
+    }
+
     /// The error in one word, for counting.
     #[must_use]
     pub fn kind(&self) -> &'static str {

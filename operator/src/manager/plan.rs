@@ -28,6 +28,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What the Manager makes of lists and definitions that it does not have yet, in its own words.
     pub previews: Vec<Previewed>,
+    /// The lists and definitions that it refuses, and what it says of them: their classes would be held back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Previewed>,
 }
 
 /// One write.
@@ -92,7 +95,7 @@ impl Plan {
         planning.lists(Verb::Remove, change_set.remove.iter());
         Self {
             steps: planning.steps,
-            previews: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -252,7 +255,7 @@ impl ManagerClient {
     /// Definitions that refer to lists that do not exist yet have no preview, nor have policy groups.
     ///
     /// # Errors
-    /// [`ManagerError`] if the Manager refuses a preview, as it would refuse the write.
+    /// [`ManagerError`] if the Manager cannot be reached, or what would be written is somebody else's.
     pub async fn plan(
         &self,
         identity: &Identity,
@@ -272,8 +275,8 @@ impl ManagerClient {
             .chain(&change_set.narrow)
         {
             let path = format!("{}/preview", wire::list_path(list.kind()));
-            let preview: Preview = self.post(&path, &wire::list_body(name, list, &mark)).await?;
-            plan.add(name.as_str(), preview);
+            let preview = self.post(&path, &wire::list_body(name, list, &mark)).await;
+            plan.add(name.as_str(), preview)?;
         }
         for (key, definition) in change_set.definitions.iter().chain(&change_set.settle) {
             let lists = &observed.ids.lists;
@@ -283,18 +286,22 @@ impl ManagerClient {
             let name = key.name(&identity.policy_name);
             let path = format!("{}/preview", wire::definition_path(key.kind));
             let body = wire::definition_body(key.kind, &name, &mark, definition, lists);
-            plan.add(&name, self.post(&path, &body).await?);
+            plan.add(&name, self.post(&path, &body).await)?;
         }
         Ok(plan)
     }
 }
 
 impl Plan {
-    fn add(&mut self, name: &str, preview: Preview) {
-        self.previews.push(Previewed {
-            name: name.to_owned(),
-            text: preview.preview,
-        });
+    fn add(&mut self, name: &str, preview: Result<Preview, ManagerError>) -> Result<(), ManagerError> {
+        let (to, text) = match preview {
+            Ok(preview) => (&mut self.previews, preview.preview),
+            Err(ManagerError::Refused { message, .. }) => (&mut self.refused, message),
+            Err(error) => return Err(error),
+        };
+        let name = name.to_owned();
+        to.push(Previewed { name, text });
+        Ok(())
     }
 }
 
@@ -313,6 +320,9 @@ impl fmt::Display for Plan {
                 preview.name,
                 preview.text.trim_end()
             )?;
+        }
+        for refused in &self.refused {
+            writeln!(f, "\nthe Manager refuses {}: {}", refused.name, refused.text)?;
         }
         Ok(())
     }

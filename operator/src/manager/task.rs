@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::error::ManagerError;
+use super::error::{ManagerError, VALIDATION};
 use super::reply::is_lock;
 use super::transport::ManagerClient;
 use super::wire::TaskStarted;
@@ -170,7 +170,7 @@ fn judge(task: &TaskStatus) -> Progress {
         }
         if validation.status_id.contains("failure") {
             return Progress::Failed {
-                device: "validation".to_owned(),
+                device: VALIDATION.to_owned(),
                 reason: validation.reason(),
             };
         }

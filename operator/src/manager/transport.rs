@@ -145,12 +145,7 @@ impl ManagerClient {
     /// Deletes what may be gone already.
     pub(super) async fn delete_object(&self, path: &str) -> Result<(), ManagerError> {
         match self.delete(path).await {
-            Err(ManagerError::Refused { status, message, .. })
-                if status == StatusCode::NOT_FOUND
-                    || message.contains("Failed to find specified resource") =>
-            {
-                Ok(())
-            }
+            Err(error) if error.is_not_found() => Ok(()),
             outcome => outcome,
         }
     }
@@ -236,6 +231,7 @@ impl ManagerClient {
                         call: call.clone(),
                         status,
                         message,
+                        objects: Vec::new(),
                     });
                 }
                 Ok((_, Answer::NotNow(hindrance))) => hindrance,

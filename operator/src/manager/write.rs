@@ -4,7 +4,7 @@
 //! before it begins, so that an operator that crashes in between is resumed by its successor; all edits of what is in
 //! force are one edit under one lock.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -14,7 +14,7 @@ use super::observe::{Identity, Observed};
 use super::task::Start;
 use super::transport::ManagerClient;
 use super::wire::{self, DefinitionCreated, ListCreated, PolicyCreated};
-use crate::core::{Activation, ChangeSet, Definition, DefinitionKey, List, ListName};
+use crate::core::{Activation, ChangeSet, Definition, DefinitionKey, List, ListName, ObjectKey};
 
 /// How an activation is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,16 @@ pub(super) struct Writing<'a> {
     identity: &'a Identity,
     observed: &'a mut Observed,
     process_id: Option<String>,
+    /// Something was replaced, which may be in force.
+    edited: bool,
+}
+
+/// What a change set leaves behind that was not brought to its end.
+pub(super) struct Remains {
+    /// The lock that is held.
+    pub(super) process_id: Option<String>,
+    /// Something was replaced, which may be in force.
+    pub(super) edited: bool,
 }
 
 impl<'a> Writing<'a> {
@@ -42,12 +52,15 @@ impl<'a> Writing<'a> {
             identity,
             observed,
             process_id: None,
+            edited: false,
         }
     }
 
-    /// The lock that is held.
-    pub(super) fn into_process_id(self) -> Option<String> {
-        self.process_id
+    pub(super) fn into_remains(self) -> Remains {
+        Remains {
+            process_id: self.process_id,
+            edited: self.edited,
+        }
     }
 
     pub(super) async fn write(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
@@ -58,8 +71,9 @@ impl<'a> Writing<'a> {
         for (key, definition) in &change_set.definitions {
             self.write_definition(*key, definition).await?;
         }
+        let refused = |error: ManagerError| error.of(ObjectKey::Policy);
         if change_set.assembly.is_some() && !change_set.settle.is_empty() {
-            self.write_policy(change_set).await?;
+            self.write_policy(change_set).await.map_err(refused)?;
         }
         for (key, definition) in &change_set.settle {
             self.write_definition(*key, definition).await?;
@@ -68,16 +82,17 @@ impl<'a> Writing<'a> {
             self.edit_list(name, list).await?;
         }
         if change_set.assembly.is_some() || change_set.activation == Some(Activation::Edit) {
-            self.write_policy(change_set).await?;
+            self.write_policy(change_set).await.map_err(refused)?;
         }
-        match change_set.activation {
-            Some(Activation::First) => self.activate(Push::First).await,
-            Some(Activation::Edit) => self.activate(Push::Edit).await,
-            None => Ok(()),
-        }
+        let push = match change_set.activation {
+            Some(Activation::First) => Push::First,
+            Some(Activation::Edit) => Push::Edit,
+            None => return Ok(()),
+        };
+        self.activate(push).await.map_err(refused)
     }
 
-    /// Creates lists, and the mark of what ends in an activation.
+    /// Creates lists, and the mark of what ends in an activation. All are tried, so that it is known which are refused.
     async fn create_lists(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
         let owner = &self.identity.owner;
         let mark = (change_set.activation.is_some() && self.observed.ids.edit_mark.is_none())
@@ -92,16 +107,17 @@ impl<'a> Writing<'a> {
             .collect();
         let created: Vec<_> = stream::iter(creations)
             .buffer_unordered(PARALLEL_WRITES)
-            .try_collect()
-            .await?;
-        for (name, id) in created {
-            if name == owner.edit_mark() {
-                self.observed.ids.edit_mark = Some(id);
-            } else {
-                self.observed.ids.lists.insert(name, id);
+            .collect()
+            .await;
+        let mut outcome = Ok(());
+        for created in created {
+            match created {
+                Ok((name, id)) if name == owner.edit_mark() => self.observed.ids.edit_mark = Some(id),
+                Ok((name, id)) => drop(self.observed.ids.lists.insert(name, id)),
+                Err(error) => outcome = Err(error.and_before(outcome)),
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn edit_list(&mut self, name: &ListName, list: &List) -> Result<(), ManagerError> {
@@ -113,7 +129,8 @@ impl<'a> Writing<'a> {
             .expect("a list to edit was observed");
         let path = format!("{}/{id}", wire::list_path(list.kind()));
         let body = wire::list_body(name, list, &self.identity.owner.mark());
-        self.edit(&path, body).await
+        let edited = self.edit(&path, body).await;
+        edited.map_err(|error| error.of(ObjectKey::List(name.clone())))
     }
 
     async fn write_definition(
@@ -126,11 +143,13 @@ impl<'a> Writing<'a> {
         let name = key.name(&self.identity.policy_name);
         let mark = self.identity.owner.mark();
         let body = wire::definition_body(key.kind, &name, &mark, definition, &ids.lists);
+        let refused = |error: ManagerError| error.of(ObjectKey::Definition(key));
         match ids.definitions.get(&key) {
-            Some(id) => self.edit(&format!("{path}/{id}"), body).await,
+            Some(id) => self.edit(&format!("{path}/{id}"), body).await.map_err(refused),
             None => {
-                let created: DefinitionCreated = self.client.post(&path, &body).await?;
-                self.observed.ids.definitions.insert(key, created.definition_id);
+                let created: Result<DefinitionCreated, _> = self.client.post(&path, &body).await;
+                let id = created.map_err(refused)?.definition_id;
+                self.observed.ids.definitions.insert(key, id);
                 Ok(())
             }
         }
@@ -170,6 +189,7 @@ impl<'a> Writing<'a> {
 
     async fn replace(&mut self, path: &str, body: &Value) -> Result<(), ManagerError> {
         let answer: Value = self.client.put(path, body).await?;
+        self.edited = true;
         self.process_id = wire::process_id(&answer).or(self.process_id.take());
         Ok(())
     }
@@ -223,6 +243,7 @@ async fn create_list(
     mark: &str,
 ) -> Result<(ListName, String), ManagerError> {
     let body = wire::list_body(name, list, mark);
-    let created: ListCreated = client.post(&wire::list_path(list.kind()), &body).await?;
+    let created: Result<ListCreated, _> = client.post(&wire::list_path(list.kind()), &body).await;
+    let created = created.map_err(|error| error.of(ObjectKey::List(name.clone())))?;
     Ok((name.clone(), created.list_id))
 }

@@ -43,6 +43,8 @@ pub struct Metrics {
     activations: Counter,
     services: Family<Subject, Gauge>,
     endpoints: Gauge,
+    classes_refused: Gauge,
+    devices_waiting: Gauge,
     leader: Gauge,
     clusters: Family<ClusterState, Gauge>,
     sessions: Family<Sessions, Gauge>,
@@ -114,6 +116,16 @@ impl Metrics {
         self.endpoints.set(whole(endpoints));
     }
 
+    /// Notes how many classes of traffic the Manager refuses.
+    pub fn classes_refused(&self, count: usize) {
+        self.classes_refused.set(whole(count));
+    }
+
+    /// Notes how many devices are offline and get the policy when they are back.
+    pub fn devices_waiting(&self, count: usize) {
+        self.devices_waiting.set(whole(count));
+    }
+
     /// Notes whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
@@ -163,6 +175,65 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register_with_unit(
+            "annotation_to_programmed",
+            "From the arrival of a change to its being in force on the fabric",
+            Unit::Seconds,
+            self.programmed.clone(),
+        );
+        registry.register("rounds", "Rounds by how they ended", self.rounds.clone());
+        registry.register("errors", "Errors by kind", self.errors.clone());
+        registry.register(
+            "activations",
+            "Activations of the centralized policy",
+            self.activations.clone(),
+        );
+        registry.register(
+            "services",
+            "Services and policies that ask for something",
+            self.services.clone(),
+        );
+        let waiting = "Devices that are offline and get the policy when they are back";
+        let gauges = [
+            ("endpoints", "Endpoints that are steered", &self.endpoints),
+            (
+                "classes_refused",
+                "Classes of traffic that the Manager refuses",
+                &self.classes_refused,
+            ),
+            ("devices_waiting", waiting, &self.devices_waiting),
+            ("leader", "Whether this replica leads", &self.leader),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "clusters",
+            "Whether everything in a cluster was seen once, and whether it can be reached",
+            self.clusters.clone(),
+        );
+        registry.register(
+            "tunnel_sessions",
+            "BFD sessions of the tunnels of a color by state",
+            self.sessions.clone(),
+        );
+        let figures = [
+            ("tunnel_loss", "Mean loss", Unit::Ratios, &self.loss),
+            (
+                "tunnel_latency",
+                "Mean round-trip time",
+                Unit::Seconds,
+                &self.latency,
+            ),
+            ("tunnel_jitter", "Mean jitter", Unit::Seconds, &self.jitter),
+        ];
+        for (name, help, unit, family) in figures {
+            registry.register_with_unit(name, help, unit, family.clone());
+        }
+    }
 }
 
 fn whole(count: usize) -> i64 {
@@ -179,6 +250,8 @@ impl Default for Metrics {
             activations: Counter::default(),
             services: Family::default(),
             endpoints: Gauge::default(),
+            classes_refused: Gauge::default(),
+            devices_waiting: Gauge::default(),
             leader: Gauge::default(),
             clusters: Family::default(),
             sessions: Family::default(),
@@ -186,54 +259,7 @@ impl Default for Metrics {
             latency: Family::default(),
             jitter: Family::default(),
         };
-        let registry = &mut metrics.registry;
-        registry.register_with_unit(
-            "annotation_to_programmed",
-            "From the arrival of a change to its being in force on the fabric",
-            Unit::Seconds,
-            metrics.programmed.clone(),
-        );
-        registry.register("rounds", "Rounds by how they ended", metrics.rounds.clone());
-        registry.register("errors", "Errors by kind", metrics.errors.clone());
-        registry.register(
-            "activations",
-            "Activations of the centralized policy",
-            metrics.activations.clone(),
-        );
-        registry.register(
-            "services",
-            "Services and policies that ask for something",
-            metrics.services.clone(),
-        );
-        registry.register(
-            "endpoints",
-            "Endpoints that are steered",
-            metrics.endpoints.clone(),
-        );
-        registry.register("leader", "Whether this replica leads", metrics.leader.clone());
-        registry.register(
-            "clusters",
-            "Whether everything in a cluster was seen once, and whether it can be reached",
-            metrics.clusters.clone(),
-        );
-        registry.register(
-            "tunnel_sessions",
-            "BFD sessions of the tunnels of a color by state",
-            metrics.sessions.clone(),
-        );
-        let figures = [
-            ("tunnel_loss", "Mean loss", Unit::Ratios, &metrics.loss),
-            (
-                "tunnel_latency",
-                "Mean round-trip time",
-                Unit::Seconds,
-                &metrics.latency,
-            ),
-            ("tunnel_jitter", "Mean jitter", Unit::Seconds, &metrics.jitter),
-        ];
-        for (name, help, unit, family) in figures {
-            registry.register_with_unit(name, help, unit, family.clone());
-        }
+        metrics.register();
         metrics
     }
 }

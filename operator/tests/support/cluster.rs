@@ -302,6 +302,23 @@ impl FakeCluster {
         self.inner.lock().unwrap()
     }
 
+    /// Whether the roles allow a request; a patch that creates its object is a creation, too, as kube-apiserver has it.
+    fn allows(&self, target: &Target, method: &Method, watch: bool) -> bool {
+        let access = target.access(method, watch);
+        let mut inner = self.lock();
+        let is_new = target.subresource.is_none() && !inner.objects.contains_key(&target.key());
+        let creates = *method == Method::PATCH && is_new;
+        let creation = creates.then(|| Access {
+            verb: "create",
+            ..access.clone()
+        });
+        [Some(access), creation].into_iter().flatten().all(|access| {
+            let allowed = access.is_allowed();
+            inner.accesses.insert(access, allowed);
+            allowed
+        })
+    }
+
     fn list(&self, target: &Target) -> Response {
         let inner = self.lock();
         let items: Vec<_> = inner.rows(&target.collection, &target.kube_namespace).collect();
@@ -422,10 +439,7 @@ async fn answer(State(cluster): State<FakeCluster>, request: Request) -> Respons
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     let query = parts.uri.query().unwrap_or_default();
-    let access = target.access(&parts.method, query.contains("watch=true"));
-    let allowed = access.is_allowed();
-    cluster.lock().accesses.insert(access, allowed);
-    if !allowed {
+    if !cluster.allows(&target, &parts.method, query.contains("watch=true")) {
         return refuse(StatusCode::FORBIDDEN, "Forbidden");
     }
     match (&parts.method, &target.name) {

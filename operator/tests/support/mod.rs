@@ -62,6 +62,8 @@ pub struct Shelf {
     pub controller_offline: bool,
     /// So are edges.
     pub edges_offline: bool,
+    /// Refuses calls that begin like the one and have the other in their body.
+    pub refusing: Vec<(&'static str, &'static str)>,
     /// Answers to these calls, which the stand-in does not know itself.
     pub canned: BTreeMap<&'static str, Value>,
     /// After so many more requests are done, nothing is done or answered any more.
@@ -271,6 +273,14 @@ impl Shelf {
         } else {
             serde_json::from_slice(body).unwrap()
         };
+        let written = body.to_string();
+        let refused = self.refusing.iter();
+        let mut refused = refused.filter(|(start, word)| call.starts_with(start) && written.contains(word));
+        if let Some((_, word)) = refused.next() {
+            let words = format!("cannot take {}", word.trim_matches('"'));
+            self.requests.push((call, body));
+            return refuse(400, &words);
+        }
         let canned = self.canned.get(call.as_str()).cloned();
         self.requests.push((call, body.clone()));
         if let Some(answer) = canned {

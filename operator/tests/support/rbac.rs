@@ -1,5 +1,8 @@
 //! The rules of the checked-in manifests, as an API server decides by them.
 
+#![allow(dead_code, reason = "each test binary uses its part of this module")]
+
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use axum::http::Method;
@@ -35,7 +38,30 @@ static RULES: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     rules.collect()
 });
 
+/// All that the rules allow, as `verb resource.group`.
+pub fn allowed() -> BTreeSet<String> {
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let words = rule[key].as_array().unwrap().iter();
+        words.map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let mut allowed = BTreeSet::new();
+    for (_, rule) in RULES.iter() {
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                let verbs = words(rule, "verbs").into_iter();
+                allowed.extend(verbs.map(|verb| format!("{verb} {resource}.{group}")));
+            }
+        }
+    }
+    allowed
+}
+
 impl Access {
+    /// What it asks for, as the rules have it, wherever that is.
+    pub fn kind(&self) -> String {
+        format!("{} {}.{}", self.verb, self.resource, self.group)
+    }
+
     pub fn verb(method: &Method, named: bool, watch: bool) -> &'static str {
         match (method, named) {
             (&Method::GET, false) if watch => "watch",

@@ -1,8 +1,9 @@
-//! Kubernetes Events: an intent refused, in force for the first time, its SLA class broken and kept again.
+//! Kubernetes Events: an intent refused, here or by the Manager, in force for the first time, its SLA class broken and kept
+//! again.
 //!
 //! Invariant: one Event for each such turn, however many rounds see it; a refusal that cannot be told is tried again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -12,9 +13,10 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::policies::Name;
-use super::{Key, PARALLEL_WRITES, WRITE_PATIENCE, key};
+use super::status::missing;
+use super::{Key, PARALLEL_WRITES, Programming, WRITE_PATIENCE, key};
 use crate::api;
-use crate::core::{Compliance, Outcome, ServiceRef, Subject};
+use crate::core::{Compliance, Intent, Outcome, ServiceRef, Subject};
 
 /// An Event that is to be written, and what it is about.
 pub(super) type Due = (Arc<Outcome>, Event);
@@ -22,7 +24,25 @@ pub(super) type Due = (Arc<Outcome>, Event);
 pub(super) struct EventReporter {
     recorder: Recorder,
     /// Refusals that were told.
-    reported: HashSet<Arc<Outcome>>,
+    reported: HashSet<Told>,
+}
+
+/// What was told: of what, and the words.
+type Told = (ServiceRef, Subject, Option<Intent>, Option<String>);
+
+fn told((outcome, event): &Due) -> Told {
+    let Outcome {
+        service,
+        subject,
+        intent,
+        ..
+    } = &**outcome;
+    (
+        service.clone(),
+        subject.clone(),
+        intent.clone(),
+        event.note.clone(),
+    )
 }
 
 impl EventReporter {
@@ -38,32 +58,29 @@ impl EventReporter {
     }
 
     /// Writes the Events that are due, refusals only once; whether all refusals are told.
-    pub(super) async fn report(&mut self, due: Vec<Due>) -> bool {
-        let is_refused = |outcome: &Outcome| outcome.verdict.is_err();
-        let refused: HashSet<_> = due.iter().map(|(outcome, _)| outcome.clone()).collect();
+    pub(super) async fn report(&mut self, refusals: Vec<Due>, turns: Vec<Due>) -> bool {
+        let refused: HashSet<_> = refusals.iter().map(told).collect();
         self.reported.retain(|reported| refused.contains(reported));
-        let new = due
+        let new = refusals
             .into_iter()
-            .filter(|(outcome, _)| !self.reported.contains(outcome));
-        let writes: Vec<_> = new.map(|(outcome, event)| self.publish(outcome, event)).collect();
+            .filter(|due| !self.reported.contains(&told(due)));
+        let writes: Vec<_> = new.chain(turns).map(|due| self.publish(due)).collect();
         let written: Vec<_> = stream::iter(writes)
             .buffer_unordered(PARALLEL_WRITES)
             .collect()
             .await;
-        let told = written
-            .into_iter()
-            .flatten()
-            .filter(|outcome| is_refused(outcome));
-        self.reported.extend(told);
-        refused.iter().filter(|outcome| is_refused(outcome)).count() == self.reported.len()
+        let told = written.into_iter().flatten();
+        self.reported.extend(told.filter(|told| refused.contains(told)));
+        refused.len() == self.reported.len()
     }
 
-    async fn publish(&self, outcome: Arc<Outcome>, event: Event) -> Option<Arc<Outcome>> {
+    async fn publish(&self, due: Due) -> Option<Told> {
+        let (outcome, event) = &due;
         let service = &outcome.service;
         info!(%service, reason = event.reason, note = event.note, "event");
         let regarding = regarding(service, &outcome.subject);
-        match timeout(WRITE_PATIENCE, self.recorder.publish(&event, &regarding)).await {
-            Ok(Ok(())) => Some(outcome),
+        match timeout(WRITE_PATIENCE, self.recorder.publish(event, &regarding)).await {
+            Ok(Ok(())) => Some(told(&due)),
             Ok(Err(error)) => {
                 warn!(%service, error = &error as &dyn std::error::Error, "event not written");
                 None
@@ -76,20 +93,23 @@ impl EventReporter {
     }
 }
 
-/// The Events of all refusals.
-pub(super) fn refusals(outcomes: &[Arc<Outcome>]) -> Vec<Due> {
-    let refused = outcomes
-        .iter()
-        .filter_map(|outcome| Some((outcome.clone(), refusal(outcome)?)));
+/// The Events of all refusals, those of the Manager among them.
+pub(super) fn refusals(outcomes: &[Arc<Outcome>], setbacks: &BTreeMap<ServiceRef, Programming>) -> Vec<Due> {
+    let refused = outcomes.iter().filter_map(|outcome| {
+        let setback = setbacks.get(&outcome.service);
+        let event = refusal(outcome).or_else(|| refusal_by_manager(setback?))?;
+        Some((outcome.clone(), event))
+    });
     refused.collect()
 }
 
 /// The Events of what came into force and of SLA classes that turned. `already` are the policies that say so, if
-/// something may have come into force.
+/// something may have come into force; `waiting_for` the devices that get it later.
 pub(super) fn turns(
     outcomes: &[Arc<Outcome>],
     known: &HashMap<Key, Arc<Outcome>>,
     already: Option<&HashSet<Name>>,
+    waiting_for: &[String],
 ) -> Vec<Due> {
     let mut due = Vec::new();
     for outcome in outcomes {
@@ -100,7 +120,7 @@ pub(super) fn turns(
             outcome.service.name.clone(),
         );
         if is_new && already.is_some_and(|already| before.is_some() || !already.contains(&shown)) {
-            due.extend(in_force(outcome).map(|event| (outcome.clone(), event)));
+            due.extend(in_force(outcome, waiting_for).map(|event| (outcome.clone(), event)));
         }
         due.extend(turn(before, outcome).map(|event| (outcome.clone(), event)));
     }
@@ -134,7 +154,14 @@ fn refusal(outcome: &Outcome) -> Option<Event> {
     ))
 }
 
-fn in_force(outcome: &Outcome) -> Option<Event> {
+fn refusal_by_manager(setback: &Programming) -> Option<Event> {
+    let Programming::Failed { reason, message } = setback else {
+        return None;
+    };
+    Some(event(EventType::Warning, reason, message.clone()))
+}
+
+fn in_force(outcome: &Outcome, waiting_for: &[String]) -> Option<Event> {
     let accepted = outcome.verdict.as_ref().ok()?;
     let endpoints = match accepted.endpoints {
         1 => "1 endpoint is steered".to_owned(),
@@ -144,7 +171,11 @@ fn in_force(outcome: &Outcome) -> Option<Event> {
         Some(color) => format!("{endpoints} to {color}"),
         None => endpoints,
     };
-    Some(event(EventType::Normal, "Programmed", way))
+    let note = match waiting_for {
+        [] => way,
+        devices => format!("{way}; {}", missing(devices)),
+    };
+    Some(event(EventType::Normal, "Programmed", note))
 }
 
 /// What is to be said of an SLA class that is kept or broken otherwise than before.

@@ -12,7 +12,7 @@ mod policies;
 mod status;
 mod tunnels;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,10 @@ pub(super) struct Bulletin {
     pub(super) outcomes: Vec<Arc<Outcome>>,
     /// How far the fabric is.
     pub(super) programming: Programming,
+    /// How far it is with Services of which it was not asked all.
+    pub(super) setbacks: BTreeMap<ServiceRef, Programming>,
+    /// The devices that are offline, and get what was written when they are back.
+    pub(super) waiting_for: Vec<String>,
     /// How often the policy was activated since the start; a number, because bulletins may be skipped.
     pub(super) activations: u64,
     /// The last report of the tunnels.
@@ -60,13 +64,36 @@ pub(super) enum Programming {
     Pending,
     /// The fabric does what is asked.
     Done,
-    /// The round failed.
+    /// The Manager has it, and these devices get it when they are back.
+    Waiting(Vec<String>),
+    /// The round failed, or the Manager refuses what is asked.
     Failed {
         /// Why, in one word.
         reason: String,
         /// Why.
         message: String,
     },
+}
+
+impl Bulletin {
+    /// How far the fabric is with an intent, given whether it was known to be in force before.
+    fn programming(&self, outcome: &Outcome, was_in_force: bool) -> Programming {
+        let setback = self.setbacks.get(&outcome.service);
+        match (&self.programming, setback) {
+            (Programming::Done | Programming::Failed { .. }, Some(setback)) => setback.clone(),
+            (Programming::Done, None) if !self.waiting_for.is_empty() => {
+                Programming::Waiting(self.waiting_for.clone())
+            }
+            // What the fabric did before, a failed round does not undo.
+            (Programming::Failed { .. }, None) if was_in_force => Programming::Done,
+            (programming, _) => programming.clone(),
+        }
+    }
+
+    /// Whether an intent was asked of the fabric, as far as there is something to ask.
+    fn was_asked(&self, outcome: &Outcome) -> bool {
+        !self.setbacks.contains_key(&outcome.service)
+    }
 }
 
 /// Which intent an outcome is about.
@@ -193,22 +220,20 @@ impl Publisher {
             .filter(|outcome| outcome.service.cluster == self.cluster)
             .cloned()
             .collect();
-        let mut due = events::refusals(&own);
+        let mut asked = own.clone();
+        asked.retain(|outcome| bulletin.was_asked(outcome));
+        let mut turns = Vec::new();
         if bulletin.programming == Programming::Done {
             let may_be_new = bulletin.activations > self.activations;
             let already = may_be_new.then(|| self.policies.say_programmed());
-            due.extend(events::turns(&own, &self.known, already.as_ref()));
+            turns = events::turns(&asked, &self.known, already.as_ref(), &bulletin.waiting_for);
         }
-        let told = self.events.report(due).await;
+        let refusals = events::refusals(&own, &bulletin.setbacks);
+        let told = self.events.report(refusals, turns).await;
         let known = &self.known;
-        let programming = |outcome: &Outcome| match &bulletin.programming {
-            // What the fabric did before, a failed round does not undo.
-            Programming::Failed { .. }
-                if known.get(&key(outcome)).is_some_and(|known| **known == *outcome) =>
-            {
-                Programming::Done
-            }
-            programming => programming.clone(),
+        let programming = |outcome: &Outcome| {
+            let was_in_force = known.get(&key(outcome)).is_some_and(|known| **known == *outcome);
+            bulletin.programming(outcome, was_in_force)
         };
         let shown = match bulletin.programming {
             // Before the first round nothing is known, and nothing is to be deleted.
@@ -221,7 +246,11 @@ impl Publisher {
         };
         if bulletin.programming == Programming::Done {
             self.activations = bulletin.activations;
-            self.known = own.into_iter().map(|outcome| (key(&outcome), outcome)).collect();
+            // What is refused comes into force for the first time when it is not any more.
+            self.known = asked
+                .into_iter()
+                .map(|outcome| (key(&outcome), outcome))
+                .collect();
         }
         told && shown && tunnels
     }

@@ -10,6 +10,9 @@ use super::Programming;
 use crate::api::{ACCEPTED, DEGRADED, PROGRAMMED, SteeringPolicyStatus};
 use crate::core::{Accepted, Compliance, Outcome};
 
+/// How many devices a message names.
+const NAMED_DEVICES: usize = 10;
+
 /// A condition without its times.
 struct Word {
     status: &'static str,
@@ -39,6 +42,8 @@ pub(super) fn status(
     let programmed = match (&outcome.verdict, programming) {
         // What is on its way now does not unsay what is on the fabric.
         (Ok(_), Programming::Pending) if old.observed_generation == Some(generation) => None,
+        // A device that has gone offline since then still has it.
+        (Ok(accepted), Programming::Waiting(_)) if says_programmed(&old, generation, accepted) => None,
         (verdict, programming) => Some(programmed(verdict.as_ref().ok(), programming, outcome)),
     };
     let words = [
@@ -58,10 +63,8 @@ pub(super) fn status(
     let mut status = SteeringPolicyStatus {
         observed_generation: Some(generation),
         conditions: conditions.collect(),
-        tunnel: steered
-            .and_then(|accepted| accepted.tunnel)
-            .map(|color| color.to_string()),
-        endpoints: steered.map(|accepted| u32::try_from(accepted.endpoints).unwrap_or(u32::MAX)),
+        tunnel: steered.and_then(tunnel),
+        endpoints: steered.map(count),
         last_programmed: old.last_programmed.clone(),
     };
     if status != old && matches!(programming, Programming::Done) && steered.is_some() {
@@ -82,11 +85,42 @@ fn programmed(accepted: Option<&Accepted>, programming: &Programming, outcome: &
         (None, _) => Word::new("False", "Refused", refusal_of(outcome)),
         (Some(_), Programming::Pending) => Word::new("Unknown", "Pending", "on its way to the Manager"),
         (Some(_), Programming::Failed { reason, message }) => Word::new("False", reason, message.clone()),
-        (Some(accepted), Programming::Done) if accepted.endpoints == 0 => {
+        (Some(accepted), Programming::Done | Programming::Waiting(_)) if accepted.endpoints == 0 => {
             Word::new("True", "NoEndpoints", "there is no endpoint to steer")
         }
         (Some(_), Programming::Done) => Word::new("True", "Programmed", ""),
+        (Some(_), Programming::Waiting(devices)) => Word::new("False", "WaitingForDevices", missing(devices)),
     }
+}
+
+/// Whether a status says that the fabric does the same already.
+fn says_programmed(old: &SteeringPolicyStatus, generation: i64, accepted: &Accepted) -> bool {
+    let mut conditions = old.conditions.iter();
+    old.observed_generation == Some(generation)
+        && old.endpoints == Some(count(accepted))
+        && old.tunnel == tunnel(accepted)
+        && conditions.any(|condition| condition.type_ == PROGRAMMED && condition.status == "True")
+}
+
+/// Which devices do not have the policy yet, in words.
+pub(super) fn missing(devices: &[String]) -> String {
+    let named: Vec<_> = devices.iter().take(NAMED_DEVICES).map(String::as_str).collect();
+    let more = match devices.len().saturating_sub(NAMED_DEVICES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "offline, and to get it when they are back: {}{more}",
+        named.join(", ")
+    )
+}
+
+fn count(accepted: &Accepted) -> u32 {
+    u32::try_from(accepted.endpoints).unwrap_or(u32::MAX)
+}
+
+fn tunnel(accepted: &Accepted) -> Option<String> {
+    accepted.tunnel.map(|color| color.to_string())
 }
 
 fn refusal_of(outcome: &Outcome) -> String {
@@ -258,5 +292,20 @@ mod tests {
     fn without_endpoints_there_is_nothing_to_program() {
         let status = status(&accepted(0, None), GENERATION, &Programming::Done, None, at(1));
         assert_eq!(says(&status, PROGRAMMED), "True NoEndpoints since 1");
+    }
+
+    #[test]
+    fn devices_that_are_offline_are_named_for_what_they_have_not_got() {
+        let (old, new) = (accepted(1, None), accepted(2, None));
+        let waiting = Programming::Waiting((1..=12).map(|edge| format!("edge-{edge}")).collect());
+        let first = status(&old, GENERATION, &Programming::Done, None, at(1));
+        assert_eq!(status(&old, GENERATION, &waiting, Some(&first), at(2)), first);
+        let second = status(&new, GENERATION, &waiting, Some(&first), at(2));
+        assert_eq!(says(&second, PROGRAMMED), "False WaitingForDevices since 2");
+        let message = &second.conditions[1].message;
+        assert!(message.ends_with("edge-9, edge-10 and 2 more"), "{message}");
+        assert_eq!(second.last_programmed, first.last_programmed);
+        let third = status(&new, GENERATION, &Programming::Done, Some(&second), at(3));
+        assert_eq!(says(&third, PROGRAMMED), "True Programmed since 3");
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::core::claim::{Claims, Destination, Terms, counting};
+use crate::core::claim::{Claims, Destination, Terms};
 use crate::core::classes::Classes;
+use crate::core::counting::counting;
 use crate::core::*;
 
 type Held<'a> = BTreeMap<Destination, (Arc<Preference>, &'a ServiceView)>;

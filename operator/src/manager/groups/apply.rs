@@ -4,14 +4,14 @@
 //! then the removal of what is no longer used. An operator that stops in between leaves devices that are not up to date,
 //! which its successor sees.
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::observe::Group;
 use super::{GROUPS, OBJECTS, PRIORITIES, pairs, parcel, service_vpns, traffic};
-use crate::core::{ChangeSet, DefinitionKey, DefinitionKind, List, ListName};
+use crate::core::{ChangeSet, DefinitionKey, DefinitionKind, List, ListName, ObjectKey};
 use crate::manager::apply::PARALLEL_WRITES;
 use crate::manager::error::ManagerError;
 use crate::manager::observe::{Identity, Observed};
@@ -74,7 +74,9 @@ impl Writing<'_> {
             || !change_set.narrow.is_empty()
             || !change_set.remove_definitions.is_empty();
         if edited {
-            self.write_group().await?;
+            self.write_group()
+                .await
+                .map_err(|error| error.of(ObjectKey::Policy))?;
             for up_to_date in self.group().devices.values_mut() {
                 *up_to_date = false;
             }
@@ -82,7 +84,7 @@ impl Writing<'_> {
             return Ok(());
         }
         self.associate().await?;
-        self.deploy().await
+        self.deploy().await.map_err(|error| error.of(ObjectKey::Policy))
     }
 
     fn mark(&self) -> String {
@@ -118,17 +120,26 @@ impl Writing<'_> {
             .collect();
         let created: Vec<_> = stream::iter(creations)
             .buffer_unordered(PARALLEL_WRITES)
-            .try_collect()
-            .await?;
-        self.observed.groups.lists.extend(created);
-        Ok(())
+            .collect()
+            .await;
+        let mut outcome = Ok(());
+        for created in created {
+            match created {
+                Ok((name, id)) => drop(self.observed.groups.lists.insert(name, id)),
+                Err(error) => outcome = Err(error.and_before(outcome)),
+            }
+        }
+        outcome
     }
 
     async fn edit_list(&self, name: &ListName, list: &List) -> Result<(), ManagerError> {
         let id = &self.observed.groups.lists[name];
         let path = format!("{}/{id}", self.list_path(list));
         let body = parcel::body(name.as_str(), &self.mark(), list);
-        self.client.put::<Value>(&path, &body).await.map(|_| ())
+        let edited = self.client.put::<Value>(&path, &body).await;
+        edited
+            .map(|_| ())
+            .map_err(|error| error.of(ObjectKey::List(name.clone())))
     }
 
     async fn write_traffic(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
@@ -166,10 +177,12 @@ impl Writing<'_> {
             let body = traffic::body(&name, &mark, service_vpn, pair, &ids.lists);
             match id {
                 Some(id) => {
-                    self.client.put::<Value>(&format!("{path}/{id}"), &body).await?;
+                    let edited = self.client.put::<Value>(&format!("{path}/{id}"), &body).await;
+                    edited.map_err(|error| refused(error, service_vpn))?;
                 }
                 None => {
-                    let created: ParcelCreated = self.client.post(&path, &body).await?;
+                    let created: Result<ParcelCreated, _> = self.client.post(&path, &body).await;
+                    let created = created.map_err(|error| refused(error, service_vpn))?;
                     ids.traffic.insert(service_vpn, created.parcel_id);
                 }
             }
@@ -284,6 +297,14 @@ pub(super) fn deployment<'a>(group: &str, ids: impl Iterator<Item = impl AsRef<s
     }
 }
 
+/// The error as one of all that a traffic policy holds.
+fn refused(error: ManagerError, service_vpn: u16) -> ManagerError {
+    let key = |kind| ObjectKey::Definition(DefinitionKey { service_vpn, kind });
+    error
+        .of(key(DefinitionKind::Data))
+        .of(key(DefinitionKind::AppRoute))
+}
+
 async fn create_list(
     client: &ManagerClient,
     path: String,
@@ -292,6 +313,7 @@ async fn create_list(
     mark: &str,
 ) -> Result<(ListName, String), ManagerError> {
     let body = parcel::body(name.as_str(), mark, list);
-    let created: ParcelCreated = client.post(&path, &body).await?;
+    let created: Result<ParcelCreated, _> = client.post(&path, &body).await;
+    let created = created.map_err(|error| error.of(ObjectKey::List(name.clone())))?;
     Ok((name.clone(), created.parcel_id))
 }
