@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::policies::Name;
-use super::{Key, PARALLEL_WRITES, WRITE_PATIENCE, key};
+use super::{BATCH_WRITES, Key, PARALLEL_WRITES, WRITE_PATIENCE, key};
 use crate::api;
 use crate::core::{Compliance, Outcome, ServiceRef, Subject};
 
@@ -42,19 +42,25 @@ impl EventReporter {
         let is_refused = |outcome: &Outcome| outcome.verdict.is_err();
         let refused: HashSet<_> = due.iter().map(|(outcome, _)| outcome.clone()).collect();
         self.reported.retain(|reported| refused.contains(reported));
-        let new = due
+        let mut new: Vec<_> = due
             .into_iter()
-            .filter(|(outcome, _)| !self.reported.contains(outcome));
-        let writes: Vec<_> = new.map(|(outcome, event)| self.publish(outcome, event)).collect();
-        let written: Vec<_> = stream::iter(writes)
-            .buffer_unordered(PARALLEL_WRITES)
-            .collect()
-            .await;
-        let told = written
-            .into_iter()
-            .flatten()
-            .filter(|outcome| is_refused(outcome));
-        self.reported.extend(told);
+            .filter(|(outcome, _)| !self.reported.contains(outcome))
+            .collect();
+        while !new.is_empty() {
+            let batch = new.drain(..new.len().min(BATCH_WRITES));
+            let batch: Vec<_> = batch
+                .map(|(outcome, event)| self.publish(outcome, event))
+                .collect();
+            let written: Vec<_> = stream::iter(batch)
+                .buffer_unordered(PARALLEL_WRITES)
+                .collect()
+                .await;
+            let told = written
+                .into_iter()
+                .flatten()
+                .filter(|outcome| is_refused(outcome));
+            self.reported.extend(told);
+        }
         refused.iter().filter(|outcome| is_refused(outcome)).count() == self.reported.len()
     }
 

@@ -36,6 +36,8 @@ const BATCH: Duration = Duration::from_millis(200);
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Requests at a time.
 const PARALLEL_WRITES: usize = 8;
+/// Requests that are made ready at a time: each takes some kilobytes until it is done.
+const BATCH_WRITES: usize = 16 * PARALLEL_WRITES;
 /// How long one request may take.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -126,6 +128,8 @@ struct Publisher {
     events: EventReporter,
     policies: Policies,
     tunnels: Option<Tunnels>,
+    /// What is shown, if all could be written and nobody has changed it since.
+    shown: Option<(Vec<Arc<Outcome>>, Programming)>,
     /// What the fabric was last known to do.
     known: HashMap<Key, Arc<Outcome>>,
     /// The activations up to then.
@@ -141,6 +145,7 @@ impl Publisher {
             policies: Policies::start(kubernetes, &changed),
             tunnels: shows_tunnels.then(|| Tunnels::start(kubernetes, &changed)),
             changed,
+            shown: None,
             known: HashMap::new(),
             activations: 0,
         }
@@ -159,7 +164,7 @@ impl Publisher {
             tokio::select! {
                 () = stop.as_mut() => break,
                 changed = news.changed() => if changed.is_err() { return },
-                () = self.changed.notified() => {}
+                () = self.changed.notified() => self.shown = None,
                 () = sleep(backoff.next_delay()), if retry => {}
             }
             tokio::select! {
@@ -193,6 +198,10 @@ impl Publisher {
             .filter(|outcome| outcome.service.cluster == self.cluster)
             .cloned()
             .collect();
+        if self.shows(&own, &bulletin.programming) {
+            return self.show_tunnels(&bulletin.tunnels, now).await;
+        }
+        self.shown = None;
         let mut due = events::refusals(&own);
         if bulletin.programming == Programming::Done {
             let may_be_new = bulletin.activations > self.activations;
@@ -215,14 +224,34 @@ impl Publisher {
             Programming::Pending if own.is_empty() => true,
             _ => self.policies.show(&own, programming, now).await,
         };
-        let tunnels = match &mut self.tunnels {
-            Some(tunnels) => tunnels.show(&bulletin.tunnels, now).await,
-            None => true,
-        };
+        let tunnels = self.show_tunnels(&bulletin.tunnels, now).await;
         if bulletin.programming == Programming::Done {
             self.activations = bulletin.activations;
-            self.known = own.into_iter().map(|outcome| (key(&outcome), outcome)).collect();
+            self.known = own
+                .iter()
+                .map(|outcome| (key(outcome), outcome.clone()))
+                .collect();
+        }
+        if told && shown {
+            self.shown = Some((own, bulletin.programming.clone()));
         }
         told && shown && tunnels
+    }
+
+    async fn show_tunnels(&mut self, tunnels: &TunnelReports, now: Timestamp) -> bool {
+        match &mut self.tunnels {
+            Some(own) => own.show(tunnels, now).await,
+            None => true,
+        }
+    }
+
+    /// Whether the very same is shown already; outcomes that are equal to those before are shared with them.
+    fn shows(&self, own: &[Arc<Outcome>], programming: &Programming) -> bool {
+        self.shown.as_ref().is_some_and(|(outcomes, shown)| {
+            let mut pairs = outcomes.iter().zip(own);
+            shown == programming
+                && outcomes.len() == own.len()
+                && pairs.all(|(shown, own)| Arc::ptr_eq(shown, own))
+        })
     }
 }
