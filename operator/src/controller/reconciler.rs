@@ -161,6 +161,19 @@ impl Reconciler {
         self.tunnels().await.ok()
     }
 
+    /// What is on the Manager now; for [`learn`](Self::learn), if no round comes in between.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read.
+    pub async fn look(&self) -> Result<Observed, ManagerError> {
+        self.manager.observe(&self.identity).await
+    }
+
+    /// Has the next round go by what was looked at.
+    pub fn learn(&mut self, observed: Observed) {
+        self.observed = Some(observed);
+    }
+
     /// Has the next round observe afresh.
     pub fn forget(&mut self) {
         self.observed = None;
