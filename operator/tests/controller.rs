@@ -10,7 +10,7 @@ mod operator;
 mod rbac;
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sdwan_operator::controller;
 use sdwan_operator::core::Cluster;
@@ -186,6 +186,25 @@ async fn the_resync_repairs_what_others_changed() {
         shelf.active = None;
     }
     eventually("repaired", || manager.in_force() == before).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_does_not_wait_for_a_look_at_the_manager() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    cluster.service("business", &[("tunnel", "mpls")]);
+    cluster.endpoints("business", &["10.2.0.5"]);
+    let operator = Operator::start(&cluster, &manager, Duration::from_secs(1));
+    ready(&operator).await;
+    manager.shelf().unanswered = Some("GET /dataservice/template/policy/list/site");
+    eventually("looked at", || manager.shelf().unanswered.is_none()).await;
+    let changed = Instant::now();
+    cluster.endpoints("business", &["10.2.0.6"]);
+    eventually("steered", || manager.in_force().contains("10.2.0.6/32")).await;
+    assert!(
+        changed.elapsed() < Duration::from_secs(5),
+        "the look's own deadline"
+    );
     operator.stop().await;
 }
 

@@ -256,6 +256,22 @@ async fn steering_does_not_wait_for_an_api_server_that_takes_no_writes() {
     operator.stop().await;
 }
 
+#[tokio::test]
+async fn policies_that_cannot_be_written_hold_up_no_others_for_good() {
+    let (cluster, manager) = (FakeCluster::new(), FakeManager::start().await);
+    let held = "PATCH /apis/sdwan.pathproof.dev/v1alpha1/namespaces/shop/steeringpolicies/a-";
+    cluster.hold(held, true);
+    // As many as are written at a time.
+    for number in 0..8 {
+        cluster.service(&format!("a-{number}"), &[("tunnel", "mpls")]);
+    }
+    cluster.service("business", &[("tunnel", "mpls")]);
+    let operator = Operator::start(&cluster, &manager, NEVER);
+    eventually("the other is shown", || policy(&cluster, "business").is_some()).await;
+    assert!(policy(&cluster, "a-0").is_none());
+    operator.stop().await;
+}
+
 /// What the Manager reports of one tunnel: up, with this loss in percent.
 fn report(loss: f64) -> [Fault; 2] {
     let ends = json!({

@@ -23,7 +23,7 @@ use crate::nodes::milliseconds;
 use crate::tools::{self, baseline};
 use client::{Client, Endpoint};
 use embedded::Embedded;
-pub use embedded::serve;
+pub use embedded::{NoPods, serve};
 use real::Real;
 
 /// Clients that create at the same time.

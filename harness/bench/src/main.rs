@@ -11,6 +11,7 @@ mod impair;
 mod manager;
 mod mesh;
 mod nodes;
+mod operator;
 mod pairs;
 mod sites;
 mod tools;
@@ -73,6 +74,14 @@ enum Group {
     Manager,
     /// The embedded Kubernetes API: start, creates, 500 watchers, latency, memory.
     Api,
+    /// The bundled operator: start beside 10,000 Services, latency, bursts, memory, idle time; about seven minutes.
+    Operator,
+}
+
+impl Arguments {
+    fn measures(&self, group: Group) -> bool {
+        self.group.is_none_or(|only| only == group)
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -90,6 +99,12 @@ fn main() -> ExitCode {
     };
     if let Subject::ServeApi = arguments.subject {
         return ExitCode::from(api::serve().map_or_else(|error| failed(&format!("{error:#}")), |()| 0));
+    }
+    // Before the private namespaces, in which cargo would not find its home.
+    if arguments.measures(Group::Operator)
+        && let Err(error) = operator::build()
+    {
+        return ExitCode::from(failed(&format!("{error:#}")));
     }
     let code = netsim::netns::private::run(|signals| {
         signals.end_process_at_first();
@@ -109,7 +124,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let sending = Duration::from_secs_f64(arguments.seconds);
     let mut figures: Vec<Figure> = Vec::new();
     for group in Group::value_variants() {
-        if arguments.group.is_some_and(|only| only != *group) {
+        if !arguments.measures(*group) {
             continue;
         }
         eprintln!("measuring {group:?}, load {}", load());
@@ -124,6 +139,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
                 Group::Mesh => mesh::measure().await,
                 Group::Manager => manager::measure(sending).await,
                 Group::Api => api::measure(sending).await,
+                Group::Operator => operator::measure().await,
             }
         })?);
     }

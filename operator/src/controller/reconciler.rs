@@ -286,6 +286,20 @@ impl Reconciler {
         self.tunnels().await.ok()
     }
 
+    /// What is on the Manager now; for [`learn`](Self::learn), if no round comes in between.
+    ///
+    /// # Errors
+    /// [`ManagerError`] if the Manager cannot be read.
+    pub async fn look(&self) -> Result<Observed, ManagerError> {
+        self.manager.observe(&self.identity).await
+    }
+
+    /// Has the next round go by what was looked at, and try again what is held back.
+    pub fn learn(&mut self, observed: Observed) {
+        self.observed = Some(observed);
+        self.hold_back.retry();
+    }
+
     /// Has the next round observe afresh, and try again what is held back.
     pub fn forget(&mut self) {
         self.observed = None;

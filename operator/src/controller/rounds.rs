@@ -46,6 +46,8 @@ pub(super) struct Rounds {
     compiler: Compiler,
     /// When to ask for the next report.
     poll_at: Instant,
+    /// When to look at the Manager afresh.
+    look_at: Instant,
     /// When the changes arrived that are not on the fabric yet.
     pending: Vec<Instant>,
     /// No round begins before this, so that activations keep their interval.
@@ -79,6 +81,7 @@ impl Rounds {
             telemetry,
             leadership,
             poll_at: Instant::now(),
+            look_at: Instant::now(),
             pending: Vec::new(),
             not_before: Instant::now(),
             announced: false,
@@ -143,7 +146,7 @@ impl Rounds {
         let mut leadership = self.leadership.clone();
         let mut lost = pin!(leadership.lost());
         let mut backoff = Backoff::default();
-        let mut observe_afresh_at = Instant::now() + self.settings.resync;
+        self.look_at = Instant::now() + self.settings.resync;
         loop {
             let outcome = tokio::select! {
                 biased;
@@ -172,11 +175,7 @@ impl Rounds {
             tokio::select! {
                 () = lost.as_mut() => return Ok(End::NotLeading),
                 () = stop.as_mut() => return Ok(End::Stopped),
-                () = self.wait(retry_at.unwrap_or(observe_afresh_at), retry_at.is_none()) => {}
-            }
-            if Instant::now() >= observe_afresh_at {
-                self.reconciler.forget();
-                observe_afresh_at = Instant::now() + self.settings.resync;
+                () = self.wait(retry_at) => {}
             }
         }
     }
@@ -265,15 +264,32 @@ impl Rounds {
         }
     }
 
-    /// Waits for what [`idle`](Self::idle) waits for, or for a report of the tunnels that asks for a round.
-    async fn wait(&mut self, wake: Instant, changes_matter: bool) {
+    /// Waits for what [`idle`](Self::idle) waits for, for a look at the Manager, or for a report of the tunnels that
+    /// asks for a round. A failed round is only waited for until its retry.
+    async fn wait(&mut self, retry_at: Option<Instant>) {
+        // Changes do not wait for a look, unless they have put it off for a whole interval.
+        let overdue_at = self.look_at + self.settings.resync;
+        let wake = retry_at.unwrap_or(overdue_at);
         loop {
             let report = async {
                 sleep_until(self.poll_at).await;
                 self.reconciler.tunnels().await
             };
+            let look = async {
+                sleep_until(self.look_at).await;
+                self.reconciler.look().await
+            };
             let report = tokio::select! {
-                () = self.idle(wake, changes_matter) => return,
+                () = self.idle(wake, retry_at.is_none()) => break,
+                look = look, if retry_at.is_none() => {
+                    self.look_at = Instant::now() + self.settings.resync;
+                    match look {
+                        Ok(observed) => self.reconciler.learn(observed),
+                        // Left for the round to meet.
+                        Err(_) => self.reconciler.forget(),
+                    }
+                    return sleep_until(self.not_before).await;
+                }
                 report = report => report,
             };
             self.poll_at = Instant::now() + self.settings.tunnel_poll;
@@ -288,6 +304,10 @@ impl Rounds {
                     warn!(error = &error as &dyn std::error::Error, "tunnels not read");
                 }
             }
+        }
+        if Instant::now() >= overdue_at {
+            self.reconciler.forget();
+            self.look_at = Instant::now() + self.settings.resync;
         }
     }
 

@@ -15,7 +15,7 @@ use super::reply::is_lock;
 use super::transport::ManagerClient;
 use super::wire::TaskStarted;
 
-const POLL_MIN: Duration = Duration::from_millis(10);
+const POLL_MIN: Duration = Duration::from_millis(4);
 const POLL_MAX: Duration = Duration::from_secs(1);
 const SKIPPED_DELAY_MIN: Duration = Duration::from_millis(100);
 const SKIPPED_DELAY_MAX: Duration = Duration::from_secs(2);
@@ -134,6 +134,8 @@ impl ManagerClient {
         let patience = self.patience.task;
         let mut pause = POLL_MIN;
         loop {
+            // Before the first look, too: a push takes longer than the answer to its start.
+            sleep(pause).await;
             let status: TaskStatus = self.get(&format!("device/action/status/{task}")).await?;
             match judge(&status) {
                 Progress::Running if started.elapsed() + pause > patience => {
@@ -142,7 +144,7 @@ impl ManagerClient {
                         patience,
                     });
                 }
-                Progress::Running => sleep(pause).await,
+                Progress::Running => pause = (pause * 2).min(POLL_MAX),
                 Progress::Pushed { waiting_for } => return Ok(Outcome::Pushed { waiting_for }),
                 Progress::Skipped { reason } => return Ok(Outcome::Skipped { reason }),
                 Progress::Failed { device, reason } => {
@@ -153,7 +155,6 @@ impl ManagerClient {
                     });
                 }
             }
-            pause = (pause * 2).min(POLL_MAX);
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Shelf {
     pub canned: BTreeMap<&'static str, Value>,
     /// After so many more requests are done, nothing is done or answered any more.
     pub cut: Option<usize>,
+    /// The next request that begins like this is not answered.
+    pub unanswered: Option<&'static str>,
     tasks: BTreeMap<String, Value>,
     issued: usize,
 }
@@ -202,7 +204,12 @@ async fn answer(State(state): State<Arc<Mutex<Shelf>>>, request: Request) -> Res
 fn answer_or_cut(state: &Mutex<Shelf>, parts: &Parts, path: &str, body: &Bytes) -> Option<Response> {
     let call = format!("{} {path}", parts.method);
     let mut shelf = state.lock().unwrap();
-    if shelf.cut == Some(0) {
+    if shelf.cut == Some(0)
+        || shelf
+            .unanswered
+            .take_if(|begin| call.starts_with(*begin))
+            .is_some()
+    {
         return None;
     }
     let response = shelf.answer(&parts.method, path, &parts.headers, body);

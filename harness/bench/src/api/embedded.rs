@@ -68,7 +68,7 @@ impl Drop for Embedded {
 }
 
 /// Nothing is run in this cluster.
-struct NoPods;
+pub struct NoPods;
 
 #[async_trait::async_trait]
 impl Kubelet for NoPods {

@@ -1,5 +1,6 @@
 //! `GET` of a collection: pages of one revision, and where a watch starts.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -11,7 +12,7 @@ use super::Api;
 use crate::resources::Resource;
 use crate::selector::Selector;
 use crate::status::{Reason, Status};
-use crate::store::{Expired, Key, Scope, State, Watch, WatchEvent};
+use crate::store::{Document, Expired, Key, Scope, State, Watch, WatchEvent};
 
 /// Which objects, and how many of them.
 #[derive(Debug, Clone, Default)]
@@ -83,8 +84,7 @@ impl Api {
                 namespace: token.namespace,
                 name: token.name,
             });
-            let matching = matching(state, resource, request, revision, after)?;
-            Ok(page(resource, request, revision, matching))
+            page(state, resource, request, revision, after)
         })
     }
 
@@ -126,58 +126,42 @@ fn added(object: Arc<Value>) -> WatchEvent {
     }
 }
 
-fn matching(
+/// Reads the objects of a page and no others, unless it is the selector that tells which these are.
+fn page(
     state: &State,
     resource: &Resource,
     request: &ListRequest,
     revision: u64,
     after: Option<Key>,
-) -> Result<Vec<(Key, Arc<Value>)>, Status> {
-    let namespace = request.namespace.as_deref();
-    let wanted = |key: &Key, object: &Value| {
-        after.as_ref().is_none_or(|after| key > after) && request.selector.matches(object)
-    };
-    if revision == state.revision() {
-        let current = state
-            .scan(&resource.storage, namespace)
-            .filter(|(key, object)| wanted(key, object));
-        return Ok(current.map(|(key, object)| (key.clone(), object)).collect());
-    }
+) -> Result<Page, Status> {
     let snapshot = state
-        .scan_at(&resource.storage, namespace, revision)
+        .scan_at(&resource.storage, request.namespace.as_deref(), revision)
         .map_err(|Expired { .. }| Status::expired())?;
-    Ok(snapshot
-        .into_iter()
-        .filter(|(key, object)| wanted(key, object))
-        .collect())
-}
-
-fn page(
-    resource: &Resource,
-    request: &ListRequest,
-    revision: u64,
-    mut matching: Vec<(Key, Arc<Value>)>,
-) -> Page {
-    let total = matching.len();
-    let mut continue_token = None;
-    if request.limit > 0 && total > request.limit {
-        matching.truncate(request.limit);
-        continue_token = matching
-            .last()
-            .map(|(key, _)| ContinueToken::encode(revision, key));
-    }
-    let remaining =
-        (continue_token.is_some() && request.selector.is_everything()).then(|| total - matching.len());
-    let items = matching
-        .iter()
-        .map(|(_, object)| resource.encode(object))
-        .collect();
-    Page {
-        items,
+    let limit = match request.limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    let mut rest = snapshot.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+    let matching = |(key, document): (&Key, &Document)| {
+        let object = document.read();
+        request
+            .selector
+            .matches(&object)
+            .then(|| (key.clone(), resource.encode(&object)))
+    };
+    let items: Vec<_> = rest.by_ref().filter_map(matching).take(limit).collect();
+    let is_everything = request.selector.is_everything();
+    let remaining = match is_everything {
+        true => rest.count(),
+        false => rest.filter_map(matching).take(1).count(),
+    };
+    let last = items.last().filter(|_| remaining > 0);
+    Ok(Page {
         revision,
-        continue_token,
-        remaining,
-    }
+        continue_token: last.map(|(key, _)| ContinueToken::encode(revision, key)),
+        remaining: (remaining > 0 && is_everything).then_some(remaining),
+        items: items.into_iter().map(|(_, object)| object).collect(),
+    })
 }
 
 impl ContinueToken {

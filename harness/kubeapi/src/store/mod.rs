@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch as tokio_watch};
 
 use crate::object;
-use document::{Document, Trees};
+pub(crate) use document::Document;
+use document::Trees;
 pub use history::ChangeKind;
 use history::History;
 pub(crate) use history::{Change, Expired};
@@ -43,7 +44,7 @@ impl Key {
     }
 }
 
-type Collection = BTreeMap<Key, Document>;
+pub(crate) type Collection = BTreeMap<Key, Document>;
 
 /// The shared store.
 #[derive(Debug)]
@@ -154,13 +155,13 @@ impl State {
             .take_while(move |(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace))
     }
 
-    /// The objects as they were at `revision`.
+    /// The objects as they were at `revision`, none of them read.
     pub(crate) fn scan_at(
         &self,
         storage: &str,
         namespace: Option<&str>,
         revision: u64,
-    ) -> Result<BTreeMap<Key, Arc<Value>>, Expired> {
+    ) -> Result<Collection, Expired> {
         let mut snapshot: Collection = self
             .documents(storage, namespace)
             .map(|(key, document)| (key.clone(), document.clone()))
@@ -174,8 +175,7 @@ impl State {
                 None => snapshot.remove(&change.key),
             };
         }
-        let objects = snapshot.into_iter();
-        Ok(objects.map(|(key, document)| (key, document.read())).collect())
+        Ok(snapshot)
     }
 
     /// Whether a collection has no object, in the namespace if one is given.

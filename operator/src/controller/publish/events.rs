@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::policies::Name;
 use super::status::missing;
-use super::{Key, PARALLEL_WRITES, Programming, WRITE_PATIENCE, key};
+use super::{BATCH_WRITES, Key, PARALLEL_WRITES, Programming, WRITE_PATIENCE, key};
 use crate::api;
 use crate::core::{Compliance, Intent, Outcome, ServiceRef, Subject};
 
@@ -64,13 +64,17 @@ impl EventReporter {
         let new = refusals
             .into_iter()
             .filter(|due| !self.reported.contains(&told(due)));
-        let writes: Vec<_> = new.chain(turns).map(|due| self.publish(due)).collect();
-        let written: Vec<_> = stream::iter(writes)
-            .buffer_unordered(PARALLEL_WRITES)
-            .collect()
-            .await;
-        let told = written.into_iter().flatten();
-        self.reported.extend(told.filter(|told| refused.contains(told)));
+        let mut new: Vec<_> = new.chain(turns).collect();
+        while !new.is_empty() {
+            let batch = new.drain(..new.len().min(BATCH_WRITES));
+            let batch: Vec<_> = batch.map(|due| self.publish(due)).collect();
+            let written: Vec<_> = stream::iter(batch)
+                .buffer_unordered(PARALLEL_WRITES)
+                .collect()
+                .await;
+            let told = written.into_iter().flatten();
+            self.reported.extend(told.filter(|told| refused.contains(told)));
+        }
         refused.len() == self.reported.len()
     }
 

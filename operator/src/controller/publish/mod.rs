@@ -36,6 +36,8 @@ const BATCH: Duration = Duration::from_millis(200);
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Requests at a time.
 const PARALLEL_WRITES: usize = 8;
+/// Requests that are made ready at a time: each takes some kilobytes until it is done.
+const BATCH_WRITES: usize = 16 * PARALLEL_WRITES;
 /// How long one request may take.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -75,7 +77,18 @@ pub(super) enum Programming {
     },
 }
 
+/// How far the fabric is with everything: as a whole, with what was not asked of it, and where it waits.
+type Progress = (Programming, BTreeMap<ServiceRef, Programming>, Vec<String>);
+
 impl Bulletin {
+    fn progress(&self) -> Progress {
+        (
+            self.programming.clone(),
+            self.setbacks.clone(),
+            self.waiting_for.clone(),
+        )
+    }
+
     /// How far the fabric is with an intent, given whether it was known to be in force before.
     fn programming(&self, outcome: &Outcome, was_in_force: bool) -> Programming {
         let setback = self.setbacks.get(&outcome.service);
@@ -153,6 +166,8 @@ struct Publisher {
     events: EventReporter,
     policies: Policies,
     tunnels: Option<Tunnels>,
+    /// What is shown, if all could be written and nobody has changed it since.
+    shown: Option<(Vec<Arc<Outcome>>, Progress)>,
     /// What the fabric was last known to do.
     known: HashMap<Key, Arc<Outcome>>,
     /// The activations up to then.
@@ -168,6 +183,7 @@ impl Publisher {
             policies: Policies::start(kubernetes, &changed),
             tunnels: shows_tunnels.then(|| Tunnels::start(kubernetes, &changed)),
             changed,
+            shown: None,
             known: HashMap::new(),
             activations: 0,
         }
@@ -186,7 +202,7 @@ impl Publisher {
             tokio::select! {
                 () = stop.as_mut() => break,
                 changed = news.changed() => if changed.is_err() { return },
-                () = self.changed.notified() => {}
+                () = self.changed.notified() => self.shown = None,
                 () = sleep(backoff.next_delay()), if retry => {}
             }
             tokio::select! {
@@ -220,6 +236,11 @@ impl Publisher {
             .filter(|outcome| outcome.service.cluster == self.cluster)
             .cloned()
             .collect();
+        let progress = bulletin.progress();
+        if self.shows(&own, &progress) {
+            return self.show_tunnels(&bulletin.tunnels, now).await;
+        }
+        self.shown = None;
         let mut asked = own.clone();
         asked.retain(|outcome| bulletin.was_asked(outcome));
         let mut turns = Vec::new();
@@ -240,10 +261,7 @@ impl Publisher {
             Programming::Pending if own.is_empty() => true,
             _ => self.policies.show(&own, programming, now).await,
         };
-        let tunnels = match &mut self.tunnels {
-            Some(tunnels) => tunnels.show(&bulletin.tunnels, now).await,
-            None => true,
-        };
+        let tunnels = self.show_tunnels(&bulletin.tunnels, now).await;
         if bulletin.programming == Programming::Done {
             self.activations = bulletin.activations;
             // What is refused comes into force for the first time when it is not any more.
@@ -252,6 +270,26 @@ impl Publisher {
                 .map(|outcome| (key(&outcome), outcome))
                 .collect();
         }
+        if told && shown {
+            self.shown = Some((own, progress));
+        }
         told && shown && tunnels
+    }
+
+    async fn show_tunnels(&mut self, tunnels: &TunnelReports, now: Timestamp) -> bool {
+        match &mut self.tunnels {
+            Some(own) => own.show(tunnels, now).await,
+            None => true,
+        }
+    }
+
+    /// Whether the very same is shown already; outcomes that are equal to those before are shared with them.
+    fn shows(&self, own: &[Arc<Outcome>], progress: &Progress) -> bool {
+        self.shown.as_ref().is_some_and(|(outcomes, shown)| {
+            let mut pairs = outcomes.iter().zip(own);
+            shown == progress
+                && outcomes.len() == own.len()
+                && pairs.all(|(shown, own)| Arc::ptr_eq(shown, own))
+        })
     }
 }

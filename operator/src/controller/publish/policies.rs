@@ -18,9 +18,10 @@ use tracing::warn;
 
 use super::super::custom::Custom;
 use super::status::status;
-use super::{PARALLEL_WRITES, Programming, WRITE_PATIENCE};
+use super::{BATCH_WRITES, PARALLEL_WRITES, Programming, WRITE_PATIENCE};
 use crate::api::{
-    GROUP, MANAGED_BY, MANAGED_BY_LABEL, PROGRAMMED, SteeringPolicy, SteeringPolicySpec, VERSION,
+    GROUP, MANAGED_BY, MANAGED_BY_LABEL, PROGRAMMED, SteeringPolicy, SteeringPolicySpec,
+    SteeringPolicyStatus, VERSION,
 };
 use crate::core::{Outcome, Refusal, Subject};
 
@@ -60,16 +61,23 @@ impl Policies {
         let Some(copies) = self.copies.all() else {
             return true;
         };
-        let writes = plan(outcomes, &copies);
-        let writes = writes
-            .into_iter()
-            .map(|write| self.write(write, &programming, now));
-        // Collected first: a stream over borrowing closures would make this future unable to change threads.
-        let writes: Vec<_> = writes.collect();
-        stream::iter(writes)
-            .buffer_unordered(PARALLEL_WRITES)
-            .all(async |written| written)
-            .await
+        let mut writes = plan(outcomes, &copies);
+        writes.retain(|write| match write {
+            Write::Status(policy, outcome) => news(policy, outcome, &programming(outcome), now).is_some(),
+            Write::Policy(..) | Write::Removal(_) => true,
+        });
+        let mut all = true;
+        while !writes.is_empty() {
+            let batch = writes.drain(..writes.len().min(BATCH_WRITES));
+            // Collected first: a stream over borrowing closures would make this future unable to change threads.
+            let batch: Vec<_> = batch.map(|write| self.write(write, &programming, now)).collect();
+            let written: Vec<bool> = stream::iter(batch)
+                .buffer_unordered(PARALLEL_WRITES)
+                .collect()
+                .await;
+            all &= written.into_iter().all(|written| written);
+        }
+        all
     }
 
     /// The policies that already say that the fabric does what is asked.
@@ -142,14 +150,9 @@ async fn write_status(
     programming: &Programming,
     now: Timestamp,
 ) -> kube::Result<()> {
-    let generation = match &outcome.subject {
-        Subject::Policy { generation, .. } => *generation,
-        Subject::Annotations { .. } => policy.metadata.generation.unwrap_or_default(),
-    };
-    let new = status(outcome, generation, programming, policy.status.as_ref(), now);
-    if policy.status.as_ref() == Some(&new) {
+    let Some(new) = news(policy, outcome, programming, now) else {
         return Ok(());
-    }
+    };
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "SteeringPolicy",
         "metadata": { "name": policy.name_any() }, "status": new,
@@ -157,6 +160,21 @@ async fn write_status(
     api.patch_status(&policy.name_any(), &manner(), &Patch::Apply(&patch))
         .await?;
     Ok(())
+}
+
+/// The status that a policy should have, if it has another one.
+fn news(
+    policy: &SteeringPolicy,
+    outcome: &Outcome,
+    programming: &Programming,
+    now: Timestamp,
+) -> Option<SteeringPolicyStatus> {
+    let generation = match &outcome.subject {
+        Subject::Policy { generation, .. } => *generation,
+        Subject::Annotations { .. } => policy.metadata.generation.unwrap_or_default(),
+    };
+    let new = status(outcome, generation, programming, policy.status.as_ref(), now);
+    (policy.status.as_ref() != Some(&new)).then_some(new)
 }
 
 fn manner() -> PatchParams {
