@@ -127,6 +127,11 @@ impl Faults {
         self.state().in_force.clone()
     }
 
+    /// How many requests and tasks are delayed at present.
+    pub fn delaying(&self) -> usize {
+        self.state().delaying.len()
+    }
+
     /// The first fault in force that `strikes`, which is thereby felt, and used up if it was its last time.
     pub(super) fn feel<T>(&self, strikes: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         self.feel_in_force(|fault| strikes(&fault.fault))
@@ -356,9 +361,11 @@ mod tests {
                 // That of another fault ends nothing.
                 faults.heal(faults.inject(fault(json!({"fault": "holdLock"}))));
                 tokio::time::sleep(Duration::from_millis(7)).await;
+                assert_eq!(faults.delaying(), 1);
                 assert!(faults.heal(id));
             };
             tokio::join!(faults.delay(is_delay), heal);
+            assert_eq!(faults.delaying(), 0);
             assert_eq!(begin.elapsed(), Duration::from_millis(14));
         }
     }
