@@ -228,6 +228,24 @@ async fn an_active_policy_of_somebody_else_is_not_replaced() {
 }
 
 #[tokio::test]
+async fn a_policy_that_others_activated_since_the_last_look_is_not_replaced() {
+    let (manager, mut reconciler) = steered().await;
+    {
+        let mut shelf = manager.shelf();
+        let policy = json!({ "policyId": "p", "policyName": "central", "policyDefinition": "{}" });
+        shelf.policies.insert("p".to_owned(), policy);
+        shelf.active = Some("p".to_owned());
+    }
+    let elsewhere = steer(&[("business", "biz-internet", &["10.2.0.9"])]);
+    let error = reconciler.reconcile(&elsewhere).await.unwrap_err();
+    assert!(
+        matches!(error, ManagerError::ForeignPolicyActive { ref active, .. } if active == "central"),
+        "{error}"
+    );
+    assert_eq!(activations(&manager.take_writes()), 0);
+}
+
+#[tokio::test]
 async fn a_policy_name_that_is_taken_is_an_error_before_any_write() {
     let manager = FakeManager::start().await;
     let policy =
