@@ -214,7 +214,7 @@ async fn e2e_a_reply_without_a_body_is_lost_whole() {
         requests: Requests {
             count: Some(1),
             method: Some("DELETE".to_owned()),
-            path: None,
+            ..Requests::default()
         },
     });
     let path = format!("{LISTS}/{}", list["listId"].as_str().unwrap());

@@ -55,10 +55,25 @@ impl Cluster {
     /// # Panics
     /// When the client cannot be made.
     pub async fn client(&self) -> kube::Client {
-        let kubeconfig = Kubeconfig::from_yaml(&self.server.kubeconfig()).expect("a kubeconfig");
-        let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        kube::Client::try_from(config.expect("a configuration")).expect("a client")
+        client(&self.server.kubeconfig()).await
+    }
+
+    /// The same, whose user has a name to be told from others by.
+    ///
+    /// # Panics
+    /// When the client cannot be made.
+    pub async fn client_of_user(&self, name: &str) -> kube::Client {
+        let kubeconfig = self.server.kubeconfig_for_user(name, &["system:masters"]);
+        client(&kubeconfig.expect("a certificate")).await
+    }
+
+    /// A client of a ServiceAccount, which may do what its roles say.
+    ///
+    /// # Panics
+    /// When there is no such ServiceAccount, or the client cannot be made.
+    pub async fn client_of_service_account(&self, namespace: &str, name: &str) -> kube::Client {
+        let kubeconfig = self.server.kubeconfig_for_service_account(namespace, name);
+        client(&kubeconfig.expect("a ServiceAccount")).await
     }
 
     /// What goes wrong with its API on purpose.
@@ -137,6 +152,13 @@ impl Cluster {
         let reference = ObjectRef::namespaced(SLICES, "EndpointSlice", "default", name);
         self.api.delete(&reference).expect("deleted");
     }
+}
+
+async fn client(kubeconfig: &str) -> kube::Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("a kubeconfig");
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    kube::Client::try_from(config.expect("a configuration")).expect("a client")
 }
 
 /// Nothing is run in this cluster.

@@ -127,6 +127,8 @@ impl Telemetry for WatchedEdges {
                 report.statistics.latency = Some(*latency);
                 report.statistics.latency_p50 = Some(*latency);
                 report.statistics.latency_p99 = Some(*latency);
+                let answered = u32::try_from(report.totals.answered).unwrap_or(u32::MAX);
+                report.totals.latency = latency.saturating_mul(answered);
             }
         }
         Ok(reports)

@@ -80,9 +80,15 @@ impl Operator {
         }
     }
 
-    /// Ends it as SIGKILL would: wherever it is, its connections with it.
-    pub fn kill(self) {
-        drop(self);
+    /// Ends it as SIGKILL would: wherever it is. Its connections have ended by then.
+    ///
+    /// # Panics
+    /// When it panicked, or goes on.
+    pub fn kill(mut self) {
+        let runtime = self.runtime.take().expect("it runs");
+        // Waiting is for threads that do no asynchronous work.
+        let end = std::thread::spawn(move || runtime.shutdown_timeout(STOP_DEADLINE));
+        end.join().expect("no panic");
     }
 
     /// Ends it as SIGTERM would.

@@ -28,6 +28,9 @@ pub struct FaultInForce {
     /// How often it still will; until healed unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<u32>,
+    /// How many requests it lets by before it strikes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sparing: u32,
     /// What goes wrong.
     #[serde(flatten)]
     pub fault: Fault,
@@ -102,6 +105,7 @@ impl Faults {
                 id,
                 felt: 0,
                 left,
+                sparing: fault.after(),
                 fault,
             });
         }
@@ -121,6 +125,11 @@ impl Faults {
     /// Those in force, the oldest first.
     pub fn in_force(&self) -> Vec<FaultInForce> {
         self.state().in_force.clone()
+    }
+
+    /// How many requests and tasks are delayed at present.
+    pub fn delaying(&self) -> usize {
+        self.state().delaying.len()
     }
 
     /// The first fault in force that `strikes`, which is thereby felt, and used up if it was its last time.
@@ -198,11 +207,21 @@ impl Faults {
     }
 }
 
+impl FaultInForce {
+    /// Whether it lets by what it would strike.
+    fn spares(&mut self) -> bool {
+        let spares = self.sparing > 0;
+        self.sparing = self.sparing.saturating_sub(1);
+        spares
+    }
+}
+
 impl State {
     /// The first fault that `strikes`, and its id; it is thereby felt.
     fn feel<T>(&mut self, log: &Log, strikes: impl Fn(&FaultInForce) -> Option<T>) -> Option<(u64, T)> {
         let left = self.in_force.iter_mut().filter(|fault| fault.left != Some(0));
-        let mut struck = left.filter_map(|fault| strikes(fault).map(|struck| (fault, struck)));
+        let fit = left.filter_map(|fault| strikes(fault).map(|struck| (fault, struck)));
+        let mut struck = fit.filter_map(|(fault, struck)| (!fault.spares()).then_some((fault, struck)));
         let (fault, struck) = struck.next()?;
         fault.felt += 1;
         fault.left = fault.left.map(|left| left - 1);
@@ -230,6 +249,11 @@ impl Drop for Delay<'_> {
         }
         state.retire(&self.faults.0.log, self.id);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
@@ -303,6 +327,19 @@ mod tests {
         assert!(strike("POST", "/dataservice/template/policy/list/site"));
     }
 
+    #[test]
+    fn a_fault_of_later_requests_lets_the_first_ones_by() {
+        let faults = Faults::new(Arc::default());
+        faults.inject(fault(json!({
+            "fault": "cutReplies",
+            "requests": {"method": "POST", "after": 2, "count": 1}
+        })));
+        let strike = |method| faults.feel_request(method, "/", |_| Some(())).is_some();
+        assert_eq!(["POST", "GET", "POST"].map(strike), [false; 3]);
+        assert_eq!((faults.in_force()[0].felt, faults.in_force()[0].sparing), (0, 0));
+        assert_eq!(["GET", "POST", "POST"].map(strike), [false, true, false]);
+    }
+
     fn is_delay(fault: &Fault) -> Option<Duration> {
         match fault {
             Fault::DelayTasks { by_ms, .. } => Some(Duration::from_millis(*by_ms)),
@@ -324,9 +361,11 @@ mod tests {
                 // That of another fault ends nothing.
                 faults.heal(faults.inject(fault(json!({"fault": "holdLock"}))));
                 tokio::time::sleep(Duration::from_millis(7)).await;
+                assert_eq!(faults.delaying(), 1);
                 assert!(faults.heal(id));
             };
             tokio::join!(faults.delay(is_delay), heal);
+            assert_eq!(faults.delaying(), 0);
             assert_eq!(begin.elapsed(), Duration::from_millis(14));
         }
     }

@@ -13,8 +13,10 @@ use super::error::ManagerError;
 use super::observe::{Identity, Observed};
 use super::task::Start;
 use super::transport::ManagerClient;
-use super::wire::{self, DefinitionCreated, ListCreated, PolicyCreated};
+use super::wire::{self, DefinitionCreated, ListCreated, PolicyCreated, PolicyRow, Rows};
 use crate::core::{Activation, ChangeSet, Definition, DefinitionKey, List, ListName, ObjectKey};
+
+const POLICIES: &str = "template/policy/vsmart";
 
 /// How an activation is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +91,25 @@ impl<'a> Writing<'a> {
             Some(Activation::Edit) => Push::Edit,
             None => return Ok(()),
         };
+        // Only what is in force is locked by an edit, and only then nobody else can have activated another policy.
+        if self.process_id.is_none() {
+            self.check_active().await?;
+        }
         self.activate(push).await.map_err(refused)
+    }
+
+    /// Checks that no policy of others has become active since the Manager was observed.
+    async fn check_active(&self) -> Result<(), ManagerError> {
+        let policies: Rows<PolicyRow> = self.client.get(POLICIES).await?;
+        let own = self.observed.ids.policy.as_deref();
+        let other = |row: &PolicyRow| row.is_policy_activated && own != Some(row.policy_id.as_str());
+        match policies.data.into_iter().find(other) {
+            None => Ok(()),
+            Some(other) => Err(ManagerError::ForeignPolicyActive {
+                active: other.policy_name,
+                own: self.identity.policy_name.to_string(),
+            }),
+        }
     }
 
     /// Creates lists, and the mark of what ends in an activation. All are tried, so that it is known which are refused.
@@ -156,7 +176,6 @@ impl<'a> Writing<'a> {
     }
 
     async fn write_policy(&mut self, change_set: &ChangeSet) -> Result<(), ManagerError> {
-        const PATH: &str = "template/policy/vsmart";
         let ids = &mut self.observed.ids;
         if let Some(assembly) = &change_set.assembly {
             ids.policy_content =
@@ -171,10 +190,10 @@ impl<'a> Writing<'a> {
         );
         match ids.policy.clone() {
             // Does not look at the lock, so it does not have to be named.
-            Some(id) if active => self.replace(&format!("{PATH}/central/{id}"), &body).await,
-            Some(id) => self.replace(&format!("{PATH}/{id}"), &body).await,
+            Some(id) if active => self.replace(&format!("{POLICIES}/central/{id}"), &body).await,
+            Some(id) => self.replace(&format!("{POLICIES}/{id}"), &body).await,
             None => {
-                let created: PolicyCreated = self.client.post(PATH, &body).await?;
+                let created: PolicyCreated = self.client.post(POLICIES, &body).await?;
                 self.observed.ids.policy = Some(created.policy_id);
                 Ok(())
             }

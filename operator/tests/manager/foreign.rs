@@ -6,7 +6,7 @@ use sdwan_operator::manager::ManagerError;
 use serde_json::json;
 
 use super::support::{FakeManager, MARK, text};
-use super::{activations, business, reconciler, steered};
+use super::{activations, business, reconciler, steer, steered};
 
 #[tokio::test]
 async fn foreign_objects_are_never_touched() {
@@ -66,6 +66,24 @@ async fn an_active_policy_of_somebody_else_is_not_replaced() {
         "{error}"
     );
     assert_eq!(manager.take_writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_policy_that_others_activated_since_the_last_look_is_not_replaced() {
+    let (manager, mut reconciler) = steered().await;
+    {
+        let mut shelf = manager.shelf();
+        let policy = json!({ "policyId": "p", "policyName": "central", "policyDefinition": "{}" });
+        shelf.policies.insert("p".to_owned(), policy);
+        shelf.active = Some("p".to_owned());
+    }
+    let elsewhere = steer(&[("business", "biz-internet", &["10.2.0.9"])]);
+    let error = reconciler.reconcile(&elsewhere).await.unwrap_err();
+    assert!(
+        matches!(error, ManagerError::ForeignPolicyActive { ref active, .. } if active == "central"),
+        "{error}"
+    );
+    assert_eq!(activations(&manager.take_writes()), 0);
 }
 
 #[tokio::test]

@@ -139,6 +139,7 @@ fn those(requests: &Requests) -> faults::Requests {
     let method = requests.method.and_then(name);
     faults::Requests {
         count: requests.count,
+        after: requests.after,
         method: method.map(|(name, _)| name.to_owned()),
         path: requests.path.clone(),
     }
@@ -196,10 +197,11 @@ mod tests {
         for (word, method) in Method::NAMES {
             let requests = Requests {
                 count: Some(3),
+                after: Some(2),
                 method: Some(method),
                 path: Some("/dataservice".to_owned()),
             };
-            let requests_told = json!({"count": 3, "method": word, "path": "/dataservice"});
+            let requests_told = json!({"count": 3, "after": 2, "method": word, "path": "/dataservice"});
             assert_eq!(
                 told(&ManagerFault::CutReplies { requests }),
                 json!({"fault": "cutReplies", "requests": requests_told})

@@ -58,6 +58,9 @@ pub enum ManagerFault {
 pub struct Requests {
     /// How many; all unless given.
     pub count: Option<u32>,
+    /// How many that fit are let by first; none unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
     /// Their method.
     pub method: Option<Method>,
     /// What their path begins with; begins with `/` itself.

@@ -25,7 +25,7 @@ const KINDS: [&str; 9] = [
     "heal",
 ];
 /// Words that say which requests are meant.
-const REQUESTS: [&str; 3] = ["count", "method", "path"];
+const REQUESTS: [&str; 4] = ["count", "after", "method", "path"];
 /// No run has more requests or pushes.
 const COUNT_MAX: u32 = 1_000_000;
 const DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(60));
@@ -119,6 +119,7 @@ fn of_requests<'n>(
     let fields = described(notes, kind, &[more, &REQUESTS].concat())?;
     let requests = Requests {
         count: count(notes, &fields),
+        after: times(notes, &fields, "after", "how many requests it lets by first"),
         method: fields
             .optional("method")
             .and_then(|entry| word(notes, &entry.value, "HTTP method", &Method::NAMES)),
@@ -136,10 +137,13 @@ pub(super) fn described<'n>(notes: &mut Notes<'_>, kind: &'n Entry, keys: &[&str
 }
 
 pub(super) fn count(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<u32> {
-    let entry = fields.optional("count")?;
-    let range = 1..=i64::from(COUNT_MAX);
-    let count = integer(notes, &entry.value, "how often it strikes", range)?;
-    u32::try_from(count).ok()
+    times(notes, fields, "count", "how often it strikes")
+}
+
+fn times(notes: &mut Notes<'_>, fields: &Fields<'_>, key: &str, what: &str) -> Option<u32> {
+    let entry = fields.optional(key)?;
+    let times = integer(notes, &entry.value, what, 1..=i64::from(COUNT_MAX))?;
+    u32::try_from(times).ok()
 }
 
 pub(super) fn delay(notes: &mut Notes<'_>, fields: &Fields<'_>) -> Option<Duration> {

@@ -121,11 +121,12 @@ fn an_event_may_set_and_unset_annotations_at_once() {
     ManagerFault::DelayTasks { by: Duration::from_millis(500), count: Some(1) }
 )]
 #[case(
-    "answer: {with: unavailable, count: 3, method: POST, path: /dataservice/template}",
+    "answer: {with: unavailable, count: 3, after: 2, method: POST, path: /dataservice/template}",
     ManagerFault::Answer {
         with: GatewayAnswer::Unavailable,
         requests: Requests {
             count: Some(3),
+            after: Some(2),
             method: Some(Method::Post),
             path: Some("/dataservice/template".to_owned()),
         },

@@ -88,6 +88,9 @@ pub struct Requests {
     /// How many; all until healed unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
+    /// How many that fit are let by before the first one is struck; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
     /// Those with this method, in capitals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -109,6 +112,7 @@ pub struct FaultError {
 impl Requests {
     fn check(&self) -> Result<(), FaultError> {
         check_count("requests.count", self.count)?;
+        check_count("requests.after", self.after)?;
         let method = self.method.as_deref();
         if let Some(found) = method.filter(|method| !METHODS.contains(method)) {
             let form = format!("one of {}", METHODS.join(", "));
@@ -181,7 +185,12 @@ impl Fault {
         }
     }
 
-    /// Whether it strikes requests, and this one.
+    /// How many times it could strike and does not, before the first time.
+    pub(super) fn after(&self) -> u32 {
+        self.requests().and_then(|requests| requests.after).unwrap_or(0)
+    }
+
+    /// Whether it strikes requests, and such as this one.
     pub(in crate::manager) fn strikes_request(&self, method: &str, path: &str) -> bool {
         self.requests().is_some_and(|requests| requests.fit(method, path))
     }
@@ -309,6 +318,10 @@ mod tests {
     #[case(
         json!({"fault": "cutReplies", "requests": {"count": 0}}),
         "requests.count is 0; a number from 1 is accepted"
+    )]
+    #[case(
+        json!({"fault": "cutReplies", "requests": {"after": 0}}),
+        "requests.after is 0; a number from 1 is accepted"
     )]
     fn a_fault_that_never_strikes_is_refused(#[case] fault: Value, #[case] message: &str) {
         assert_eq!(check(fault), Err(message.to_owned()));
