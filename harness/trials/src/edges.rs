@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use netsim::manager::Device;
-use netsim::manager::dry::DryEdges;
+use netsim::manager::dry::{DryEdges, LATENCY};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use netsim::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
@@ -17,6 +17,17 @@ pub struct Applied {
     pub at: Instant,
     /// What, for which site.
     pub policy: EdgePolicy,
+}
+
+/// What a tunnel is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The color of its TLOCs.
+    pub color: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// One way.
+    pub latency: Duration,
 }
 
 /// The edges of a trial.
@@ -83,6 +94,19 @@ impl WatchedEdges {
         [sites.0, sites.1]
             .iter()
             .all(|site| !state.down.contains(&(*site, color.to_owned())))
+    }
+
+    /// The tunnels between two sites as they are.
+    pub fn tunnels_between(&self, sites: (u32, u32)) -> Vec<Tunnel> {
+        let device = self.devices.iter().find(|device| device.site_id == sites.0);
+        let colors = device.map_or(&[][..], |device| &device.colors);
+        let latency = self.lock().latency.clone();
+        let tunnel = |color: &String| Tunnel {
+            color: color.clone(),
+            up: self.is_up(sites, color),
+            latency: latency.get(color).copied().unwrap_or(LATENCY),
+        };
+        colors.iter().map(tunnel).collect()
     }
 
     /// Sets the latency of all tunnels of a color.
