@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use netsim::bfd::{State, Totals};
 use netsim::manager::Device;
 use netsim::manager::dry::{DryEdges, LATENCY};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
@@ -35,16 +36,18 @@ pub struct Tunnel {
 pub struct WatchedEdges {
     dry: DryEdges,
     devices: Vec<Device>,
-    state: Mutex<State>,
+    state: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Known {
     applied: Vec<Applied>,
     /// TLOCs that are down: site and color.
     down: BTreeSet<(u32, String)>,
     /// One way latency of the tunnels of a color that are not like the others.
     latency: BTreeMap<String, Duration>,
+    /// What was counted of each tunnel: by its near and its far site, and its color.
+    counted: BTreeMap<(u32, u32, String), Totals>,
 }
 
 impl WatchedEdges {
@@ -114,8 +117,19 @@ impl WatchedEdges {
         self.lock().latency.insert(color.to_owned(), latency);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Counts one more hello that was answered after this time; the answer is what was counted so far.
+    fn count(&mut self, tunnel: (u32, u32, String), latency: Duration) -> Totals {
+        let totals = self.counted.entry(tunnel).or_default();
+        totals.answered += 1;
+        totals.pairs += 1;
+        totals.latency += latency;
+        *totals
     }
 }
 
@@ -144,14 +158,16 @@ impl Telemetry for WatchedEdges {
         let mut reports = self.dry.tunnels(site_id).await?;
         for report in &mut reports {
             if !self.is_up((site_id, report.remote_site_id), &report.color) {
-                report.state = netsim::bfd::State::Down;
+                report.state = State::Down;
                 report.met.clear();
             }
-            if let Some(latency) = self.lock().latency.get(&report.color) {
-                report.statistics.latency = Some(*latency);
-                report.statistics.latency_p50 = Some(*latency);
-                report.statistics.latency_p99 = Some(*latency);
-            }
+            let mut state = self.lock();
+            let latency = state.latency.get(&report.color).copied().unwrap_or(LATENCY);
+            report.statistics.latency = Some(latency);
+            report.statistics.latency_p50 = Some(latency);
+            report.statistics.latency_p99 = Some(latency);
+            let tunnel = (site_id, report.remote_site_id, report.color.clone());
+            report.totals = state.count(tunnel, latency);
         }
         Ok(reports)
     }

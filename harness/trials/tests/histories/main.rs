@@ -23,12 +23,14 @@
 //! until everything is known to be as asked.
 //!
 //! # Running
-//! `HISTORIES` is how many (150 unless given), `HISTORY_SEED` the first seed. A failure prints its history, shortened as far
+//! `HISTORIES` is how many (150 unless given), `HISTORY_SEED` the first seed; `RUST_LOG=sdwan_operator=info` shows what the
+//! operators do. A failure prints its history, shortened as far
 //! as it still fails, and the seed; times differ from run to run, so that one that fails need not do so always.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod checker;
+mod draw;
 mod facts;
 mod history;
 mod oracle;
@@ -38,10 +40,11 @@ mod wan;
 mod world;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 use self::checker::Tally;
 use self::history::History;
@@ -50,8 +53,8 @@ use self::history::History;
 const HISTORIES: u64 = 150;
 /// Histories at a time: most of their time they wait.
 const AT_A_TIME: usize = 12;
-/// Runs of shortened histories after a failure.
-const SHORTENINGS: usize = 60;
+/// How long a failure is shortened.
+const SHORTENING: Duration = Duration::from_secs(240);
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -60,11 +63,8 @@ fn number(name: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_converge_and_carry_nothing_astray() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .init();
-    }
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
+    log.with_ansi(false).init();
     let panics = trial::note_panics();
     let begin = Instant::now();
     let first = number("HISTORY_SEED").unwrap_or(0);
@@ -75,48 +75,51 @@ async fn histories_converge_and_carry_nothing_astray() {
     for seed in first..first + count {
         let place = places.clone().acquire_owned().await.unwrap();
         running.spawn(async move {
-            let outcome = trial::run(&History::new(seed)).await;
+            let outcome = outcome(History::new(seed)).await;
             drop(place);
             (seed, outcome)
         });
-        while let Some(ended) = running.try_join_next() {
-            note(ended.unwrap(), &mut tally, &mut failures);
-        }
     }
     while let Some(ended) = running.join_next().await {
-        note(ended.unwrap(), &mut tally, &mut failures);
+        match ended.unwrap() {
+            (_, Ok(one)) => tally.add(&one),
+            (seed, Err(why)) => {
+                println!("HISTORY_SEED={seed} HISTORIES=1: {why}");
+                failures.push(seed);
+            }
+        }
     }
     println!("{count} histories in {:?}: {tally:?}", begin.elapsed());
-    if let Some(seed) = failures.first().filter(|_| number("SHORTEN").is_some()) {
+    if let Some(seed) = failures.first() {
         shorten(*seed).await;
     }
     assert!(failures.is_empty(), "histories that failed: {failures:?}");
     assert_eq!(*panics.lock().unwrap(), [""; 0]);
 }
 
-fn note((seed, outcome): (u64, Result<Tally, String>), tally: &mut Tally, failures: &mut Vec<u64>) {
-    match outcome {
-        Ok(one) => tally.add(&one),
-        Err(why) => {
-            println!("HISTORY_SEED={seed} HISTORIES=1: {why}");
-            failures.push(seed);
-        }
-    }
+/// What came of a history; a panic in it is a failure.
+async fn outcome(history: History) -> Result<Tally, String> {
+    let trial = tokio::spawn(async move { trial::run(&history).await });
+    trial.await.unwrap_or_else(|panic| Err(panic.to_string()))
 }
 
 /// Leaves out steps as long as the history fails, and prints what is left.
 async fn shorten(seed: u64) {
     let mut history = History::new(seed);
     let mut why = None;
-    let mut at = history.steps.len();
-    for _ in 0..SHORTENINGS {
-        let Some(left_out) = at.checked_sub(1) else { break };
-        at = left_out;
+    let deadline = Instant::now() + SHORTENING;
+    for at in (0..history.steps.len()).rev() {
+        if Instant::now() > deadline {
+            break;
+        }
         let mut shorter = history.clone();
         shorter.steps.remove(at);
-        if let Err(still) = trial::run(&shorter).await {
+        if let Err(still) = outcome(shorter.clone()).await {
             (history, why) = (shorter, Some(still));
         }
     }
-    println!("shortened history of seed {seed}: {history:#?}\n{why:?}");
+    println!(
+        "the history of seed {seed}, shortened: {history:#?}\n{}",
+        why.unwrap_or_default()
+    );
 }

@@ -123,20 +123,31 @@ fn terms(facts: &Facts, name: &Name) -> Result<Option<Terms>, Refused> {
     let words = words(facts, name)?;
     let of_all = |key: &String| !key.contains('.');
     let all: Words = words.clone().into_iter().filter(|(key, _)| of_all(key)).collect();
-    let mut by_port = BTreeMap::new();
-    for key in words.keys().filter(|key| !of_all(key)) {
-        let (_, port) = key.split_once('.').ok_or(Refused)?;
-        let known = PORTS
+    let ports = words.keys().filter_map(|key| key.split_once('.'));
+    if ports.map(|(_, port)| port).any(|port| {
+        !PORTS
             .iter()
-            .find(|(name, number)| [name, number].contains(&&port));
-        let (name, _) = known.ok_or(Refused)?;
-        let own = words.iter().filter_map(|(key, value)| {
-            let (setting, of) = key.split_once('.')?;
-            (of == port).then(|| (setting.to_owned(), value.clone()))
-        });
-        let mut settings = all.clone();
-        settings.extend(own);
-        by_port.insert(*name, wish(&settings, false)?);
+            .any(|(name, number)| [*name, *number].contains(&port))
+    }) {
+        return Err(Refused);
+    }
+    let mut by_port = BTreeMap::new();
+    for (name, number) in PORTS {
+        let own = |of: &str| -> Words {
+            let own = words.iter().filter_map(|(key, value)| {
+                let (setting, port) = key.split_once('.')?;
+                (port == of).then(|| (setting.to_owned(), value.clone()))
+            });
+            own.collect()
+        };
+        // The number goes before the name.
+        let mut own_words = own(name);
+        own_words.extend(own(number));
+        if !own_words.is_empty() {
+            let mut settings = all.clone();
+            settings.extend(own_words);
+            by_port.insert(name, wish(&settings, false)?);
+        }
     }
     let for_ports = by_port.values().any(Option::is_some);
     let all_wish = if by_port.len() < PORTS.len() {

@@ -174,7 +174,7 @@ impl World {
 
     fn settings(&self) -> Settings {
         let millis = Duration::from_millis;
-        let timing = || Timing::new(millis(1000), millis(600), millis(100)).expect("good times");
+        let timing = || Timing::new(millis(2000), millis(1700), millis(100)).expect("good times");
         let contest = self.history.replicas.then(|| Contest {
             kube_namespace: "default".to_owned(),
             name: "operator".to_owned(),
