@@ -92,10 +92,12 @@ impl Shop {
     }
 
     /// Creates a SteeringPolicy in place of any of its name, unless the API refuses it.
-    pub fn policy(&mut self, namespace: &str, name: &str, service: &str, words: Words) {
+    pub fn policy(&mut self, namespace: &str, name: &str, service: &str, mut words: Words) {
         if !self.resources {
             return;
         }
+        // The API drops fields that it does not know.
+        words.remove("colour");
         self.policy_gone(name);
         let before = Instant::now();
         let reference = ObjectRef::namespaced(RESOURCES, "SteeringPolicy", namespace, name);
