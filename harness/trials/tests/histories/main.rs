@@ -64,7 +64,7 @@ fn number(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_converge_and_carry_nothing_astray() {
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
-    log.with_ansi(false).init();
+    log.with_ansi(false).with_test_writer().init();
     let panics = trial::note_panics();
     let begin = Instant::now();
     let first = number("HISTORY_SEED").unwrap_or(0);
