@@ -51,6 +51,26 @@ fn usurp(cluster: &FakeCluster) {
     cluster.put(LEASES, lease);
 }
 
+/// Changes something, and has its push not end by itself.
+async fn begin_long_round(cluster: &FakeCluster, manager: &FakeManager) {
+    let running = json!({ "summary": { "status": "in_progress" }, "validation": {}, "data": [] });
+    manager
+        .shelf()
+        .task_results
+        .extend((0..10_000).map(|_| running.clone()));
+    let before = manager.shelf().calls.len();
+    cluster.endpoints("business", &["10.2.0.6"]);
+    eventually("activation asked for", || {
+        let shelf = manager.shelf();
+        shelf
+            .calls
+            .iter()
+            .skip(before)
+            .any(|call| call.contains("/activate/"))
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn one_of_two_replicas_writes_and_the_other_stands_by() {
     let (cluster, manager) = (shop(), FakeManager::start().await);
@@ -115,19 +135,8 @@ async fn a_lease_lost_in_the_middle_of_a_change_ends_the_writing_and_the_success
     let (cluster, manager) = (shop(), FakeManager::start().await);
     let first = Operator::replica(&cluster, &manager, "first");
     ready(&first).await;
-    // The push of the next change does not end while the first leads.
-    let running = json!({ "summary": { "status": "in_progress" }, "validation": {}, "data": [] });
-    manager
-        .shelf()
-        .task_results
-        .extend((0..10_000).map(|_| running.clone()));
     manager.take_writes();
-    cluster.endpoints("business", &["10.2.0.6"]);
-    eventually("activation asked for", || {
-        let shelf = manager.shelf();
-        shelf.calls.iter().any(|call| call.contains("/activate/"))
-    })
-    .await;
+    begin_long_round(&cluster, &manager).await;
     usurp(&cluster);
     eventually("the first has stopped", || !leads(&first)).await;
     manager.take_writes();
@@ -141,6 +150,17 @@ async fn a_lease_lost_in_the_middle_of_a_change_ends_the_writing_and_the_success
     let left: Vec<_> = manager.list_names().into_iter().collect();
     assert!(left.iter().all(|name| !name.contains("edit")), "{left:?}");
     second.stop().await;
+}
+
+#[tokio::test]
+async fn a_lease_lost_after_the_signal_to_stop_changes_nothing_about_it() {
+    let (cluster, manager) = (shop(), FakeManager::start().await);
+    let first = Operator::replica(&cluster, &manager, "first");
+    ready(&first).await;
+    begin_long_round(&cluster, &manager).await;
+    // The round goes on for a while, and the lease is lost in it.
+    tokio::join!(first.stop(), async { usurp(&cluster) });
+    assert_eq!(holder(&cluster), "usurper");
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use netsim::bfd::{State, Totals};
 use netsim::manager::Device;
-use netsim::manager::dry::DryEdges;
+use netsim::manager::dry::{DryEdges, LATENCY};
 use netsim::policy::{ApplyError, EdgePolicy, Edges};
 use netsim::telemetry::{PolicyReport, RoutingReport, Telemetry, TelemetryError, TunnelReport};
 
@@ -19,21 +20,34 @@ pub struct Applied {
     pub policy: EdgePolicy,
 }
 
+/// What a tunnel is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The color of its TLOCs.
+    pub color: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// One way.
+    pub latency: Duration,
+}
+
 /// The edges of a trial.
 #[derive(Debug)]
 pub struct WatchedEdges {
     dry: DryEdges,
     devices: Vec<Device>,
-    state: Mutex<State>,
+    state: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Known {
     applied: Vec<Applied>,
     /// TLOCs that are down: site and color.
     down: BTreeSet<(u32, String)>,
     /// One way latency of the tunnels of a color that are not like the others.
     latency: BTreeMap<String, Duration>,
+    /// What was counted of each tunnel: by its near and its far site, and its color.
+    counted: BTreeMap<(u32, u32, String), Totals>,
 }
 
 impl WatchedEdges {
@@ -85,13 +99,37 @@ impl WatchedEdges {
             .all(|site| !state.down.contains(&(*site, color.to_owned())))
     }
 
+    /// The tunnels between two sites as they are.
+    pub fn tunnels_between(&self, sites: (u32, u32)) -> Vec<Tunnel> {
+        let device = self.devices.iter().find(|device| device.site_id == sites.0);
+        let colors = device.map_or(&[][..], |device| &device.colors);
+        let latency = self.lock().latency.clone();
+        let tunnel = |color: &String| Tunnel {
+            color: color.clone(),
+            up: self.is_up(sites, color),
+            latency: latency.get(color).copied().unwrap_or(LATENCY),
+        };
+        colors.iter().map(tunnel).collect()
+    }
+
     /// Sets the latency of all tunnels of a color.
     pub fn set_latency(&self, color: &str, latency: Duration) {
         self.lock().latency.insert(color.to_owned(), latency);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Counts one more hello that was answered after this time; the answer is what was counted so far.
+    fn count(&mut self, tunnel: (u32, u32, String), latency: Duration) -> Totals {
+        let totals = self.counted.entry(tunnel).or_default();
+        totals.answered += 1;
+        totals.pairs += 1;
+        totals.latency += latency;
+        *totals
     }
 }
 
@@ -120,16 +158,16 @@ impl Telemetry for WatchedEdges {
         let mut reports = self.dry.tunnels(site_id).await?;
         for report in &mut reports {
             if !self.is_up((site_id, report.remote_site_id), &report.color) {
-                report.state = netsim::bfd::State::Down;
+                report.state = State::Down;
                 report.met.clear();
             }
-            if let Some(latency) = self.lock().latency.get(&report.color) {
-                report.statistics.latency = Some(*latency);
-                report.statistics.latency_p50 = Some(*latency);
-                report.statistics.latency_p99 = Some(*latency);
-                let answered = u32::try_from(report.totals.answered).unwrap_or(u32::MAX);
-                report.totals.latency = latency.saturating_mul(answered);
-            }
+            let mut state = self.lock();
+            let latency = state.latency.get(&report.color).copied().unwrap_or(LATENCY);
+            report.statistics.latency = Some(latency);
+            report.statistics.latency_p50 = Some(latency);
+            report.statistics.latency_p99 = Some(latency);
+            let tunnel = (site_id, report.remote_site_id, report.color.clone());
+            report.totals = state.count(tunnel, latency);
         }
         Ok(reports)
     }

@@ -2,15 +2,17 @@
 //!
 //! Reads the policy as [`netsim::policy`] describes it, sequence by sequence, and leaves the choice among tunnels to
 //! [`netsim::fabric::decision`]. Knows only what comes from the site: the operator sets no policy for what comes from
-//! tunnels.
+//! tunnels. A tunnel meets the SLA classes that its latency allows; it loses nothing and has no jitter.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use netsim::fabric::decision::{Decision, Health, Way, app_route, data_path, routing};
-use netsim::policy::{Action, AppRoute, DataPath, DefaultAction, EdgePolicy, Match, PolicyDirection};
+use netsim::policy::{
+    Action, AppRoute, DataPath, DefaultAction, EdgePolicy, Match, PolicyDirection, SlaClass,
+};
 
-use crate::edges::WatchedEdges;
+use crate::edges::{Tunnel, WatchedEdges};
 
 /// The color that takes what no policy steers.
 const DEFAULT_COLOR: &str = "default";
@@ -44,7 +46,7 @@ impl Packet {
 }
 
 /// What becomes of a packet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
     /// It takes a tunnel of one of these colors.
     Over(BTreeSet<String>),
@@ -66,38 +68,30 @@ impl Fate {
 /// When the policy is another site's, or has something for what comes from tunnels.
 #[must_use]
 pub fn fate(policy: &EdgePolicy, edges: &WatchedEdges, packet: &Packet) -> Fate {
+    fate_over(policy, &edges.tunnels_between(packet.sites), packet)
+}
+
+/// The same with the tunnels between the packet's sites as they might be.
+///
+/// # Panics
+/// When the policy is another site's, or has something for what comes from tunnels.
+#[must_use]
+pub fn fate_over(policy: &EdgePolicy, tunnels: &[Tunnel], packet: &Packet) -> Fate {
     assert_eq!(policy.site_id, packet.sites.0, "the packet comes from there");
-    let device = edges
-        .devices()
-        .iter()
-        .find(|device| device.site_id == packet.sites.0);
-    let colors = device.map_or(&[][..], |device| &device.colors);
-    let health = |color: &String| Health {
-        up: edges.is_up(packet.sites, color),
-        ..Health::default()
-    };
-    let healths: Vec<Health> = colors.iter().map(health).collect();
-    let ways: Vec<Way<'_>> = colors
-        .iter()
-        .zip(&healths)
-        .map(|(color, health)| Way {
-            color,
-            system_ip: Ipv4Addr::UNSPECIFIED,
-            hops: 1,
-            health,
-        })
-        .collect();
+    let by_class = app_route_of(policy, packet);
+    let class = by_class.and_then(|choice| choice.class.as_ref());
+    let healths: Vec<Health> = tunnels.iter().map(|tunnel| health(tunnel, class)).collect();
+    let ways: Vec<Way<'_>> = tunnels.iter().zip(&healths).map(way).collect();
     let chosen = match (
-        app_route_of(policy, packet).map(|choice| app_route(choice, &ways)),
+        by_class.map(|choice| app_route(choice, &ways)),
         data_of(policy, packet),
     ) {
         (Some(Decision::Drop), _) | (_, Data::Drop) => return Fate::Dropped,
-        (_, Data::Path(path)) => match data_path(path, &ways) {
-            Decision::Routing => Decision::Routing,
+        (decided, Data::Accept { path: Some(path), .. }) => match data_path(path, &ways) {
+            Decision::Routing => decided.unwrap_or(Decision::Routing),
             decided => decided,
         },
-        (Some(decided), Data::Nothing) => decided,
-        (None, Data::Nothing) => Decision::Routing,
+        (decided, Data::Accept { path: None, .. }) => decided.unwrap_or(Decision::Routing),
     };
     let chosen = match chosen {
         Decision::Routing => routing(&[DEFAULT_COLOR.to_owned()], &ways),
@@ -109,11 +103,47 @@ pub fn fate(policy: &EdgePolicy, edges: &WatchedEdges, packet: &Packet) -> Fate 
     }
 }
 
+/// Whether the inspection service of its site gets a copy of a packet.
+///
+/// # Panics
+/// When the policy has something for what comes from tunnels.
+#[must_use]
+pub fn is_inspected(policy: &EdgePolicy, packet: &Packet) -> bool {
+    matches!(data_of(policy, packet), Data::Accept { inspect: true, .. })
+}
+
+fn health(tunnel: &Tunnel, class: Option<&SlaClass>) -> Health {
+    let meets = |class: &&SlaClass| class.latency.is_none_or(|bound| tunnel.latency <= bound);
+    Health {
+        up: tunnel.up,
+        met: class.filter(meets).cloned().into_iter().collect(),
+        ..Health::default()
+    }
+}
+
+fn way<'a>((tunnel, health): (&'a Tunnel, &'a Health)) -> Way<'a> {
+    Way {
+        color: &tunnel.color,
+        system_ip: Ipv4Addr::UNSPECIFIED,
+        hops: 1,
+        health,
+    }
+}
+
 /// What a data policy says of a packet.
 enum Data<'a> {
-    Nothing,
-    Path(&'a DataPath),
+    Accept {
+        path: Option<&'a DataPath>,
+        inspect: bool,
+    },
     Drop,
+}
+
+impl Data<'_> {
+    const NOTHING: Self = Self::Accept {
+        path: None,
+        inspect: false,
+    };
 }
 
 fn app_route_of<'a>(policy: &'a EdgePolicy, packet: &Packet) -> Option<&'a AppRoute> {
@@ -134,7 +164,7 @@ fn data_of<'a>(policy: &'a EdgePolicy, packet: &Packet) -> Data<'a> {
         .iter()
         .filter(|policy| policy.service_vpn == packet.service_vpn);
     let Some(data) = of_vpn.next() else {
-        return Data::Nothing;
+        return Data::NOTHING;
     };
     assert!(
         data.direction == PolicyDirection::FromService && of_vpn.next().is_none(),
@@ -146,8 +176,11 @@ fn data_of<'a>(policy: &'a EdgePolicy, packet: &Packet) -> Data<'a> {
         .find(|sequence| matches(&sequence.matching, packet));
     match (first.map(|sequence| &sequence.action), data.default_action) {
         (Some(Action::Drop), _) | (None, DefaultAction::Drop) => Data::Drop,
-        (Some(Action::Accept { path: Some(path), .. }), _) => Data::Path(path),
-        (Some(Action::Accept { path: None, .. }), _) | (None, DefaultAction::Accept) => Data::Nothing,
+        (Some(Action::Accept { path, inspect, .. }), _) => Data::Accept {
+            path: path.as_ref(),
+            inspect: *inspect,
+        },
+        (None, DefaultAction::Accept) => Data::NOTHING,
     }
 }
 

@@ -15,7 +15,7 @@ mod operator;
 mod wan;
 
 pub use cluster::{Cluster, SLICES, Slice};
-pub use edges::{Applied, WatchedEdges};
-pub use fate::{Fate, Packet, fate};
+pub use edges::{Applied, Tunnel, WatchedEdges};
+pub use fate::{Fate, Packet, fate, fate_over, is_inspected};
 pub use operator::{NEVER, Operator, settings};
 pub use wan::{Rest, Wan};

@@ -22,7 +22,6 @@ mod watch;
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +86,7 @@ pub async fn run(
         None => Leadership::unopposed(),
     };
     let mut rounds = Rounds::new(&clusters, manager, settings, telemetry, leadership);
-    let outcome = rounds.run(pin!(stop)).await;
+    let outcome = rounds.run(stop).await;
     if timeout(LOGOUT_PATIENCE, rounds.logout()).await.is_err() {
         debug!("no answer to the logout");
     }

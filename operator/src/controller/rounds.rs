@@ -8,6 +8,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::FusedFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
@@ -89,7 +91,8 @@ impl Rounds {
     }
 
     /// Leads whenever it may, until `stop` is done.
-    pub(super) async fn run<S: Future<Output = ()>>(&mut self, mut stop: Pin<&mut S>) -> std::io::Result<()> {
+    pub(super) async fn run(&mut self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+        let mut stop = pin!(stop.fuse());
         loop {
             tokio::select! {
                 () = stop.as_mut() => return Ok(()),
@@ -97,7 +100,8 @@ impl Rounds {
             }
             let end = self.lead(stop.as_mut()).await?;
             self.reconciler.start_over();
-            if matches!(end, End::Stopped) {
+            // The lease may be lost in a round that goes on after the signal to stop.
+            if matches!(end, End::Stopped) || stop.is_terminated() {
                 return Ok(());
             }
             warn!("lease lost, nothing is written any more");
