@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use verdict::evidence::{CapturePoint, Direction, EventMark, Way};
 use verdict::{
-    AssertionVerdict, CounterExample, Environment, HopTrace, Latency, Outcome, PointFault, PointKind,
-    ProbeTrace, Protocol, Reason, RunInfo, RunOutcome, RunRecord, SCHEMA, SourcePlace, StageTime,
+    AssertionVerdict, CounterExample, Encapsulation, Environment, HopTrace, Latency, Outcome, PointFault,
+    PointKind, ProbeTrace, Protocol, Reason, RunInfo, RunOutcome, RunRecord, SCHEMA, SourcePlace, StageTime,
     StreamDoubt, StreamId, StreamTotals, StreamVerdict, Transition, Verdicts,
 };
 
@@ -111,7 +111,8 @@ fn hop(site: &str, kind: PointKind, name: &str, way: Way) -> HopTrace {
         service_vpn: None,
         way,
         at_ns: START,
-        encapsulated: true,
+        carried: (kind == PointKind::Underlay).then_some(Encapsulation::Vxlan),
+        dscp: 0,
     }
 }
 
@@ -222,6 +223,7 @@ pub(crate) fn points() -> Vec<CapturePoint> {
         kernel_drops: 0,
         captured_packets: 8_017,
         interface_packets: 8_017,
+        hidden: BTreeMap::new(),
     };
     vec![
         point("near", PointKind::Node, "near-1"),

@@ -187,6 +187,30 @@ pub enum PointKind {
     Inspection,
 }
 
+/// What carries packets between WAN edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encapsulation {
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// GRE with a key (RFC 2890).
+    Gre,
+    /// ESP (RFC 4303), whatever is in it.
+    Esp,
+    /// `WireGuard`, whatever is in it.
+    Wireguard,
+}
+
+impl Encapsulation {
+    /// Every encapsulation, with its word in assertions.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("vxlan", Self::Vxlan),
+        ("gre", Self::Gre),
+        ("esp", Self::Esp),
+        ("wireguard", Self::Wireguard),
+    ];
+}
+
 /// Which send times are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Window {

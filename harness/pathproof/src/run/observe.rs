@@ -22,7 +22,7 @@ use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney};
 use super::play::Played;
 use super::watch::{self, Point};
 use crate::probe::ledger::{Entry, Ledger};
-use crate::probe::sightings::{Sighting, Sightings};
+use crate::probe::sightings::{Sighting, Sightings, TunnelPorts};
 use crate::record::folder::RunFolder;
 use crate::record::pcapng::PcapngFiles;
 
@@ -77,12 +77,7 @@ impl Observer {
         let points = watch::points(plan, edges);
         let titles: Vec<String> = points.iter().map(|point| point.title(plan)).collect();
         let files = PcapngFiles::create(&folder.join("capture"), &titles).map_err(ObserveError::Files)?;
-        let ports = plan
-            .transports
-            .iter()
-            .map(|transport| transport.vxlan_port)
-            .collect();
-        let sink = Sightings::new(plan.run_id, ports, files);
+        let sink = Sightings::new(plan.run_id, ports(plan), points.len(), files);
         let taps: Vec<Tap<'_>> = points.iter().map(|point| point.tap(edges)).collect();
         // Opening and sweeping wait for the kernel on other threads; the runtime goes on meanwhile.
         let (capture, armed) = tokio::task::block_in_place(|| {
@@ -150,13 +145,17 @@ impl Observer {
             .points
             .iter()
             .zip(self.armed.iter().zip(counts.iter().zip(counted)))
-            .map(|(point, (armed, (tap, interface_packets)))| CapturePoint {
-                armed: *armed,
-                kernel_drops: tap.dropped,
-                captured_packets: seen(tap),
-                interface_packets,
-                ..point.evidence(plan)
-            })
+            .zip(std::mem::take(&mut sightings.hidden))
+            .map(
+                |((point, (armed, (tap, interface_packets))), hidden)| CapturePoint {
+                    armed: *armed,
+                    kernel_drops: tap.dropped,
+                    captured_packets: seen(tap),
+                    interface_packets,
+                    hidden,
+                    ..point.evidence(plan)
+                },
+            )
             .collect();
         let (sent, received) = ledger.take();
         let (journeys, unsent) = journeys(&sent, &received, &sightings.seen);
@@ -172,6 +171,16 @@ impl Observer {
             receiver_drops: played.receiver_drops()?,
             clock_step_ns,
         })
+    }
+}
+
+fn ports(plan: &Plan) -> TunnelPorts {
+    let transports = plan.transports.iter();
+    TunnelPorts {
+        vxlan: transports.clone().map(|transport| transport.vxlan_port).collect(),
+        wireguard: transports
+            .filter_map(|transport| transport.wireguard_port)
+            .collect(),
     }
 }
 
@@ -290,7 +299,8 @@ mod tests {
             point,
             way: Way::Out,
             at_ns,
-            encapsulated: false,
+            carried: None,
+            dscp: 0,
         };
         Sighting {
             stream: 0,

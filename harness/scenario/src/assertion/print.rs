@@ -134,3 +134,12 @@ impl Display for super::Place {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
+
+impl Display for super::Encapsulation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let name = Self::NAMES
+            .iter()
+            .find(|(_, encapsulation)| encapsulation == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}

@@ -178,7 +178,7 @@ impl<'a> Test<'a> {
             .iter()
             .find(|hop| match self.foreign.get(usize::from(hop.point)) {
                 Some(Foreign::Always) => true,
-                Some(Foreign::InClear) => !hop.encapsulated,
+                Some(Foreign::InClear) => hop.carried.is_none(),
                 Some(Foreign::Never) | None => false,
             })
     }
