@@ -4,9 +4,12 @@
 //! assertion = quant flow clause { clause } [ "unless" clause ] [ "when" window ]
 //! quant     = "all" | "no" | "some" | ("at least" | "at most") (INT | PERCENT)
 //! flow      = IDENT [ ".reply" | ".both" ] | "!" IDENT | "any"
-//! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "delivered"
+//! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "along" path
+//!           | "delivered" | "dropped" [ "by" pset ] | "encapsulated" [ "as" PROTO ] | "dscp" INT
 //! pset      = point { "|" point }
-//! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection") "/" GLOB
+//! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection" | "if") "/" GLOB
+//! path      = step { "->" step }
+//! step      = ".." | point [ "?" ]
 //! window    = "always"
 //!           | "within" DUR "of" EVENT [ "until" EVENT ]
 //!           | "from" EVENT [ "+" DUR ] [ "until" EVENT [ "-" DUR ] ]
@@ -15,11 +18,14 @@
 //! A name is a DNS label that begins with a letter; a hyphen belongs to the name that it stands in, so the minus
 //! of `until EVENT - DUR` needs a space before it. No `when` means `when always`.
 //!
+//! In a path the last `?` of a point is no wildcard: it says that the point may be missing.
+//!
 //! Owns the syntax tree, the parser and the printer; `parse(print(x)) == x`. What a clause means for a
 //! journey is decided in the `verdict` crate.
 
 mod lex;
 mod parse;
+mod points;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -28,10 +34,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::glob_matches;
-
 pub use parse::ParseError;
 pub(crate) use parse::{Mention, Mentioned, parse_with_mentions};
+pub use points::{PathPattern, PathStep, PatternKind, PointKind, PointName, PointPattern, PointSet};
 
 /// One named assertion of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -134,57 +139,31 @@ pub enum Clause {
     Avoiding(PointSet),
     /// Was seen at a point of the set, on its way or not.
     At(PointSet),
+    /// The points that saw it, in the order of time, are those of the way, from its first to its last.
+    Along(PathPattern),
     /// Reached its receiver.
     Delivered,
+    /// Did not, and was last seen at a point of the set; `None`: at any point.
+    Dropped(Option<PointSet>),
+    /// Was seen at an underlay, and there in nothing but this encapsulation; `None`: in any.
+    Encapsulated(Option<Encapsulation>),
+    /// Was seen, and had this DSCP, 0 to 63, wherever it was.
+    Dscp(u8),
 }
 
-/// A set of points: alternatives joined by `|`; never empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PointSet(pub Vec<PointPattern>);
-
-/// One alternative of a point set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PointPattern {
-    /// The kind of point.
-    pub kind: PointKind,
-    /// Name with `*` for any run of characters and `?` for any one.
-    pub glob: String,
-    /// The service VPN of a tunnel; `None`: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service_vpn: Option<u16>,
-}
-
-impl PointPattern {
-    /// Whether it means the point of this kind, name and service VPN. With `None` for the service VPN, whether it
-    /// means the point in any: where there is one only, or in case of an underlay, which all share.
+impl Clause {
+    /// The points that it names.
     #[must_use]
-    pub fn matches(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
-        let of_vpn = |asked: u16| service_vpn.is_none_or(|of| of == asked);
-        self.kind == kind && glob_matches(&self.glob, name) && self.service_vpn.is_none_or(of_vpn)
+    pub fn patterns(&self) -> Vec<&PointPattern> {
+        match self {
+            Self::Via { points, .. }
+            | Self::Avoiding(points)
+            | Self::At(points)
+            | Self::Dropped(Some(points)) => points.0.iter().collect(),
+            Self::Along(path) => path.0.iter().filter_map(PathStep::pattern).collect(),
+            Self::Delivered | Self::Dropped(None) | Self::Encapsulated(_) | Self::Dscp(_) => Vec::new(),
+        }
     }
-}
-
-impl PointSet {
-    /// Whether one of its patterns means the point; as [`PointPattern::matches`].
-    #[must_use]
-    pub fn contains(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
-        let mut patterns = self.0.iter();
-        patterns.any(|pattern| pattern.matches(kind, name, service_vpn))
-    }
-}
-
-/// What kind of thing was observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PointKind {
-    /// A tunnel device of a WAN edge; named by its transport, and by its service VPN where there are several.
-    Tunnel,
-    /// An uplink of a WAN edge, where packets are encapsulated; named by its transport.
-    Underlay,
-    /// The service side of a WAN edge; named by the node attached to it.
-    Node,
-    /// The link of a WAN edge to the inspection service of its site, which takes copies; named by the site.
-    Inspection,
 }
 
 /// What carries packets between WAN edges.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use scenario::assertion::{Encapsulation, PointKind};
+use scenario::assertion::{Encapsulation, PointKind, PointName};
 use scenario::model::Protocol;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,19 @@ pub struct CapturePoint {
     /// Packets in which no probe can be told because they are encrypted, by what they are encrypted in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hidden: BTreeMap<Encapsulation, u64>,
+}
+
+impl CapturePoint {
+    /// How assertions name it.
+    #[must_use]
+    pub fn name(&self) -> PointName<'_> {
+        PointName {
+            kind: self.kind,
+            name: &self.name,
+            service_vpn: self.service_vpn,
+            interface: &self.interface,
+        }
+    }
 }
 
 /// One 5-tuple of a flow.

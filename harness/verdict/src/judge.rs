@@ -32,9 +32,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use scenario::assertion::{
-    Assertion, Clause, DirectionSelector, FlowSelector, Formula, PointSet, Quantifier,
-};
+use scenario::assertion::{Assertion, Clause, DirectionSelector, FlowSelector, Formula, Quantifier};
 
 use crate::evidence::{Direction, Evidence};
 use crate::streams::{Lane, lanes};
@@ -250,26 +248,15 @@ fn outcome(claim: &Claim<'_>, findings: &[LaneFinding<'_>], capture: &Capture<'_
 /// Alternatives of point sets that no capture point matches: claims about them would hold of anything.
 fn unmatched_patterns(formula: &Formula, capture: &Capture<'_>) -> Vec<Reason> {
     let clauses = formula.clauses.iter().chain(&formula.unless);
-    let patterns = clauses.filter_map(points_of).flat_map(|points| &points.0);
-    let unmatched = patterns.filter(|pattern| {
-        !capture
-            .evidence
-            .points
-            .iter()
-            .any(|point| pattern.matches(point.kind, &point.name, point.service_vpn))
-    });
+    let points = &capture.evidence.points;
+    let unmatched = clauses
+        .flat_map(Clause::patterns)
+        .filter(|pattern| !points.iter().any(|point| pattern.matches(&point.name())));
     unmatched
         .map(|pattern| Reason::NoSuchPoint {
             pattern: pattern.to_string(),
         })
         .collect()
-}
-
-fn points_of(clause: &Clause) -> Option<&PointSet> {
-    match clause {
-        Clause::Via { points, .. } | Clause::Avoiding(points) | Clause::At(points) => Some(points),
-        Clause::Delivered => None,
-    }
 }
 
 fn per_tunnel(findings: &[LaneFinding<'_>]) -> BTreeMap<String, u64> {

@@ -17,7 +17,7 @@ use netsim::netns::NetnsError;
 use nix::time::{ClockId, clock_gettime};
 use scenario::assertion::PointKind;
 use scenario::plan::Plan;
-use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney};
+use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney, Way};
 
 use super::play::Played;
 use super::watch::{self, Point};
@@ -158,7 +158,11 @@ impl Observer {
             )
             .collect();
         let (sent, received) = ledger.take();
-        let (journeys, unsent) = journeys(&sent, &received, &sightings.seen);
+        let (mut journeys, unsent) = journeys(&sent, &received, &sightings.seen);
+        let kinds: Vec<PointKind> = points.iter().map(|point| point.kind).collect();
+        for journey in &mut journeys {
+            journey.hops.sort_by_key(|hop| (hop.at_ns, passage(&kinds, hop)));
+        }
         let last_sent_ns = sent.iter().map(|entry| entry.at_ns).max().unwrap_or(0);
         Ok(Evidence {
             points,
@@ -239,7 +243,7 @@ fn clock_offset_ns() -> i64 {
 
 type Key = (u16, Direction, u64);
 
-/// One journey for every probe sent, and how many arrivals and sightings belong to none.
+/// One journey for every probe sent, its hops in the order of reading, and how many arrivals and sightings belong to none.
 fn journeys(sent: &[Entry], received: &[Entry], seen: &[Sighting]) -> (Vec<ProbeJourney>, u64) {
     let mut journeys: BTreeMap<Key, ProbeJourney> = sent
         .iter()
@@ -273,17 +277,25 @@ fn journeys(sent: &[Entry], received: &[Entry], seen: &[Sighting]) -> (Vec<Probe
             None => strays += 1,
         }
     }
-    let mut journeys: Vec<ProbeJourney> = journeys.into_values().collect();
-    for journey in &mut journeys {
-        journey.hops.sort_by_key(|hop: &Hop| hop.at_ns);
+    (journeys.into_values().collect(), strays)
+}
+
+/// The order in which a packet passes the points of an edge. The kernel's receive timestamp stays with a packet that is
+/// decapsulated (`skb->tstamp`), so that its sightings at the uplink and at the tunnel can be of the same nanosecond.
+fn passage(kinds: &[PointKind], hop: &Hop) -> u8 {
+    let is_outermost = matches!(
+        kinds[usize::from(hop.point)],
+        PointKind::Underlay | PointKind::Inspection
+    );
+    match hop.way {
+        Way::In => u8::from(!is_outermost),
+        Way::Out => 2 + u8::from(is_outermost),
     }
-    (journeys, strays)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use verdict::evidence::Way;
 
     fn entry(sequence: u64, at_ns: u64) -> Entry {
         Entry {
@@ -317,8 +329,23 @@ mod tests {
         assert_eq!((journeys[0].delivered_ns, journeys[0].deliveries), (None, 0));
         assert_eq!(
             journeys[0].hops.iter().map(|hop| hop.point).collect::<Vec<_>>(),
-            [1, 2]
+            [2, 1]
         );
+    }
+
+    #[test]
+    fn sightings_of_the_same_nanosecond_are_in_the_order_of_passage() {
+        let kinds = [PointKind::Tunnel, PointKind::Underlay, PointKind::Node];
+        let order = |way, mut points: Vec<u16>| {
+            let hop = |point| Hop {
+                way,
+                ..sighting(0, point, 20).hop
+            };
+            points.sort_by_key(|point| passage(&kinds, &hop(*point)));
+            points
+        };
+        assert_eq!(order(Way::In, vec![0, 1]), [1, 0]);
+        assert_eq!(order(Way::Out, vec![1, 0]), [0, 1]);
     }
 
     #[test]

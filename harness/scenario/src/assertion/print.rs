@@ -4,8 +4,8 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::{
-    Amount, Clause, DirectionSelector, FlowSelector, Formula, PointKind, PointPattern, PointSet, Quantifier,
-    Window,
+    Amount, Clause, DirectionSelector, FlowSelector, Formula, PathPattern, PathStep, PatternKind, PointKind,
+    PointPattern, PointSet, Quantifier, Window,
 };
 use crate::quantity::format_duration;
 
@@ -62,7 +62,13 @@ impl Display for Clause {
             Self::Via { points, only: true } => write!(f, "via {points} only"),
             Self::Avoiding(points) => write!(f, "avoiding {points}"),
             Self::At(points) => write!(f, "at {points}"),
+            Self::Along(path) => write!(f, "along {path}"),
             Self::Delivered => f.write_str("delivered"),
+            Self::Dropped(None) => f.write_str("dropped"),
+            Self::Dropped(Some(points)) => write!(f, "dropped by {points}"),
+            Self::Encapsulated(None) => f.write_str("encapsulated"),
+            Self::Encapsulated(Some(carrier)) => write!(f, "encapsulated as {carrier}"),
+            Self::Dscp(dscp) => write!(f, "dscp {dscp}"),
         }
     }
 }
@@ -74,6 +80,29 @@ impl Display for PointSet {
             write!(f, "{separator}{point}")?;
         }
         Ok(())
+    }
+}
+
+impl Display for PathPattern {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (index, step) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " -> " };
+            match step {
+                PathStep::Any => write!(f, "{separator}.."),
+                PathStep::At(point) => write!(f, "{separator}{point}"),
+                PathStep::Perhaps(point) => write!(f, "{separator}{point}?"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for PatternKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Of(kind) => kind.fmt(f),
+            Self::If => f.write_str("if"),
+        }
     }
 }
 

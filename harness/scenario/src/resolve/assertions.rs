@@ -1,17 +1,18 @@
 //! Assertions: the grammar is [`crate::assertion`]'s; here each name in them must be declared, and each window
 //! must hold some time.
 
+mod points;
+
 use std::time::Duration;
 
 use super::fields::{Fields, Kind, integer, mismatch, named};
 use super::timeline::{Moment, Timeline};
-use super::{Name, events, flows, topology, unknown};
+use super::{Name, events, flows, unknown};
 use crate::assertion::{
-    Assertion, Formula, Mention, Mentioned, Place, PointKind, PointPattern, Window, parse_with_mentions,
+    Assertion, Formula, Mention, Mentioned, Place, PointPattern, Window, parse_with_mentions,
 };
 use crate::document::{Entry, Node, Notes, Source, Span, Value};
-use crate::model::{Topology, Transport};
-use crate::names;
+use crate::model::Topology;
 use crate::quantity::{format_duration, parse_duration};
 
 const ASSERTION: Kind = Kind {
@@ -137,56 +138,9 @@ impl Check<'_> {
     }
 
     fn points(&self, notes: &mut Notes<'_>, span: Span, pattern: &PointPattern) -> bool {
-        let Some(topology) = self.declared.topology else {
-            return true;
-        };
-        let (kind, known): (&Kind, Vec<&str>) = match pattern.kind {
-            PointKind::Tunnel | PointKind::Underlay => (
-                &topology::TRANSPORT,
-                topology.transports.iter().map(|t| t.name.as_str()).collect(),
-            ),
-            PointKind::Inspection => {
-                let sites = topology.sites.iter().filter(|site| site.has_inspection);
-                (
-                    &topology::INSPECTION,
-                    sites.map(|site| site.name.as_str()).collect(),
-                )
-            }
-            PointKind::Node => {
-                let nodes = topology.clusters.iter().flat_map(|cluster| &cluster.nodes);
-                (&topology::NODE, nodes.map(|node| node.name.as_str()).collect())
-            }
-        };
-        let matches = known.iter().any(|name| names::glob_matches(&pattern.glob, name));
-        if !matches && pattern.glob.contains(['*', '?']) {
-            let hint = format!("known {}: {}", kind.plural, known.join(", "));
-            notes.error(
-                span,
-                format!("`{}` matches no {}", pattern.glob, kind.singular),
-                hint,
-            );
-        } else if !matches {
-            unknown(notes, span, &pattern.glob, kind, known.iter().copied());
-        }
-        let service_vpns = topology.service_vpns();
-        if let Some(asked) = pattern.service_vpn.filter(|asked| !service_vpns.contains(asked)) {
-            let known: Vec<String> = service_vpns.iter().map(ToString::to_string).collect();
-            let hint = format!("known service VPNs: {}", known.join(", "));
-            notes.error(span, format!("unknown service VPN `{asked}`"), hint);
-            return false;
-        }
-        let is_encrypted = |transport: &&Transport| {
-            pattern.matches(PointKind::Underlay, &transport.name, None) && transport.encap.is_encrypted()
-        };
-        if let Some(transport) = topology.transports.iter().find(is_encrypted) {
-            let name = &transport.name;
-            let message =
-                format!("transport `{name}` is encrypted: no probe can be told on `underlay/{name}`");
-            let hint = format!("say `tunnel/{name}`, where packets are still in clear");
-            notes.error(span, message, hint);
-            return false;
-        }
-        matches
+        self.declared
+            .topology
+            .is_none_or(|topology| points::check(notes, span, pattern, topology))
     }
 
     /// Notes a window that ends before it opens.

@@ -69,7 +69,10 @@ impl<'e> LaneFinding<'e> {
         let (needed, considered) = match quantifier {
             Quantifier::Some => (1, tally.probes),
             Quantifier::AtLeast(Amount::Count(count)) => (count.max(1), tally.probes),
-            _ => (claim.min_probes.max(1), self.settled_probes(claim, tally)),
+            _ => (
+                claim.min_probes.max(1),
+                self.settled_probes(claim, tally) + self.cleared(claim),
+            ),
         };
         let allowed = allowed(quantifier, tally.probes);
         let too_few = considered < needed;
@@ -94,6 +97,15 @@ impl<'e> LaneFinding<'e> {
             self.probes.iter().rev().take_while(|probe| !probe.bad).count() as u64
         } else {
             tally.probes
+        }
+    }
+
+    /// The exempt probes that a claim rests on: where something is forbidden, they were found not to do it.
+    fn cleared(&self, claim: &Claim<'_>) -> u64 {
+        if claim.forbids() && claim.span.limit_ns.is_none() {
+            self.verdict.exempt
+        } else {
+            0
         }
     }
 
@@ -135,17 +147,13 @@ impl<'e> LaneFinding<'e> {
         let journey = self.probes[index].journey;
         let (expected, observed) = if claim.forbids() {
             let clauses: Vec<String> = claim.clauses.iter().map(|test| test.clause.to_string()).collect();
-            let observed: Vec<String> = claim
-                .clauses
-                .iter()
-                .map(|test| test.observed(journey, capture))
-                .collect();
+            let observed: Vec<String> = claim.clauses.iter().map(|test| test.observed(journey)).collect();
             (format!("not {}", clauses.join(" ")), observed.join(", "))
         } else {
             let broken = claim.clauses.iter().filter(|test| !test.read(journey).holds);
             let broken = broken.max_by_key(|test| test.read(journey).certain);
             broken.map_or_else(Default::default, |test| {
-                (test.clause.to_string(), test.observed(journey, capture))
+                (test.clause.to_string(), test.observed(journey))
             })
         };
         CounterExample {
