@@ -6,6 +6,7 @@
 //! flow      = IDENT [ ".reply" | ".both" ] | "!" IDENT | "any"
 //! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "along" path
 //!           | "delivered" | "dropped" [ "by" pset ] | "encapsulated" [ "as" PROTO ] | "dscp" INT
+//!           | "same" "path" "across" EVENT
 //! pset      = point { "|" point }
 //! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection" | "if") "/" GLOB
 //! path      = step { "->" step }
@@ -13,6 +14,7 @@
 //! window    = "always"
 //!           | "within" DUR "of" EVENT [ "until" EVENT ]
 //!           | "from" EVENT [ "+" DUR ] [ "until" EVENT [ "-" DUR ] ]
+//!           | "during" PHASE
 //! ```
 //!
 //! A name is a DNS label that begins with a letter; a hyphen belongs to the name that it stands in, so the minus
@@ -149,6 +151,9 @@ pub enum Clause {
     Encapsulated(Option<Encapsulation>),
     /// Was seen, and had this DSCP, 0 to 63, wherever it was.
     Dscp(u8),
+    /// Took no tunnel that its stream took in the window only before, or only after, this event. That all do says that
+    /// the tunnels before and after are the same.
+    SamePath(String),
 }
 
 impl Clause {
@@ -161,7 +166,11 @@ impl Clause {
             | Self::At(points)
             | Self::Dropped(Some(points)) => points.0.iter().collect(),
             Self::Along(path) => path.0.iter().filter_map(PathStep::pattern).collect(),
-            Self::Delivered | Self::Dropped(None) | Self::Encapsulated(_) | Self::Dscp(_) => Vec::new(),
+            Self::Delivered
+            | Self::Dropped(None)
+            | Self::Encapsulated(_)
+            | Self::Dscp(_)
+            | Self::SamePath(_) => Vec::new(),
         }
     }
 }
@@ -215,4 +224,6 @@ pub enum Window {
         /// Subtracted from the time of `until`; zero without `until`.
         margin: Duration,
     },
+    /// This phase of the timeline: from its step to that of the next phase, or to the end of the run.
+    During(String),
 }

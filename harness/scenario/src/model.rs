@@ -392,6 +392,8 @@ pub enum Step {
     Wait(Duration),
     /// Fires this event.
     Fire(String),
+    /// Begins this phase, which ends the one before.
+    Phase(String),
     /// Stops all flows and drains.
     Stop,
 }

@@ -18,6 +18,9 @@ pub struct Evidence {
     pub streams: Vec<StreamInfo>,
     /// Events in the order they fired.
     pub events: Vec<EventMark>,
+    /// Phases in the order they began.
+    #[serde(default)]
+    pub phases: Vec<PhaseMark>,
     /// When the first probe could be sent.
     pub started_ns: u64,
     /// When the senders were told to stop; later send times do not occur.
@@ -93,6 +96,15 @@ pub struct EventMark {
     pub name: String,
     /// When.
     pub at_ns: u64,
+}
+
+/// When a phase of the timeline began; it lasted to the next one, or to the end of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    /// The phase's name in the scenario.
+    pub name: String,
+    /// When.
+    pub from_ns: u64,
 }
 
 /// Client to server or back.

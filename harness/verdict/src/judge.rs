@@ -19,6 +19,7 @@
 //! - An event that fired more than once opens a window at its first firing; `until` closes it at the first firing
 //!   of its event that is not before.
 
+mod across;
 mod capture;
 mod clause;
 mod lane;
@@ -76,6 +77,8 @@ pub fn judge(assertions: &[Assertion], evidence: &Evidence, options: &JudgeOptio
 struct Claim<'a> {
     formula: &'a Formula,
     clauses: Vec<Test<'a>>,
+    /// For each clause: when the event fired across which it compares paths.
+    across: Vec<Option<u64>>,
     unless: Option<Test<'a>>,
     min_probes: u64,
     span: Span,
@@ -94,7 +97,16 @@ fn judge_one(assertion: &Assertion, lanes: &[Lane<'_>], capture: &Capture<'_>) -
         Ok(span) => span,
         Err(reason) => return undecidable(assertion, reason),
     };
+    let across = formula.clauses.iter().map(|clause| match clause {
+        Clause::SamePath(event) => window::first_firing(capture.evidence, event, span.from_ns).map(Some),
+        _ => Ok(None),
+    });
+    let across: Vec<Option<u64>> = match across.collect() {
+        Ok(across) => across,
+        Err(reason) => return undecidable(assertion, reason),
+    };
     let claim = Claim {
+        across,
         formula,
         clauses: formula
             .clauses

@@ -72,6 +72,7 @@ pub(crate) fn empty_run(duration_ms: u64) -> Evidence {
         points: points(),
         streams: Vec::new(),
         events: Vec::new(),
+        phases: Vec::new(),
         started_ns: START,
         stopped_ns: START + duration_ms * MS,
         journeys: Vec::new(),

@@ -71,7 +71,8 @@ pub struct AssertionVerdict {
     pub place: SourcePlace,
     /// Whether it holds.
     pub outcome: Outcome,
-    /// The event that offsets and convergence are counted from; `None`: the start of the run.
+    /// The event that offsets and convergence are counted from, or `phase` and the name of the phase that the window is;
+    /// `None`: the start of the run.
     pub window_event: Option<String>,
     /// Probes sent in the window and not exempt.
     pub considered: u64,

@@ -168,6 +168,7 @@ impl Observer {
             points,
             streams: played.streams.clone(),
             events: played.events.clone(),
+            phases: played.phases.clone(),
             started_ns: played.started_ns,
             stopped_ns: played.stopped_ns.max(last_sent_ns),
             journeys,

@@ -5,10 +5,13 @@ use libtest_mimic::Trial;
 use super::support::{Run, failed, root};
 
 /// Files of `scenarios/failing`, and the assertions that must fail there.
-const MUST_FAIL: [(&str, &[&str]); 1] = [(
-    "ways-and-marks",
-    &["way", "interface", "carried", "mark", "lost", "lost-there"],
-)];
+const MUST_FAIL: [(&str, &[&str]); 2] = [
+    ("phases-and-paths", &["moved", "too-early", "too-late"]),
+    (
+        "ways-and-marks",
+        &["way", "interface", "carried", "mark", "lost", "lost-there"],
+    ),
+];
 
 pub fn trials() -> Vec<Trial> {
     let twins = MUST_FAIL.into_iter().map(|(name, expected)| {

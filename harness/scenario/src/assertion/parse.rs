@@ -41,6 +41,7 @@ pub(crate) struct Mention {
 pub(crate) enum Mentioned {
     Flow(String),
     Event(String),
+    Phase(String),
     Points(PointPattern),
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn parse_with_mentions(text: &str) -> Result<(Formula, Vec<Mention>),
     Ok((formula, parser.mentions))
 }
 
-const CLAUSE_WORDS: [&str; 8] = [
+const CLAUSE_WORDS: [&str; 9] = [
     "via",
     "avoiding",
     "at",
@@ -75,9 +76,10 @@ const CLAUSE_WORDS: [&str; 8] = [
     "dropped",
     "encapsulated",
     "dscp",
+    "same",
 ];
 const CLAUSE_FORM: &str =
-    "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated` or `dscp`";
+    "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`";
 const EVENT_FORM: &str = "the name of an event";
 
 struct Parser<'t> {
@@ -96,7 +98,7 @@ impl<'t> Parser<'t> {
             clauses.push(self.clause(CLAUSE_FORM)?);
         }
         let unless = if self.accept("unless") {
-            Some(self.clause(CLAUSE_FORM)?)
+            Some(self.exemption()?)
         } else {
             None
         };
@@ -269,7 +271,7 @@ fn could_follow(has_unless: bool, window: Option<&Window>) -> &'static str {
         Some(_) => "the end",
         None if has_unless => "`when` or the end",
         None => {
-            "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `unless`, `when` or the end"
+            "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end"
         }
     }
 }

@@ -69,6 +69,7 @@ impl Display for Clause {
             Self::Encapsulated(None) => f.write_str("encapsulated"),
             Self::Encapsulated(Some(carrier)) => write!(f, "encapsulated as {carrier}"),
             Self::Dscp(dscp) => write!(f, "dscp {dscp}"),
+            Self::SamePath(event) => write!(f, "same path across {event}"),
         }
     }
 }
@@ -134,6 +135,7 @@ impl Display for Window {
         };
         match self {
             Self::Always => f.write_str("always"),
+            Self::During(phase) => write!(f, "during {phase}"),
             Self::Within {
                 limit,
                 event,

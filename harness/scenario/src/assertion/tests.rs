@@ -68,6 +68,10 @@ fn the_demo_assertion_has_the_tree_that_it_reads_like() {
     "all biz along node/near-1->..->tunnel/biz*@10? -> if/wan?? -> node/*",
     "all biz along node/near-1 -> .. -> tunnel/biz*@10? -> if/wan?? -> node/* when always"
 )]
+#[case(
+    "all !biz same  path across annotate when during steady-state",
+    "all !biz same path across annotate when during steady-state"
+)]
 #[case("no biz dropped", "no biz dropped when always")]
 #[case(
     "some biz dropped by underlay/5g | node/near-1 when from e",
@@ -135,14 +139,14 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "some !biz.reply delivered",
     9,
     1,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated` or `dscp`, found `.`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found `.`",
     None
 )]
 #[case(
     "all biz",
     7,
     0,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated` or `dscp`, found the end of the assertion",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found the end of the assertion",
     None
 )]
 #[case(
@@ -156,7 +160,7 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz thru tunnel/a",
     8,
     4,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated` or `dscp`, found `thru`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found `thru`",
     None
 )]
 #[case(
@@ -184,14 +188,14 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz delivered only",
     18,
     4,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `unless`, `when` or the end, found `only`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `only`",
     None
 )]
 #[case(
     "all biz delivered wehn always",
     18,
     4,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `unless`, `when` or the end, found `wehn`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `wehn`",
     Some("did you mean `when`?")
 )]
 #[case(
@@ -233,7 +237,23 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz delivered when från e",
     23,
     5,
-    "expected `always`, `within` or `from`, found `från`",
+    "expected `always`, `within`, `from` or `during`, found `från`",
+    None
+)]
+#[case("all biz same way across e", 13, 3, "expected `path`, found `way`", None)]
+#[case("all biz same path as e", 18, 2, "expected `across`, found `as`", None)]
+#[case(
+    "all biz delivered unless same path across e",
+    25,
+    4,
+    "expected a clause about one probe after `unless`, found `same`",
+    None
+)]
+#[case(
+    "all biz delivered when during",
+    29,
+    0,
+    "expected the name of a phase, found the end of the assertion",
     None
 )]
 #[case(
@@ -261,7 +281,7 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz along node/a - node/b",
     21,
     1,
-    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `unless`, `when` or the end, found `-`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `-`",
     None
 )]
 #[case(
@@ -378,10 +398,15 @@ fn clause() -> impl Strategy<Value = Clause> {
     ]
 }
 
+fn claim() -> impl Strategy<Value = Clause> {
+    prop_oneof![4 => clause(), 1 => identifier().prop_map(Clause::SamePath)]
+}
+
 fn window() -> impl Strategy<Value = Window> {
     let until = || prop::option::of((identifier(), duration()));
     prop_oneof![
         Just(Window::Always),
+        identifier().prop_map(Window::During),
         (duration(), identifier(), prop::option::of(identifier()))
             .prop_map(|(limit, event, until)| Window::Within { limit, event, until }),
         (identifier(), duration(), until()).prop_map(|(event, delay, until)| {
@@ -401,7 +426,7 @@ proptest! {
     fn a_printed_formula_reads_back(
         quantifier in quantifier(),
         flow in flow(),
-        clauses in prop::collection::vec(clause(), 1..4),
+        clauses in prop::collection::vec(claim(), 1..4),
         unless in prop::option::of(clause()),
         window in window(),
     ) {

@@ -48,6 +48,8 @@ pub enum Action {
     Start(Vec<String>),
     /// This event fires.
     Fire(String),
+    /// This phase begins.
+    Phase(String),
     /// All senders stop.
     Stop,
 }
@@ -86,6 +88,7 @@ pub(super) fn steps(timeline: &[Step]) -> Vec<StepPlan> {
             }
             Step::Start(flows) => Action::Start(flows.clone()),
             Step::Fire(event) => Action::Fire(event.clone()),
+            Step::Phase(phase) => Action::Phase(phase.clone()),
             Step::Stop => Action::Stop,
         };
         steps.push(StepPlan {

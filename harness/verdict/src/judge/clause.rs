@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use scenario::assertion::{Clause, PathPattern, PointKind, PointSet};
 
+use super::across::Sides;
 use super::capture::Capture;
 use crate::evidence::{CapturePoint, Hop, ProbeJourney};
 use carriage::Carriage;
@@ -122,8 +123,10 @@ impl<'a> Test<'a> {
         }
     }
 
-    pub(super) fn read(&self, journey: &ProbeJourney) -> Reading {
+    /// What it says of a journey. `sides` is of its lane, if the clause is about both sides of an event.
+    pub(super) fn read(&self, journey: &ProbeJourney, sides: Option<&Sides>) -> Reading {
         match self.clause {
+            Clause::SamePath(_) => sides.map_or(Reading::TRUE, |sides| sides.read(journey)),
             Clause::At(_) => self.seen(journey),
             Clause::Avoiding(_) => self.seen(journey).not(),
             Clause::Along(_) => self.way.read(journey, self.all_complete),

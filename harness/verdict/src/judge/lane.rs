@@ -5,6 +5,7 @@ use std::ops::Range;
 use scenario::assertion::{Amount, Quantifier};
 
 use super::Claim;
+use super::across::Sides;
 use super::capture::Capture;
 use super::clause::Reading;
 use crate::evidence::ProbeJourney;
@@ -23,6 +24,8 @@ pub(super) struct LaneFinding<'e> {
     pub(super) proved_bad: Option<(usize, usize)>,
     /// The first and last violation at face value.
     pub(super) seeming_bad: Option<(usize, usize)>,
+    /// For each clause: the paths that it compares.
+    sides: Vec<Option<Sides>>,
     /// Why the claim is not proved, as far as this lane is concerned.
     doubts: Vec<StreamDoubt>,
 }
@@ -45,7 +48,12 @@ pub(super) fn is_universal(quantifier: Quantifier) -> bool {
 impl<'e> LaneFinding<'e> {
     pub(super) fn of(lane: &'e Lane<'e>, claim: &Claim<'_>, capture: &Capture<'e>) -> Self {
         let in_window = window_slice(lane, claim);
-        let probes = read(in_window, claim);
+        let sides: Vec<Option<Sides>> = claim
+            .across
+            .iter()
+            .map(|across| across.map(|at_ns| Sides::of(in_window, at_ns, capture)))
+            .collect();
+        let probes = read(in_window, claim, &sides);
         let counted = counted(&probes, claim);
         let tally = Tally::of(&probes[counted.clone()]);
         let mut finding = Self {
@@ -56,6 +64,7 @@ impl<'e> LaneFinding<'e> {
             seeming_bad: extremes(&probes, &counted, |probe| probe.bad),
             probes,
             doubts: Vec::new(),
+            sides,
         };
         finding.decide(claim, &tally);
         if is_universal(claim.formula.quantifier) {
@@ -69,10 +78,11 @@ impl<'e> LaneFinding<'e> {
         let (needed, considered) = match quantifier {
             Quantifier::Some => (1, tally.probes),
             Quantifier::AtLeast(Amount::Count(count)) => (count.max(1), tally.probes),
-            _ => (
-                claim.min_probes.max(1),
-                self.settled_probes(claim, tally) + self.cleared(claim),
-            ),
+            _ => {
+                let settled = self.settled_probes(claim, tally) + self.cleared(claim);
+                let sides = self.sides.iter().flatten().map(Sides::probes);
+                (claim.min_probes.max(1), sides.fold(settled, u64::min))
+            }
         };
         let allowed = allowed(quantifier, tally.probes);
         let too_few = considered < needed;
@@ -150,9 +160,11 @@ impl<'e> LaneFinding<'e> {
             let observed: Vec<String> = claim.clauses.iter().map(|test| test.observed(journey)).collect();
             (format!("not {}", clauses.join(" ")), observed.join(", "))
         } else {
-            let broken = claim.clauses.iter().filter(|test| !test.read(journey).holds);
-            let broken = broken.max_by_key(|test| test.read(journey).certain);
-            broken.map_or_else(Default::default, |test| {
+            let readings = claim.clauses.iter().zip(&self.sides);
+            let readings = readings.map(|(test, sides)| (test, test.read(journey, sides.as_ref())));
+            let broken = readings.filter(|(_, reading)| !reading.holds);
+            let broken = broken.max_by_key(|(_, reading)| reading.certain);
+            broken.map_or_else(Default::default, |(test, _)| {
                 (test.clause.to_string(), test.observed(journey))
             })
         };
@@ -219,17 +231,20 @@ fn window_slice<'e>(lane: &'e Lane<'e>, claim: &Claim<'_>) -> &'e [&'e ProbeJour
 }
 
 /// Reads every probe that is not exempt.
-fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>) -> Vec<Probe<'e>> {
+fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>, sides: &[Option<Sides>]) -> Vec<Probe<'e>> {
     let mut probes = Vec::with_capacity(journeys.len());
     for journey in journeys {
-        let exempt = claim.unless.as_ref().map(|test| test.read(journey));
+        let exempt = claim.unless.as_ref().map(|test| test.read(journey, None));
         if exempt.is_some_and(|reading| reading.holds) {
             continue;
         }
         let reading = claim
             .clauses
             .iter()
-            .fold(Reading::TRUE, |sum, test| sum.and(test.read(journey)));
+            .zip(sides)
+            .fold(Reading::TRUE, |sum, (test, sides)| {
+                sum.and(test.read(journey, sides.as_ref()))
+            });
         let bad = reading.holds == claim.forbids();
         if bad && in_flight_at_the_end(journey, claim) {
             continue;

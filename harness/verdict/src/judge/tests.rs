@@ -1,6 +1,7 @@
 //! Twins: every form of claim with evidence that bears it out and evidence that breaks it.
 
 mod clauses;
+mod sides;
 mod soundness;
 
 use rstest::rstest;

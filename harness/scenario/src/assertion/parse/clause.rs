@@ -37,7 +37,21 @@ impl Parser<'_> {
                 Ok(Clause::Encapsulated(carrier))
             }
             "dscp" => self.dscp().map(Clause::Dscp),
+            "same" => {
+                self.expect("path")?;
+                self.expect("across")?;
+                self.event().map(Clause::SamePath)
+            }
             _ => Err(found(token, form, &CLAUSE_WORDS)),
+        }
+    }
+
+    /// The clause of `unless`, which is about one probe.
+    pub(super) fn exemption(&mut self) -> Result<Clause, ParseError> {
+        const FORM: &str = "a clause about one probe after `unless`";
+        match self.peek().filter(|token| token.text == "same") {
+            Some(token) => Err(found(token, FORM, &[])),
+            None => self.clause(super::CLAUSE_FORM),
         }
     }
 

@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use super::{ParseError, Parser, found};
+use super::{Mentioned, ParseError, Parser, found};
 use crate::assertion::Window;
 
 impl Parser<'_> {
     pub(super) fn window(&mut self) -> Result<Window, ParseError> {
-        const FORM: &str = "`always`, `within` or `from`";
+        const FORM: &str = "`always`, `within`, `from` or `during`";
         let token = self.word(FORM)?;
         match token.text {
             "always" => Ok(Window::Always),
+            "during" => {
+                let phase = self.name("the name of a phase")?;
+                self.mention(phase, Mentioned::Phase(phase.text.to_owned()));
+                Ok(Window::During(phase.text.to_owned()))
+            }
             "within" => {
                 let limit = self.duration()?;
                 self.expect("of")?;
@@ -46,7 +51,7 @@ impl Parser<'_> {
                     margin,
                 })
             }
-            _ => Err(found(token, FORM, &["always", "within", "from"])),
+            _ => Err(found(token, FORM, &["always", "within", "from", "during"])),
         }
     }
 }

@@ -20,7 +20,7 @@ impl Test<'_> {
                 Some(hop) => format!("seen at {}", self.name(hop)),
                 None => format!("not seen at {set}"),
             },
-            Clause::Along(_) => self.way_taken(journey),
+            Clause::Along(_) | Clause::SamePath(_) => self.way_taken(journey),
             Clause::Encapsulated(carrier) => self.carried(journey, *carrier),
             Clause::Dscp(dscp) => {
                 let other = journey.hops.iter().find(|hop| hop.dscp != *dscp);
