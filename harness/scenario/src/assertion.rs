@@ -53,6 +53,34 @@ pub struct Assertion {
     pub formula: Formula,
     /// Probes that the window must hold for a universal verdict to mean something; 20 unless set.
     pub min_probes: u64,
+    /// What its probes may cost.
+    #[serde(skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
+}
+
+/// Limits for the probes of a window, in each direction of each stream; `None`: no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Budget {
+    /// Probes that may be lost. With it, clauses do not ask for delivery.
+    pub lost: Option<Amount>,
+    /// The longest time without an arrival.
+    pub gap: Option<Duration>,
+    /// Deliveries beyond the first of each probe.
+    pub duplicates: Option<u64>,
+    /// Probes that arrive after one that was sent later.
+    pub reordered: Option<u64>,
+    /// Probes seen at a tunnel that the claim's `via` does not name, before convergence, too.
+    pub misrouted: Option<u64>,
+    /// The time in which 99 of 100 probes that arrive do.
+    pub p99: Option<Duration>,
+}
+
+impl Budget {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A place in a source file.

@@ -33,4 +33,6 @@ pub use scenario::model::Protocol;
 pub use totals::{Latency, StreamTotals};
 pub use trace::{HopTrace, ProbeTrace, StreamId, point_name};
 pub use transition::Transition;
-pub use verdicts::{AssertionVerdict, CounterExample, Outcome, SourcePlace, StreamVerdict, Verdicts};
+pub use verdicts::{
+    AssertionVerdict, CounterExample, Outcome, SourcePlace, Spending, StreamVerdict, Verdicts,
+};

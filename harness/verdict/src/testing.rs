@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use scenario::assertion::{Assertion, Formula, Place};
+use scenario::assertion::{Assertion, Budget, Formula, Place};
 
 use crate::evidence::{CapturePoint, Direction, EventMark, Evidence, Hop, ProbeJourney, StreamInfo, Way};
 use crate::{AssertionVerdict, Encapsulation, JudgeOptions, Outcome, PointKind, Protocol, Verdicts, judge};
@@ -204,6 +204,7 @@ pub(crate) fn assertion(name: &str, text: &str) -> Assertion {
         text: text.to_owned(),
         formula: Formula::parse(text).unwrap(),
         min_probes: 20,
+        budget: Budget::default(),
     }
 }
 

@@ -5,7 +5,11 @@ use libtest_mimic::Trial;
 use super::support::{Run, failed, root};
 
 /// Files of `scenarios/failing`, and the assertions that must fail there.
-const MUST_FAIL: [(&str, &[&str]); 2] = [
+const MUST_FAIL: [(&str, &[&str]); 3] = [
+    (
+        "budgets",
+        &["not-excused", "lost", "gap", "dup", "reorder", "misrouted", "p99"],
+    ),
     ("phases-and-paths", &["moved", "too-early", "too-late"]),
     (
         "ways-and-marks",

@@ -104,7 +104,7 @@ fn encapsulated() -> Vec<Trial> {
 }
 
 fn claimed() -> Vec<Trial> {
-    let passing = ["phases-and-paths", "ways-and-marks"];
+    let passing = ["budgets", "phases-and-paths", "ways-and-marks"];
     let trial = |name: &'static str| {
         trial(&format!("{name}_passes"), move || {
             support::Run::new(&["run", &format!("scenarios/extended/{name}.yaml")])

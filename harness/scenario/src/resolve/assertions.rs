@@ -1,6 +1,7 @@
 //! Assertions: the grammar is [`crate::assertion`]'s; here each name in them must be declared, and each window
 //! must hold some time.
 
+mod budget;
 mod points;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::fields::{Fields, Kind, integer, mismatch, named};
 use super::timeline::{Moment, Timeline};
 use super::{Name, events, flows, unknown};
 use crate::assertion::{
-    Assertion, Clause, Formula, Mention, Mentioned, Place, PointPattern, Window, parse_with_mentions,
+    Assertion, Budget, Clause, Formula, Mention, Mentioned, Place, PointPattern, Window, parse_with_mentions,
 };
 use crate::document::{Entry, Node, Notes, Source, Span, Value};
 use crate::model::Topology;
@@ -48,10 +49,17 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<
 
 fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> Option<Assertion> {
     let name = &entry.key.text;
+    let mut budget_entry = None;
     let (that, min_probes) = match &entry.value.value {
         Value::Mapping(_) => {
             let what = format!("assertion `{name}`");
-            let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &["that", "min"])?;
+            let fields = Fields::of(
+                notes,
+                entry.key.span,
+                &entry.value,
+                &what,
+                &["that", "min", "budget"],
+            )?;
             let min = match fields.optional("min") {
                 Some(entry) => integer(notes, &entry.value, "a number of probes", 1..=i64::from(u32::MAX)),
                 None => None,
@@ -59,6 +67,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
             let min = min
                 .and_then(|min| u64::try_from(min).ok())
                 .unwrap_or(MIN_PROBES_DEFAULT);
+            budget_entry = fields.optional("budget");
             (&fields.required(notes, "that")?.value, min)
         }
         _ => (&entry.value, MIN_PROBES_DEFAULT),
@@ -67,7 +76,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
         return mismatch(
             notes,
             that,
-            "an assertion, or a mapping of `that` and `min`",
+            "an assertion, or a mapping of `that`, `min` and `budget`",
             None,
         );
     };
@@ -87,6 +96,10 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
     if unknown_names == 0 {
         check.window(notes, &formula, &mentions);
     }
+    let budget = match budget_entry {
+        Some(entry) => budget::resolve(notes, entry, &formula)?,
+        None => Budget::default(),
+    };
     let place = Place {
         file: notes.source.file.clone(),
         line: entry.key.span.line,
@@ -98,6 +111,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
         text: text.trim().to_owned(),
         formula,
         min_probes,
+        budget,
     })
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Test<'a> {
     wanted: Vec<bool>,
     /// Whether not being seen at any wanted point means not having been there.
     wanted_complete: bool,
+    /// Whether it is a `via` with a tunnel in its set.
+    names_tunnels: bool,
     foreign: Vec<Foreign>,
     foreign_complete: bool,
     /// Whether not having been seen anywhere means not having been anywhere.
@@ -113,6 +115,11 @@ impl<'a> Test<'a> {
             clause,
             points,
             wanted_complete: wanted.contains(&true) && complete_where(&|index| wanted[index]),
+            names_tunnels: matches!(clause, Clause::Via { .. })
+                && points
+                    .iter()
+                    .zip(&wanted)
+                    .any(|(point, wanted)| *wanted && point.kind == PointKind::Tunnel),
             foreign_complete: complete_where(&|index| foreign[index] != Foreign::Never),
             all_complete: complete_where(&|_| true),
             receivers_complete: capture.evidence.receiver_drops == 0,
@@ -139,6 +146,22 @@ impl<'a> Test<'a> {
                 self.seen(journey).and(self.delivered(journey)).and(strayed.not())
             }
         }
+    }
+
+    /// What it says of a journey of which no delivery is asked.
+    pub(super) fn read_lossy(&self, journey: &ProbeJourney, sides: Option<&Sides>) -> Reading {
+        match self.clause {
+            Clause::Delivered => Reading::TRUE,
+            Clause::Via { .. } if journey.delivered_ns.is_none() => {
+                Reading::seen(self.foreign_hop(journey).is_some(), self.foreign_complete).not()
+            }
+            _ => self.read(journey, sides),
+        }
+    }
+
+    /// Whether a sighting is at a tunnel other than those that a `via` names, if it names any.
+    pub(super) fn is_detour(&self, hop: &Hop) -> bool {
+        self.names_tunnels && self.kind(hop) == Some(PointKind::Tunnel) && !self.is_wanted(hop)
     }
 
     fn delivered(&self, journey: &ProbeJourney) -> Reading {

@@ -6,11 +6,12 @@ use scenario::assertion::{Amount, Quantifier};
 
 use super::Claim;
 use super::across::Sides;
+use super::budget::{self, Overdraft};
 use super::capture::Capture;
 use super::clause::Reading;
 use crate::evidence::ProbeJourney;
 use crate::streams::{Lane, TunnelTally};
-use crate::{CounterExample, PointKind, ProbeTrace, Reason, StreamDoubt, StreamVerdict};
+use crate::{CounterExample, PointKind, ProbeTrace, Reason, Spending, StreamDoubt, StreamVerdict};
 
 /// What a lane says about a claim.
 pub(super) struct LaneFinding<'e> {
@@ -26,6 +27,8 @@ pub(super) struct LaneFinding<'e> {
     pub(super) seeming_bad: Option<(usize, usize)>,
     /// For each clause: the paths that it compares.
     sides: Vec<Option<Sides>>,
+    /// The limit of the budget that refutes the claim, where no probe does.
+    overdraft: Option<Overdraft>,
     /// Why the claim is not proved, as far as this lane is concerned.
     doubts: Vec<StreamDoubt>,
 }
@@ -65,8 +68,10 @@ impl<'e> LaneFinding<'e> {
             probes,
             doubts: Vec::new(),
             sides,
+            overdraft: None,
         };
         finding.decide(claim, &tally);
+        finding.spend(claim, capture);
         if is_universal(claim.formula.quantifier) {
             finding.doubts.extend(capture_hole(in_window, capture));
         }
@@ -98,6 +103,32 @@ impl<'e> LaneFinding<'e> {
             Some(doubt) => self.doubts.push(doubt),
             None if too_few => self.doubts.push(StreamDoubt::TooFewProbes { considered, needed }),
             None => {}
+        }
+    }
+
+    /// Holds what the probes spent against the budget.
+    fn spend(&mut self, claim: &Claim<'_>, capture: &Capture<'_>) {
+        let journeys: Vec<_> = self.probes.iter().map(|probe| probe.journey).collect();
+        let spending = budget::spending(&journeys, &claim.clauses, claim.span.origin_ns);
+        self.verdict.spending = spending;
+        if claim.budget.is_empty() {
+            return;
+        }
+        let (considered, needed) = (journeys.len() as u64, claim.min_probes.max(1));
+        if considered < needed && !is_universal(claim.formula.quantifier) {
+            self.doubts.push(StreamDoubt::TooFewProbes { considered, needed });
+        }
+        let overdrafts = budget::overdrafts(claim.budget, &spending, &journeys, &claim.clauses, capture);
+        match overdrafts.into_iter().next() {
+            Some(Overdraft {
+                doubt: Some(doubt), ..
+            }) => self.doubts.push(doubt),
+            Some(overdraft) if !self.refuted => {
+                self.refuted = true;
+                self.proved_bad = Some(overdraft.probes);
+                self.overdraft = Some(overdraft);
+            }
+            _ => {}
         }
     }
 
@@ -155,13 +186,15 @@ impl<'e> LaneFinding<'e> {
         capture: &Capture<'_>,
     ) -> CounterExample {
         let journey = self.probes[index].journey;
-        let (expected, observed) = if claim.forbids() {
+        let (expected, observed) = if let Some(overdraft) = &self.overdraft {
+            (overdraft.expected.clone(), overdraft.observed.clone())
+        } else if claim.forbids() {
             let clauses: Vec<String> = claim.clauses.iter().map(|test| test.clause.to_string()).collect();
             let observed: Vec<String> = claim.clauses.iter().map(|test| test.observed(journey)).collect();
             (format!("not {}", clauses.join(" ")), observed.join(", "))
         } else {
             let readings = claim.clauses.iter().zip(&self.sides);
-            let readings = readings.map(|(test, sides)| (test, test.read(journey, sides.as_ref())));
+            let readings = readings.map(|(test, sides)| (test, claim.read(test, journey, sides.as_ref())));
             let broken = readings.filter(|(_, reading)| !reading.holds);
             let broken = broken.max_by_key(|(_, reading)| reading.certain);
             broken.map_or_else(Default::default, |(test, _)| {
@@ -243,7 +276,7 @@ fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>, sides: &[Option<Si
             .iter()
             .zip(sides)
             .fold(Reading::TRUE, |sum, (test, sides)| {
-                sum.and(test.read(journey, sides.as_ref()))
+                sum.and(claim.read(test, journey, sides.as_ref()))
             });
         let bad = reading.holds == claim.forbids();
         if bad && in_flight_at_the_end(journey, claim) {
@@ -305,7 +338,7 @@ fn allowed(quantifier: Quantifier, probes: u64) -> u64 {
 }
 
 /// A share of a count, rounded to a millionth of a probe: 32.2 percent of 500 is 161, not 161.00000000000003.
-fn share_of(percent: f64, probes: u64) -> f64 {
+pub(super) fn share_of(percent: f64, probes: u64) -> f64 {
     let exact = percent.clamp(0.0, 100.0) * probes as f64 / 100.0;
     (exact * 1e6).round() / 1e6
 }
@@ -358,6 +391,7 @@ fn stream_verdict(
         undecided: count(&probes[counted.clone()], |probe| !probe.certain),
         convergence_ns: convergence(probes, claim),
         per_tunnel: tunnels.counts(),
+        spending: Spending::default(),
     }
 }
 
