@@ -24,6 +24,7 @@ mod budget;
 mod capture;
 mod clause;
 mod lane;
+mod quantifier;
 mod window;
 
 #[cfg(test)]
@@ -271,7 +272,7 @@ fn outcome(claim: &Claim<'_>, findings: &[LaneFinding<'_>], capture: &Capture<'_
         reasons.insert(0, Reason::ReceiverDrops { count });
     }
     // An existential claim that found its probes needs no complete capture.
-    if lane::is_universal(claim.formula.quantifier) || !budget.is_empty() || !reasons.is_empty() {
+    if quantifier::is_universal(claim.formula.quantifier) || !budget.is_empty() || !reasons.is_empty() {
         reasons.splice(0..0, capture.faults.iter().cloned());
     }
     if reasons.is_empty() {

@@ -6,7 +6,7 @@ use scenario::assertion::{Amount, Budget};
 
 use super::capture::Capture;
 use super::clause::Test;
-use super::lane::share_of;
+use super::quantifier::share_of;
 use crate::evidence::ProbeJourney;
 use crate::text::{counted, ms};
 use crate::totals::{longest_gap, percentile};

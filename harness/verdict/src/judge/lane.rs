@@ -9,6 +9,7 @@ use super::across::Sides;
 use super::budget::{self, Overdraft};
 use super::capture::Capture;
 use super::clause::Reading;
+use super::quantifier::{allowed, is_strict, is_universal};
 use crate::evidence::ProbeJourney;
 use crate::streams::{Lane, TunnelTally};
 use crate::{CounterExample, PointKind, ProbeTrace, Reason, Spending, StreamDoubt, StreamVerdict};
@@ -38,14 +39,6 @@ struct Probe<'e> {
     /// Speaks against the claim, at face value.
     bad: bool,
     certain: bool,
-}
-
-/// Whether a claim is about every probe, so that one unseen probe could refute it.
-pub(super) fn is_universal(quantifier: Quantifier) -> bool {
-    !matches!(
-        quantifier,
-        Quantifier::Some | Quantifier::AtLeast(Amount::Count(_))
-    )
 }
 
 impl<'e> LaneFinding<'e> {
@@ -248,11 +241,6 @@ fn count(probes: &[Probe<'_>], is: impl Fn(&Probe<'_>) -> bool) -> u64 {
     probes.iter().filter(|probe| is(probe)).count() as u64
 }
 
-/// `all` and `no`: not one violation is allowed, so that convergence has a meaning.
-fn is_strict(quantifier: Quantifier) -> bool {
-    matches!(quantifier, Quantifier::All | Quantifier::No)
-}
-
 fn window_slice<'e>(lane: &'e Lane<'e>, claim: &Claim<'_>) -> &'e [&'e ProbeJourney] {
     let from = lane
         .journeys
@@ -323,24 +311,6 @@ fn extremes(
     let mut indices = counted.clone().filter(|index| is(&probes[*index]));
     let first = indices.next()?;
     Some((first, indices.next_back().unwrap_or(first)))
-}
-
-/// How many of `probes` may speak against a claim. Of `at least N` there are N probes or more.
-fn allowed(quantifier: Quantifier, probes: u64) -> u64 {
-    match quantifier {
-        Quantifier::All | Quantifier::No => 0,
-        Quantifier::Some => probes.saturating_sub(1),
-        Quantifier::AtLeast(Amount::Count(count)) => probes.saturating_sub(count),
-        Quantifier::AtLeast(Amount::Percent(share)) => probes - share_of(share, probes).ceil() as u64,
-        Quantifier::AtMost(Amount::Count(count)) => count,
-        Quantifier::AtMost(Amount::Percent(share)) => share_of(share, probes).floor() as u64,
-    }
-}
-
-/// A share of a count, rounded to a millionth of a probe: 32.2 percent of 500 is 161, not 161.00000000000003.
-pub(super) fn share_of(percent: f64, probes: u64) -> f64 {
-    let exact = percent.clamp(0.0, 100.0) * probes as f64 / 100.0;
-    (exact * 1e6).round() / 1e6
 }
 
 /// When the last bad probe was sent and the first good one after it.
