@@ -107,15 +107,17 @@ pub(super) fn overdrafts(
         None,
     );
     let gap = |ns: u64| format!("{} without an arrival", ms(ns));
-    let silent = if spending.lost > 0 {
-        of(&is_lost)
-    } else {
-        (0, journeys.len() - 1)
-    };
-    limit(budget.gap.map(nanos), spending.gap_ns, &gap, silent, maybe);
+    let silent = of(&|journey| is_lost(journey) || spending.lost == 0);
+    limit(
+        budget.gap.map(nanos),
+        spending.gap_ns,
+        &gap,
+        silent,
+        maybe.clone(),
+    );
     let p99 = |ns: u64| format!("{} for 99 of 100 probes to arrive", ms(ns));
     let slow = of(&|journey| delay_ns(journey) > budget.p99.map(nanos));
-    limit(budget.p99.map(nanos), spending.p99_ns, &p99, slow, None);
+    limit(budget.p99.map(nanos), spending.p99_ns, &p99, slow, maybe);
     found.sort_by_key(|overdraft| overdraft.doubt.is_some());
     found
 }

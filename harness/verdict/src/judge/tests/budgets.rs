@@ -132,6 +132,17 @@ fn what_a_receiver_dropped_exceeds_nothing_for_certain() {
             verdict.outcome
         );
     }
+    let mut silent = run(1_000, LostInBiz);
+    let p99 = Budget {
+        p99: Some(Duration::from_millis(5)),
+        ..Budget::default()
+    };
+    assert_eq!(
+        judged("no biz at tunnel/default", p99.clone(), &silent).outcome,
+        Outcome::Fail
+    );
+    silent.receiver_drops = 1;
+    assert!(!reasons(&judged("no biz at tunnel/default", p99, &silent)).is_empty());
     // Losses that were none leave even more of the budget.
     let mut spared = run(2, LostInBiz);
     spared.receiver_drops = 1;
