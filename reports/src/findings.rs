@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use verdict::text::{count, counted, ms};
-use verdict::{AssertionVerdict, CounterExample, Outcome, ProbeTrace, Reason, RunInfo};
+use verdict::{AssertionVerdict, CounterExample, Outcome, ProbeTrace, Reason, RunInfo, Spending};
 
 use crate::figures::TUNNELS_FEW;
 use crate::text::{journey, sent};
@@ -42,10 +42,23 @@ pub(crate) fn measured(verdict: &AssertionVerdict) -> String {
 /// How long the claim took to hold, against its limit.
 fn convergence(verdict: &AssertionVerdict) -> Option<String> {
     let limit = ms(verdict.limit_ns?);
-    Some(match verdict.convergence_ns {
-        Some(ns) => format!("converged after {} (limit {limit})", ms(ns)),
-        None => format!("not converged (limit {limit})"),
-    })
+    Some(
+        match verdict.convergence_ns {
+            Some(ns) => format!("converged after {} (limit {limit})", ms(ns)),
+            None => format!("not converged (limit {limit})"),
+        } + &readings(&verdict.spending),
+    )
+}
+
+/// The other readings of a convergence: by the gap, by what was lost and by what went wrong.
+fn readings(spending: &Spending) -> String {
+    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), ms);
+    format!(
+        ", gap {}, loss {}, last misrouted {}",
+        time(spending.gap_ns),
+        ms(spending.loss_ns),
+        time(spending.misroute_ns)
+    )
 }
 
 /// The verdict in one sentence: why it is no pass, or what was measured.

@@ -82,13 +82,22 @@ fn case(verdict: &AssertionVerdict, run: &RunInfo) -> TestCase {
 
 fn figures(verdict: &AssertionVerdict) -> impl Iterator<Item = (String, String)> {
     let ms = |ns: u64| format!("{}.{:03}", ns / 1_000_000, ns % 1_000_000 / 1_000);
+    let spending = &verdict.spending;
     let counts = [
         ("considered", verdict.considered),
         ("violations", verdict.violations),
+        ("lost", spending.lost),
+        ("duplicates", spending.duplicates),
+        ("reordered", spending.reordered),
+        ("misrouted", spending.misrouted),
     ];
     let times = [
         ("convergence_ms", verdict.convergence_ns),
         ("limit_ms", verdict.limit_ns),
+        ("p99_ms", spending.p99_ns),
+        ("gap_ms", spending.gap_ns),
+        ("loss_ms", Some(spending.loss_ns)),
+        ("misroute_ms", spending.misroute_ns),
     ];
     let tunnels = verdict
         .per_tunnel

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use verdict::evidence::{CapturePoint, Direction, EventMark, Way};
 use verdict::{
-    AssertionVerdict, CounterExample, Environment, HopTrace, Latency, Outcome, PointFault, PointKind,
-    ProbeTrace, Protocol, Reason, RunInfo, RunOutcome, RunRecord, SCHEMA, SourcePlace, StageTime,
-    StreamDoubt, StreamId, StreamTotals, StreamVerdict, Transition, Verdicts,
+    AssertionVerdict, CounterExample, Encapsulation, Environment, HopTrace, Latency, Outcome, PointFault,
+    PointKind, ProbeTrace, Protocol, Reason, RunInfo, RunOutcome, RunRecord, SCHEMA, SourcePlace, Spending,
+    StageTime, StreamDoubt, StreamId, StreamTotals, StreamVerdict, Transition, Verdicts,
 };
 
 const START: u64 = 1_700_000_000_000_000_000;
@@ -76,6 +76,13 @@ pub(crate) fn verdict(name: &str, line: usize, text: &str) -> AssertionVerdict {
         last_bad: None,
         first_good_after: None,
         per_tunnel: per_tunnel.clone(),
+        spending: Spending {
+            misrouted: 35,
+            p99_ns: Some(204_880),
+            gap_ns: Some(2_310_400),
+            misroute_ns: Some(33_120_010),
+            ..Spending::default()
+        },
         streams: vec![StreamVerdict {
             stream: stream("business", Protocol::Udp, Direction::Request),
             considered: 2_000,
@@ -86,6 +93,7 @@ pub(crate) fn verdict(name: &str, line: usize, text: &str) -> AssertionVerdict {
             undecided: 0,
             convergence_ns: None,
             per_tunnel,
+            spending: Spending::default(),
         }],
     }
 }
@@ -111,7 +119,8 @@ fn hop(site: &str, kind: PointKind, name: &str, way: Way) -> HopTrace {
         service_vpn: None,
         way,
         at_ns: START,
-        encapsulated: true,
+        carried: (kind == PointKind::Underlay).then_some(Encapsulation::Vxlan),
+        dscp: 0,
     }
 }
 
@@ -222,6 +231,7 @@ pub(crate) fn points() -> Vec<CapturePoint> {
         kernel_drops: 0,
         captured_packets: 8_017,
         interface_packets: 8_017,
+        hidden: BTreeMap::new(),
     };
     vec![
         point("near", PointKind::Node, "near-1"),

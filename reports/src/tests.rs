@@ -88,7 +88,7 @@ fn reports_follow_from_the_kept_json(#[case] record: RunRecord) {
 #[test]
 fn json_ends_with_a_newline_and_begins_with_the_schema() {
     let text = json(&passing()).unwrap();
-    assert!(text.starts_with("{\n  \"schema\": \"pathproof.dev/run/v1alpha1\","));
+    assert!(text.starts_with("{\n  \"schema\": \"pathproof.dev/run/v1alpha2\","));
     assert!(text.ends_with("}\n"));
 }
 

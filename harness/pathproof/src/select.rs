@@ -14,8 +14,8 @@ pub struct SelectError {
     source: io::Error,
 }
 
-/// Folders below a folder of scenarios that hold other things.
-const NOT_SCENARIOS: [&str; 4] = ["manifests", "negative", "profiles", "topologies"];
+/// Folders below a folder of scenarios that hold other things, or scenarios that fail on purpose.
+const NOT_SCENARIOS: [&str; 5] = ["failing", "manifests", "negative", "profiles", "topologies"];
 
 /// The files named, and the `.yaml` files in the folders named and below them, in order of name.
 ///

@@ -4,22 +4,30 @@
 //! assertion = quant flow clause { clause } [ "unless" clause ] [ "when" window ]
 //! quant     = "all" | "no" | "some" | ("at least" | "at most") (INT | PERCENT)
 //! flow      = IDENT [ ".reply" | ".both" ] | "!" IDENT | "any"
-//! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "delivered"
+//! clause    = "via" pset [ "only" ] | "avoiding" pset | "at" pset | "along" path
+//!           | "delivered" | "dropped" [ "by" pset ] | "encapsulated" [ "as" PROTO ] | "dscp" INT
+//!           | "same" "path" "across" EVENT
 //! pset      = point { "|" point }
-//! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection") "/" GLOB
+//! point     = "tunnel" "/" GLOB [ "@" VPN ] | ("underlay" | "node" | "inspection" | "if") "/" GLOB
+//! path      = step { "->" step }
+//! step      = ".." | point [ "?" ]
 //! window    = "always"
 //!           | "within" DUR "of" EVENT [ "until" EVENT ]
 //!           | "from" EVENT [ "+" DUR ] [ "until" EVENT [ "-" DUR ] ]
+//!           | "during" PHASE
 //! ```
 //!
 //! A name is a DNS label that begins with a letter; a hyphen belongs to the name that it stands in, so the minus
 //! of `until EVENT - DUR` needs a space before it. No `when` means `when always`.
+//!
+//! In a path the last `?` of a point is no wildcard: it says that the point may be missing.
 //!
 //! Owns the syntax tree, the parser and the printer; `parse(print(x)) == x`. What a clause means for a
 //! journey is decided in the `verdict` crate.
 
 mod lex;
 mod parse;
+mod points;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -28,10 +36,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::glob_matches;
-
 pub use parse::ParseError;
 pub(crate) use parse::{Mention, Mentioned, parse_with_mentions};
+pub use points::{PathPattern, PathStep, PatternKind, PointKind, PointName, PointPattern, PointSet};
 
 /// One named assertion of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +53,34 @@ pub struct Assertion {
     pub formula: Formula,
     /// Probes that the window must hold for a universal verdict to mean something; 20 unless set.
     pub min_probes: u64,
+    /// What its probes may cost.
+    #[serde(skip_serializing_if = "Budget::is_empty")]
+    pub budget: Budget,
+}
+
+/// Limits for the probes of a window, in each direction of each stream; `None`: no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Budget {
+    /// Probes that may be lost. With it, clauses do not ask for delivery.
+    pub lost: Option<Amount>,
+    /// The longest time without an arrival.
+    pub gap: Option<Duration>,
+    /// Deliveries beyond the first of each probe.
+    pub duplicates: Option<u64>,
+    /// Probes that arrive after one that was sent later.
+    pub reordered: Option<u64>,
+    /// Probes seen at a tunnel that the claim's `via` does not name, before convergence, too.
+    pub misrouted: Option<u64>,
+    /// The time in which 99 of 100 probes that arrive do.
+    pub p99: Option<Duration>,
+}
+
+impl Budget {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A place in a source file.
@@ -134,57 +169,62 @@ pub enum Clause {
     Avoiding(PointSet),
     /// Was seen at a point of the set, on its way or not.
     At(PointSet),
+    /// The points that saw it, in the order of time, are those of the way, from its first to its last.
+    Along(PathPattern),
     /// Reached its receiver.
     Delivered,
+    /// Did not, and was last seen at a point of the set; `None`: at any point.
+    Dropped(Option<PointSet>),
+    /// Was seen at an underlay, and there in nothing but this encapsulation; `None`: in any.
+    Encapsulated(Option<Encapsulation>),
+    /// Was seen, and had this DSCP, 0 to 63, wherever it was.
+    Dscp(u8),
+    /// Took no tunnel that its stream took in the window only before, or only after, this event. That all do says that
+    /// the tunnels before and after are the same.
+    SamePath(String),
 }
 
-/// A set of points: alternatives joined by `|`; never empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PointSet(pub Vec<PointPattern>);
-
-/// One alternative of a point set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PointPattern {
-    /// The kind of point.
-    pub kind: PointKind,
-    /// Name with `*` for any run of characters and `?` for any one.
-    pub glob: String,
-    /// The service VPN of a tunnel; `None`: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service_vpn: Option<u16>,
-}
-
-impl PointPattern {
-    /// Whether it means the point of this kind, name and service VPN. With `None` for the service VPN, whether it
-    /// means the point in any: where there is one only, or in case of an underlay, which all share.
+impl Clause {
+    /// The points that it names.
     #[must_use]
-    pub fn matches(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
-        let of_vpn = |asked: u16| service_vpn.is_none_or(|of| of == asked);
-        self.kind == kind && glob_matches(&self.glob, name) && self.service_vpn.is_none_or(of_vpn)
+    pub fn patterns(&self) -> Vec<&PointPattern> {
+        match self {
+            Self::Via { points, .. }
+            | Self::Avoiding(points)
+            | Self::At(points)
+            | Self::Dropped(Some(points)) => points.0.iter().collect(),
+            Self::Along(path) => path.0.iter().filter_map(PathStep::pattern).collect(),
+            Self::Delivered
+            | Self::Dropped(None)
+            | Self::Encapsulated(_)
+            | Self::Dscp(_)
+            | Self::SamePath(_) => Vec::new(),
+        }
     }
 }
 
-impl PointSet {
-    /// Whether one of its patterns means the point; as [`PointPattern::matches`].
-    #[must_use]
-    pub fn contains(&self, kind: PointKind, name: &str, service_vpn: Option<u16>) -> bool {
-        let mut patterns = self.0.iter();
-        patterns.any(|pattern| pattern.matches(kind, name, service_vpn))
-    }
-}
-
-/// What kind of thing was observed.
+/// What carries packets between WAN edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PointKind {
-    /// A tunnel device of a WAN edge; named by its transport, and by its service VPN where there are several.
-    Tunnel,
-    /// An uplink of a WAN edge, where packets are encapsulated; named by its transport.
-    Underlay,
-    /// The service side of a WAN edge; named by the node attached to it.
-    Node,
-    /// The link of a WAN edge to the inspection service of its site, which takes copies; named by the site.
-    Inspection,
+pub enum Encapsulation {
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// GRE with a key (RFC 2890).
+    Gre,
+    /// ESP (RFC 4303), whatever is in it.
+    Esp,
+    /// `WireGuard`, whatever is in it.
+    Wireguard,
+}
+
+impl Encapsulation {
+    /// Every encapsulation, with its word in assertions.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("vxlan", Self::Vxlan),
+        ("gre", Self::Gre),
+        ("esp", Self::Esp),
+        ("wireguard", Self::Wireguard),
+    ];
 }
 
 /// Which send times are meant.
@@ -212,4 +252,6 @@ pub enum Window {
         /// Subtracted from the time of `until`; zero without `until`.
         margin: Duration,
     },
+    /// This phase of the timeline: from its step to that of the next phase, or to the end of the run.
+    During(String),
 }

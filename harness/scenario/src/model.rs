@@ -214,6 +214,15 @@ pub struct Flow {
     pub rate_pps: u32,
     /// Payload of a probe in bytes, 64 to 1200.
     pub size_bytes: u16,
+    /// The DSCP of requests, 0 to 63; replies have none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dscp: u8,
+}
+
+/// Whether a DSCP is the one of unmarked packets, which plans and scenarios do not spell out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(crate) fn is_zero(dscp: &u8) -> bool {
+    *dscp == 0
 }
 
 /// One 5-tuple of a flow, before addresses are known.
@@ -383,6 +392,8 @@ pub enum Step {
     Wait(Duration),
     /// Fires this event.
     Fire(String),
+    /// Begins this phase, which ends the one before.
+    Phase(String),
     /// Stops all flows and drains.
     Stop,
 }

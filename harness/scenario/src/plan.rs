@@ -22,6 +22,7 @@ mod wan;
 pub use schedule::{Action, StepPlan, StreamPlan};
 
 use schedule::SplitMix;
+pub(crate) use wan::uplink_interface;
 
 /// UDP port of the first transport's VXLAN devices (RFC 7348 section 5); the others count up from it, because
 /// the kernel takes one device for each pair of VNI and port.

@@ -9,6 +9,9 @@ use thiserror::Error;
 /// The longest duration that can be written.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The largest DSCP, which has six bits (RFC 2474).
+pub const DSCP_MAX: u8 = 63;
+
 /// Units of a duration with their length in nanoseconds, longest first.
 const UNITS: [(&str, u128); 4] = [
     ("m", 60_000_000_000),

@@ -80,7 +80,7 @@ fn every_broken_file_gets_its_golden_message() {
 
 #[test]
 fn every_scenario_is_in_order_and_named_like_its_file_and_profile() {
-    for profile in ["core", "extended"] {
+    for profile in ["core", "extended", "failing"] {
         for stem in stems(&format!("scenarios/{profile}"), "yaml") {
             let path = format!("scenarios/{profile}/{stem}.yaml");
             let scenario = read(&Repository, &path).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));

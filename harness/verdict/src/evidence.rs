@@ -3,7 +3,9 @@
 //! Owns no clock and no files. Every time is in nanoseconds of one clock (CLOCK_REALTIME of the machine that
 //! ran the lab), which senders and the kernel's capture timestamps share.
 
-use scenario::assertion::PointKind;
+use std::collections::BTreeMap;
+
+use scenario::assertion::{Encapsulation, PointKind, PointName};
 use scenario::model::Protocol;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,9 @@ pub struct Evidence {
     pub streams: Vec<StreamInfo>,
     /// Events in the order they fired.
     pub events: Vec<EventMark>,
+    /// Phases in the order they began.
+    #[serde(default)]
+    pub phases: Vec<PhaseMark>,
     /// When the first probe could be sent.
     pub started_ns: u64,
     /// When the senders were told to stop; later send times do not occur.
@@ -53,6 +58,22 @@ pub struct CapturePoint {
     pub captured_packets: u64,
     /// Packets received and sent by the interface in the same span (IFLA_STATS64).
     pub interface_packets: u64,
+    /// Packets in which no probe can be told because they are encrypted, by what they are encrypted in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hidden: BTreeMap<Encapsulation, u64>,
+}
+
+impl CapturePoint {
+    /// How assertions name it.
+    #[must_use]
+    pub fn name(&self) -> PointName<'_> {
+        PointName {
+            kind: self.kind,
+            name: &self.name,
+            service_vpn: self.service_vpn,
+            interface: &self.interface,
+        }
+    }
 }
 
 /// One 5-tuple of a flow.
@@ -75,6 +96,15 @@ pub struct EventMark {
     pub name: String,
     /// When.
     pub at_ns: u64,
+}
+
+/// When a phase of the timeline began; it lasted to the next one, or to the end of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    /// The phase's name in the scenario.
+    pub name: String,
+    /// When.
+    pub from_ns: u64,
 }
 
 /// Client to server or back.
@@ -115,8 +145,11 @@ pub struct Hop {
     pub way: Way,
     /// Kernel timestamp.
     pub at_ns: u64,
-    /// Whether it was inside a tunnel encapsulation when seen.
-    pub encapsulated: bool,
+    /// The tunnel encapsulation that it was inside when seen; `None`: in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Encapsulation>,
+    /// The DSCP (RFC 2474) of its own IP header, 0 to 63; not that of what carried it.
+    pub dscp: u8,
 }
 
 /// Whether a captured packet was entering or leaving the edge at that interface.

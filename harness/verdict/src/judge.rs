@@ -19,9 +19,12 @@
 //! - An event that fired more than once opens a window at its first firing; `until` closes it at the first firing
 //!   of its event that is not before.
 
+mod across;
+mod budget;
 mod capture;
 mod clause;
 mod lane;
+mod quantifier;
 mod window;
 
 #[cfg(test)]
@@ -32,15 +35,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use scenario::assertion::{
-    Assertion, Clause, DirectionSelector, FlowSelector, Formula, PointSet, Quantifier,
-};
+use scenario::assertion::{Assertion, Budget, Clause, DirectionSelector, FlowSelector, Formula, Quantifier};
 
-use crate::evidence::{Direction, Evidence};
+use crate::evidence::{Direction, Evidence, ProbeJourney};
 use crate::streams::{Lane, lanes};
-use crate::{AssertionVerdict, Outcome, Reason, StreamDoubt, StreamId, Verdicts, totals, transition};
+use crate::{
+    AssertionVerdict, Outcome, Reason, Spending, StreamDoubt, StreamId, Verdicts, totals, transition,
+};
+use across::Sides;
 use capture::Capture;
-use clause::Test;
+use clause::{Reading, Test};
 use lane::LaneFinding;
 use window::Span;
 
@@ -78,12 +82,24 @@ pub fn judge(assertions: &[Assertion], evidence: &Evidence, options: &JudgeOptio
 struct Claim<'a> {
     formula: &'a Formula,
     clauses: Vec<Test<'a>>,
+    /// For each clause: when the event fired across which it compares paths.
+    across: Vec<Option<u64>>,
     unless: Option<Test<'a>>,
     min_probes: u64,
+    budget: &'a Budget,
     span: Span,
 }
 
 impl Claim<'_> {
+    /// What a clause says of a journey, given what the budget excuses.
+    fn read(&self, test: &Test<'_>, journey: &ProbeJourney, sides: Option<&Sides>) -> Reading {
+        if self.budget.lost.is_some() && !self.forbids() {
+            test.read_lossy(journey, sides)
+        } else {
+            test.read(journey, sides)
+        }
+    }
+
     /// Whether satisfying the clauses speaks against the claim.
     fn forbids(&self) -> bool {
         matches!(self.formula.quantifier, Quantifier::No | Quantifier::AtMost(_))
@@ -96,7 +112,16 @@ fn judge_one(assertion: &Assertion, lanes: &[Lane<'_>], capture: &Capture<'_>) -
         Ok(span) => span,
         Err(reason) => return undecidable(assertion, reason),
     };
+    let across = formula.clauses.iter().map(|clause| match clause {
+        Clause::SamePath(event) => window::first_firing(capture.evidence, event, span.from_ns).map(Some),
+        _ => Ok(None),
+    });
+    let across: Vec<Option<u64>> = match across.collect() {
+        Ok(across) => across,
+        Err(reason) => return undecidable(assertion, reason),
+    };
     let claim = Claim {
+        across,
         formula,
         clauses: formula
             .clauses
@@ -105,6 +130,7 @@ fn judge_one(assertion: &Assertion, lanes: &[Lane<'_>], capture: &Capture<'_>) -
             .collect(),
         unless: formula.unless.as_ref().map(|clause| Test::new(clause, capture)),
         min_probes: assertion.min_probes,
+        budget: &assertion.budget,
         span,
     };
     let selected = lanes.iter().filter(|lane| selects(&formula.flow, &lane.id));
@@ -156,6 +182,7 @@ fn undecidable(assertion: &Assertion, reason: Reason) -> AssertionVerdict {
         last_bad: None,
         first_good_after: None,
         per_tunnel: BTreeMap::new(),
+        spending: Spending::default(),
         streams: Vec::new(),
     }
 }
@@ -189,6 +216,11 @@ fn combine(
         last_bad: last.map(|(finding, index)| finding.counter_example(index, claim, capture)),
         first_good_after: last.and_then(|(finding, index)| finding.first_good_after(index, claim, capture)),
         per_tunnel: per_tunnel(findings),
+        spending: findings
+            .iter()
+            .map(|finding| finding.verdict.spending)
+            .reduce(Spending::or_more)
+            .unwrap_or_default(),
         streams: findings.iter().map(|finding| finding.verdict.clone()).collect(),
     }
 }
@@ -232,12 +264,15 @@ fn outcome(claim: &Claim<'_>, findings: &[LaneFinding<'_>], capture: &Capture<'_
             }
         )
     };
-    if capture.evidence.receiver_drops > 0 && reasons.iter().any(undecided) {
+    // What the receiver did not count may have come again, late or out of order.
+    let budget = claim.budget;
+    let counts_arrivals = budget.duplicates.is_some() || budget.reordered.is_some() || budget.p99.is_some();
+    if capture.evidence.receiver_drops > 0 && (counts_arrivals || reasons.iter().any(undecided)) {
         let count = capture.evidence.receiver_drops;
         reasons.insert(0, Reason::ReceiverDrops { count });
     }
     // An existential claim that found its probes needs no complete capture.
-    if lane::is_universal(claim.formula.quantifier) || !reasons.is_empty() {
+    if quantifier::is_universal(claim.formula.quantifier) || !budget.is_empty() || !reasons.is_empty() {
         reasons.splice(0..0, capture.faults.iter().cloned());
     }
     if reasons.is_empty() {
@@ -250,26 +285,15 @@ fn outcome(claim: &Claim<'_>, findings: &[LaneFinding<'_>], capture: &Capture<'_
 /// Alternatives of point sets that no capture point matches: claims about them would hold of anything.
 fn unmatched_patterns(formula: &Formula, capture: &Capture<'_>) -> Vec<Reason> {
     let clauses = formula.clauses.iter().chain(&formula.unless);
-    let patterns = clauses.filter_map(points_of).flat_map(|points| &points.0);
-    let unmatched = patterns.filter(|pattern| {
-        !capture
-            .evidence
-            .points
-            .iter()
-            .any(|point| pattern.matches(point.kind, &point.name, point.service_vpn))
-    });
+    let points = &capture.evidence.points;
+    let unmatched = clauses
+        .flat_map(Clause::patterns)
+        .filter(|pattern| !points.iter().any(|point| pattern.matches(&point.name())));
     unmatched
         .map(|pattern| Reason::NoSuchPoint {
             pattern: pattern.to_string(),
         })
         .collect()
-}
-
-fn points_of(clause: &Clause) -> Option<&PointSet> {
-    match clause {
-        Clause::Via { points, .. } | Clause::Avoiding(points) | Clause::At(points) => Some(points),
-        Clause::Delivered => None,
-    }
 }
 
 fn per_tunnel(findings: &[LaneFinding<'_>]) -> BTreeMap<String, u64> {

@@ -28,9 +28,11 @@ pub use exit_code::ExitCode;
 pub use judge::{JudgeOptions, judge};
 pub use reason::{PointFault, Reason, StreamDoubt};
 pub use record::{Environment, RunInfo, RunOutcome, RunRecord, SCHEMA, StageTime};
-pub use scenario::assertion::PointKind;
+pub use scenario::assertion::{Encapsulation, PointKind};
 pub use scenario::model::Protocol;
 pub use totals::{Latency, StreamTotals};
 pub use trace::{HopTrace, ProbeTrace, StreamId, point_name};
 pub use transition::Transition;
-pub use verdicts::{AssertionVerdict, CounterExample, Outcome, SourcePlace, StreamVerdict, Verdicts};
+pub use verdicts::{
+    AssertionVerdict, CounterExample, Outcome, SourcePlace, Spending, StreamVerdict, Verdicts,
+};

@@ -18,6 +18,11 @@ pub enum Reason {
         /// Its name.
         event: String,
     },
+    /// The phase that the window is never began.
+    PhaseNeverBegan {
+        /// Its name.
+        phase: String,
+    },
     /// The window closes before it opens.
     EmptyWindow {
         /// By how much.
@@ -129,6 +134,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NoAssertion => f.write_str("the scenario claims nothing"),
             Self::EventNeverFired { event } => write!(f, "event `{event}` never fired in time"),
+            Self::PhaseNeverBegan { phase } => write!(f, "phase `{phase}` never began"),
             Self::EmptyWindow { by_ns } => write!(f, "the window closes {} before it opens", ms(*by_ns)),
             Self::NoStream { selector } => write!(f, "no stream matches `{selector}`"),
             Self::NoSuchPoint { pattern } => write!(f, "no capture point matches {pattern}"),

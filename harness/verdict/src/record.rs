@@ -11,7 +11,7 @@ use crate::evidence::{CapturePoint, EventMark, Evidence};
 use crate::{Outcome, Verdicts};
 
 /// The value of [`RunRecord::schema`].
-pub const SCHEMA: &str = "pathproof.dev/run/v1alpha1";
+pub const SCHEMA: &str = "pathproof.dev/run/v1alpha2";
 
 /// One run of one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,12 @@
 //! Evidence built by hand: two sites, two transports, probes every 2 ms. Times are milliseconds from the start.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use scenario::assertion::{Assertion, Formula, Place};
+use scenario::assertion::{Assertion, Budget, Formula, Place};
 
 use crate::evidence::{CapturePoint, Direction, EventMark, Evidence, Hop, ProbeJourney, StreamInfo, Way};
-use crate::{AssertionVerdict, JudgeOptions, Outcome, PointKind, Protocol, Verdicts, judge};
+use crate::{AssertionVerdict, Encapsulation, JudgeOptions, Outcome, PointKind, Protocol, Verdicts, judge};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const START: u64 = 1_700_000_000 * 1_000_000_000;
@@ -48,6 +49,7 @@ pub(crate) fn points() -> Vec<CapturePoint> {
         kernel_drops: 0,
         captured_packets: 1_000,
         interface_packets: 1_000,
+        hidden: BTreeMap::new(),
     };
     let edge = |site: &str, node: &str| {
         [
@@ -70,6 +72,7 @@ pub(crate) fn empty_run(duration_ms: u64) -> Evidence {
         points: points(),
         streams: Vec::new(),
         events: Vec::new(),
+        phases: Vec::new(),
         started_ns: START,
         stopped_ns: START + duration_ms * MS,
         journeys: Vec::new(),
@@ -149,7 +152,8 @@ pub(crate) fn journey(
         point: *point,
         way: if enters(*point) { Way::In } else { Way::Out },
         at_ns: sent_ns + 10_000 * (index as u64 + 1),
-        encapsulated: !in_clear && matches!(point % 5, 2 | 4),
+        carried: (!in_clear && matches!(point % 5, 2 | 4)).then_some(Encapsulation::Vxlan),
+        dscp: 0,
     });
     let hops: Vec<Hop> = hops.collect();
     ProbeJourney {
@@ -200,6 +204,7 @@ pub(crate) fn assertion(name: &str, text: &str) -> Assertion {
         text: text.to_owned(),
         formula: Formula::parse(text).unwrap(),
         min_probes: 20,
+        budget: Budget::default(),
     }
 }
 

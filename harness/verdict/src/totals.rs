@@ -109,7 +109,7 @@ fn latency(lane: &Lane<'_>) -> Option<Latency> {
 }
 
 /// The nearest-rank percentile of sorted values, of which there is at least one.
-fn percentile(sorted: &[u64], percent: usize) -> u64 {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use scenario::assertion::Encapsulation;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney, Way};
@@ -100,8 +101,11 @@ pub struct HopTrace {
     pub way: Way,
     /// Kernel timestamp.
     pub at_ns: u64,
-    /// Whether it was inside a tunnel encapsulation when seen.
-    pub encapsulated: bool,
+    /// The tunnel encapsulation that it was inside when seen; `None`: in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Encapsulation>,
+    /// The DSCP of its own IP header.
+    pub dscp: u8,
 }
 
 impl HopTrace {
@@ -113,7 +117,8 @@ impl HopTrace {
             service_vpn: point.service_vpn,
             way: hop.way,
             at_ns: hop.at_ns,
-            encapsulated: hop.encapsulated,
+            carried: hop.carried,
+            dscp: hop.dscp,
         }
     }
 }
@@ -125,7 +130,7 @@ impl fmt::Display for HopTrace {
             Way::Out => "out",
         };
         // Encapsulated at an underlay is the normal case; what a reader must not miss is the packet in clear.
-        let in_clear = if self.kind == PointKind::Underlay && !self.encapsulated {
+        let in_clear = if self.kind == PointKind::Underlay && self.carried.is_none() {
             ", in clear"
         } else {
             ""

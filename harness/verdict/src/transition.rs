@@ -118,7 +118,7 @@ fn tunnel<'e>(hop: &Hop, evidence: &'e Evidence) -> Option<&'e str> {
     (point.kind == PointKind::Tunnel).then_some(point.name.as_str())
 }
 
-fn time_lost(journeys: &[&ProbeJourney]) -> u64 {
+pub(crate) fn time_lost(journeys: &[&ProbeJourney]) -> u64 {
     let (Some(first), Some(last)) = (journeys.first(), journeys.last()) else {
         return 0;
     };

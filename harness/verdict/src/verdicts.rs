@@ -71,7 +71,8 @@ pub struct AssertionVerdict {
     pub place: SourcePlace,
     /// Whether it holds.
     pub outcome: Outcome,
-    /// The event that offsets and convergence are counted from; `None`: the start of the run.
+    /// The event that offsets and convergence are counted from, or `phase` and the name of the phase that the window is;
+    /// `None`: the start of the run.
     pub window_event: Option<String>,
     /// Probes sent in the window and not exempt.
     pub considered: u64,
@@ -93,6 +94,8 @@ pub struct AssertionVerdict {
     pub first_good_after: Option<ProbeTrace>,
     /// Probes considered by the tunnel that saw them; a probe that two tunnels saw counts in both.
     pub per_tunnel: BTreeMap<String, u64>,
+    /// What its probes spent; each figure is the largest of any direction of any stream.
+    pub spending: Spending,
     /// The same for each direction of each stream.
     pub streams: Vec<StreamVerdict>,
 }
@@ -118,6 +121,49 @@ pub struct StreamVerdict {
     pub convergence_ns: Option<u64>,
     /// Probes considered by the tunnel that saw them.
     pub per_tunnel: BTreeMap<String, u64>,
+    /// What its probes spent.
+    pub spending: Spending,
+}
+
+/// What the probes considered spent of a budget. With `within`, `gap_ns`, `loss_ns` and `misroute_ns` are three more
+/// readings of how long the claim took to hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spending {
+    /// Probes that were not delivered.
+    pub lost: u64,
+    /// Deliveries beyond the first of each probe.
+    pub duplicates: u64,
+    /// Probes that arrived after one that was sent later.
+    pub reordered: u64,
+    /// Probes seen at a tunnel that the claim's `via` does not name.
+    pub misrouted: u64,
+    /// The time in which 99 of 100 that arrived did; `None`: none arrived.
+    pub p99_ns: Option<u64>,
+    /// The gap-derived reading: the longest time without an arrival; `None`: nothing arrived.
+    pub gap_ns: Option<u64>,
+    /// The loss-derived reading: probes lost, times the mean send interval.
+    pub loss_ns: u64,
+    /// The misroute-derived reading: from the opening of the window to the last sighting at a tunnel that the claim's
+    /// `via` does not name; `None`: there was none.
+    pub misroute_ns: Option<u64>,
+}
+
+impl Spending {
+    /// Of each figure the larger one.
+    pub(crate) fn or_more(self, other: Self) -> Self {
+        // Without any arrival there is no end to the gap.
+        let gap_ns = self.gap_ns.zip(other.gap_ns).map(|(one, other)| one.max(other));
+        Self {
+            lost: self.lost.max(other.lost),
+            duplicates: self.duplicates.max(other.duplicates),
+            reordered: self.reordered.max(other.reordered),
+            misrouted: self.misrouted.max(other.misrouted),
+            p99_ns: self.p99_ns.max(other.p99_ns),
+            gap_ns,
+            loss_ns: self.loss_ns.max(other.loss_ns),
+            misroute_ns: self.misroute_ns.max(other.misroute_ns),
+        }
+    }
 }
 
 /// A probe that speaks against a claim, and how.

@@ -68,7 +68,7 @@ enum Wire {
 }
 
 impl Connection {
-    /// Connects a pod to a backend.
+    /// Connects a pod to a backend, for packets of this DSCP.
     ///
     /// # Errors
     /// [`AgentError`].
@@ -77,12 +77,14 @@ impl Connection {
         protocol: Protocol,
         remote: SocketAddr,
         ports: &ClientPorts,
+        dscp: u8,
     ) -> Result<Self, AgentError> {
         let failed = |source| socket_error("connect to", protocol, remote, pod, source);
         let (wire, local) = match protocol {
             Protocol::Udp => {
                 let opened = pod.run(|| {
                     let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+                    mark(&socket, dscp)?;
                     socket.connect(remote)?;
                     Ok(socket)
                 })?;
@@ -94,7 +96,9 @@ impl Connection {
                 let runtime = tokio::runtime::Handle::current();
                 let socket = pod.run(|| {
                     let _entered = runtime.enter();
-                    ports.bind()
+                    let socket = ports.bind()?;
+                    mark(&socket, dscp)?;
+                    Ok(socket)
                 })?;
                 let connecting = socket.map_err(failed)?.connect(remote);
                 let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
@@ -143,6 +147,11 @@ impl Sender {
             Self::Tcp(write) => drop(write.write_all(record).await),
         }
     }
+}
+
+/// Gives a socket of IPv4 its DSCP, the upper six bits of what ip(7) calls `IP_TOS`.
+fn mark<'s>(socket: impl Into<socket2::SockRef<'s>>, dscp: u8) -> io::Result<()> {
+    socket.into().set_tos_v4(u32::from(dscp) << 2)
 }
 
 /// A client, connected and ready to send.
@@ -271,6 +280,7 @@ mod tests {
             interval_us: 1000,
             phase_us: 0,
             size_bytes: 64,
+            dscp: 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod client;
+mod headers;
 pub mod identity;
 pub mod ledger;
 pub mod sightings;

@@ -6,13 +6,15 @@
 //! in a tunnel where it does not belong: connections are known by their addresses and ports alone, which no two of a
 //! run share (see [`super::agent`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use netsim::capture::decode::{self, Packet, Segment};
 use netsim::capture::{Frame, Sink, Way};
+use verdict::Encapsulation;
 use verdict::evidence::{self, Direction};
 
+use super::headers;
 use super::identity::Identity;
 use crate::record::pcapng::PcapngFiles;
 
@@ -33,13 +35,24 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Sightings {
     run: u64,
-    vxlan_ports: Vec<u16>,
+    ports: TunnelPorts,
     connections: HashMap<(SocketAddr, SocketAddr), Connection>,
     files: PcapngFiles,
     /// What was seen, in order of reading.
     pub seen: Vec<Sighting>,
     /// Packets with a probe's mark that belong to another run, and records whose stream is unknown.
     pub strays: u64,
+    /// For each tap the packets in which no probe can be told, by what they are encrypted in.
+    pub hidden: Vec<BTreeMap<Encapsulation, u64>>,
+}
+
+/// The UDP ports by which tunnels of a run are known.
+#[derive(Debug, Default)]
+pub struct TunnelPorts {
+    /// Of VXLAN.
+    pub vxlan: Vec<u16>,
+    /// Of `WireGuard`.
+    pub wireguard: Vec<u16>,
 }
 
 /// One way of a TCP connection.
@@ -64,16 +77,17 @@ impl Connection {
 }
 
 impl Sightings {
-    /// A sink for the probes of one run.
+    /// A sink for the probes of one run, seen at so many taps.
     #[must_use]
-    pub fn new(run: u64, vxlan_ports: Vec<u16>, files: PcapngFiles) -> Self {
+    pub fn new(run: u64, ports: TunnelPorts, taps: usize, files: PcapngFiles) -> Self {
         Self {
             run,
-            vxlan_ports,
+            ports,
             connections: HashMap::new(),
             files,
             seen: Vec::new(),
             strays: 0,
+            hidden: vec![BTreeMap::new(); taps],
         }
     }
 
@@ -134,9 +148,16 @@ impl Sightings {
 impl Sink for Sightings {
     fn frame(&mut self, tap: usize, frame: Frame<'_>) {
         self.files.write(tap, frame);
-        let decoded = decode::packet(frame.data, &self.vxlan_ports);
+        if let Some(encryption) = headers::encryption(frame.data, &self.ports.wireguard) {
+            *self.hidden[tap].entry(encryption).or_default() += 1;
+            return;
+        }
+        let decoded = decode::packet(frame.data, &self.ports.vxlan);
         // A flipped bit can make a probe look like another one; its receiver drops it, too.
         let Some(packet) = decoded.filter(|packet| packet.is_intact) else {
+            return;
+        };
+        let Some((carried, dscp)) = headers::of_probe(frame.data, packet.tunnel.is_some()) else {
             return;
         };
         let hop = evidence::Hop {
@@ -146,7 +167,8 @@ impl Sink for Sightings {
                 Way::Out => evidence::Way::Out,
             },
             at_ns: frame.at_ns,
-            encapsulated: packet.tunnel.is_some(),
+            carried,
+            dscp,
         };
         match packet.segment {
             Segment::Udp(payload) => {

@@ -17,12 +17,12 @@ use netsim::netns::NetnsError;
 use nix::time::{ClockId, clock_gettime};
 use scenario::assertion::PointKind;
 use scenario::plan::Plan;
-use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney};
+use verdict::evidence::{CapturePoint, Direction, Evidence, Hop, ProbeJourney, Way};
 
 use super::play::Played;
 use super::watch::{self, Point};
 use crate::probe::ledger::{Entry, Ledger};
-use crate::probe::sightings::{Sighting, Sightings};
+use crate::probe::sightings::{Sighting, Sightings, TunnelPorts};
 use crate::record::folder::RunFolder;
 use crate::record::pcapng::PcapngFiles;
 
@@ -77,12 +77,7 @@ impl Observer {
         let points = watch::points(plan, edges);
         let titles: Vec<String> = points.iter().map(|point| point.title(plan)).collect();
         let files = PcapngFiles::create(&folder.join("capture"), &titles).map_err(ObserveError::Files)?;
-        let ports = plan
-            .transports
-            .iter()
-            .map(|transport| transport.vxlan_port)
-            .collect();
-        let sink = Sightings::new(plan.run_id, ports, files);
+        let sink = Sightings::new(plan.run_id, ports(plan), points.len(), files);
         let taps: Vec<Tap<'_>> = points.iter().map(|point| point.tap(edges)).collect();
         // Opening and sweeping wait for the kernel on other threads; the runtime goes on meanwhile.
         let (capture, armed) = tokio::task::block_in_place(|| {
@@ -150,21 +145,30 @@ impl Observer {
             .points
             .iter()
             .zip(self.armed.iter().zip(counts.iter().zip(counted)))
-            .map(|(point, (armed, (tap, interface_packets)))| CapturePoint {
-                armed: *armed,
-                kernel_drops: tap.dropped,
-                captured_packets: seen(tap),
-                interface_packets,
-                ..point.evidence(plan)
-            })
+            .zip(std::mem::take(&mut sightings.hidden))
+            .map(
+                |((point, (armed, (tap, interface_packets))), hidden)| CapturePoint {
+                    armed: *armed,
+                    kernel_drops: tap.dropped,
+                    captured_packets: seen(tap),
+                    interface_packets,
+                    hidden,
+                    ..point.evidence(plan)
+                },
+            )
             .collect();
         let (sent, received) = ledger.take();
-        let (journeys, unsent) = journeys(&sent, &received, &sightings.seen);
+        let (mut journeys, unsent) = journeys(&sent, &received, &sightings.seen);
+        let kinds: Vec<PointKind> = points.iter().map(|point| point.kind).collect();
+        for journey in &mut journeys {
+            journey.hops.sort_by_key(|hop| (hop.at_ns, passage(&kinds, hop)));
+        }
         let last_sent_ns = sent.iter().map(|entry| entry.at_ns).max().unwrap_or(0);
         Ok(Evidence {
             points,
             streams: played.streams.clone(),
             events: played.events.clone(),
+            phases: played.phases.clone(),
             started_ns: played.started_ns,
             stopped_ns: played.stopped_ns.max(last_sent_ns),
             journeys,
@@ -172,6 +176,16 @@ impl Observer {
             receiver_drops: played.receiver_drops()?,
             clock_step_ns,
         })
+    }
+}
+
+fn ports(plan: &Plan) -> TunnelPorts {
+    let transports = plan.transports.iter();
+    TunnelPorts {
+        vxlan: transports.clone().map(|transport| transport.vxlan_port).collect(),
+        wireguard: transports
+            .filter_map(|transport| transport.wireguard_port)
+            .collect(),
     }
 }
 
@@ -230,7 +244,7 @@ fn clock_offset_ns() -> i64 {
 
 type Key = (u16, Direction, u64);
 
-/// One journey for every probe sent, and how many arrivals and sightings belong to none.
+/// One journey for every probe sent, its hops in the order of reading, and how many arrivals and sightings belong to none.
 fn journeys(sent: &[Entry], received: &[Entry], seen: &[Sighting]) -> (Vec<ProbeJourney>, u64) {
     let mut journeys: BTreeMap<Key, ProbeJourney> = sent
         .iter()
@@ -264,17 +278,25 @@ fn journeys(sent: &[Entry], received: &[Entry], seen: &[Sighting]) -> (Vec<Probe
             None => strays += 1,
         }
     }
-    let mut journeys: Vec<ProbeJourney> = journeys.into_values().collect();
-    for journey in &mut journeys {
-        journey.hops.sort_by_key(|hop: &Hop| hop.at_ns);
+    (journeys.into_values().collect(), strays)
+}
+
+/// The order in which a packet passes the points of an edge. The kernel's receive timestamp stays with a packet that is
+/// decapsulated (`skb->tstamp`), so that its sightings at the uplink and at the tunnel can be of the same nanosecond.
+fn passage(kinds: &[PointKind], hop: &Hop) -> u8 {
+    let is_outermost = matches!(
+        kinds[usize::from(hop.point)],
+        PointKind::Underlay | PointKind::Inspection
+    );
+    match hop.way {
+        Way::In => u8::from(!is_outermost),
+        Way::Out => 2 + u8::from(is_outermost),
     }
-    (journeys, strays)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use verdict::evidence::Way;
 
     fn entry(sequence: u64, at_ns: u64) -> Entry {
         Entry {
@@ -290,7 +312,8 @@ mod tests {
             point,
             way: Way::Out,
             at_ns,
-            encapsulated: false,
+            carried: None,
+            dscp: 0,
         };
         Sighting {
             stream: 0,
@@ -307,8 +330,23 @@ mod tests {
         assert_eq!((journeys[0].delivered_ns, journeys[0].deliveries), (None, 0));
         assert_eq!(
             journeys[0].hops.iter().map(|hop| hop.point).collect::<Vec<_>>(),
-            [1, 2]
+            [2, 1]
         );
+    }
+
+    #[test]
+    fn sightings_of_the_same_nanosecond_are_in_the_order_of_passage() {
+        let kinds = [PointKind::Tunnel, PointKind::Underlay, PointKind::Node];
+        let order = |way, mut points: Vec<u16>| {
+            let hop = |point| Hop {
+                way,
+                ..sighting(0, point, 20).hop
+            };
+            points.sort_by_key(|point| passage(&kinds, &hop(*point)));
+            points
+        };
+        assert_eq!(order(Way::In, vec![0, 1]), [1, 0]);
+        assert_eq!(order(Way::Out, vec![1, 0]), [0, 1]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use scenario::plan::{Action, Plan, StreamPlan};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use verdict::evidence::{EventMark, StreamInfo};
+use verdict::evidence::{EventMark, PhaseMark, StreamInfo};
 
 use self::backend::object_of;
 use self::streams::Running;
@@ -92,6 +92,8 @@ pub struct Played {
     pub stopped_ns: u64,
     /// Events in the order they fired.
     pub events: Vec<EventMark>,
+    /// Phases in the order they began.
+    pub phases: Vec<PhaseMark>,
     /// Streams, in the order of the plan.
     pub streams: Vec<StreamInfo>,
     agents: JoinSet<()>,
@@ -155,6 +157,7 @@ pub async fn play(
         started_ns: now_ns(),
         stopped_ns: 0,
         events: Vec::new(),
+        phases: Vec::new(),
         streams,
         agents: JoinSet::new(),
         receivers: BTreeMap::new(),
@@ -189,6 +192,7 @@ pub async fn play(
         match &step.action {
             Action::Start(flows) => player.start(flows).await?,
             Action::Fire(event) => player.fire(event).await?,
+            Action::Phase(phase) => player.begin(phase),
             Action::Stop => player.log_step("stop", &Value::Null),
         }
     }
@@ -260,6 +264,14 @@ impl Player<'_> {
     /// The API of a cluster.
     fn api(&self, cluster: Option<&str>) -> &Local {
         &self.lab.clusters[self.plan.cluster(cluster)].api
+    }
+
+    fn begin(&mut self, phase: &str) {
+        let from_ns = self.log.note("timeline", "phase", json!(phase));
+        self.played.phases.push(PhaseMark {
+            name: phase.to_owned(),
+            from_ns,
+        });
     }
 
     async fn fire(&mut self, name: &str) -> Result<(), PlayError> {

@@ -1,5 +1,6 @@
 //! The capture points of a plan: the tunnels, uplinks, node links and inspection links of every edge.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use netsim::capture::Tap;
@@ -132,6 +133,7 @@ impl Point {
             kernel_drops: 0,
             captured_packets: 0,
             interface_packets: 0,
+            hidden: BTreeMap::new(),
         }
     }
 }

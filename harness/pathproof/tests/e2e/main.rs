@@ -4,6 +4,7 @@
 mod api_faults;
 mod demo;
 mod encap;
+mod failing;
 mod faults;
 mod inspection;
 mod kill;
@@ -47,6 +48,8 @@ fn trials() -> Vec<Trial> {
     [
         verdicts(),
         encapsulated(),
+        claimed(),
+        failing::trials(),
         impaired(),
         in_trouble(),
         topologies(),
@@ -98,6 +101,18 @@ fn encapsulated() -> Vec<Trial> {
             encap::a_missing_encapsulation_is_skipped,
         ),
     ]
+}
+
+fn claimed() -> Vec<Trial> {
+    let passing = ["budgets", "phases-and-paths", "ways-and-marks"];
+    let trial = |name: &'static str| {
+        trial(&format!("{name}_passes"), move || {
+            support::Run::new(&["run", &format!("scenarios/extended/{name}.yaml")])
+                .finish()
+                .expect(0);
+        })
+    };
+    passing.into_iter().map(trial).collect()
 }
 
 fn impaired() -> Vec<Trial> {
@@ -343,7 +358,7 @@ fn conditional() -> Vec<Trial> {
     trials
 }
 
-fn trial(name: &'static str, test: impl Fn() + Send + 'static) -> Trial {
+fn trial(name: &str, test: impl Fn() + Send + 'static) -> Trial {
     Trial::test(name, move || {
         test();
         Ok::<(), Failed>(())

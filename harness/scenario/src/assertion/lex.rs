@@ -7,10 +7,10 @@ pub(super) struct Token<'t> {
     pub(super) offset: usize,
 }
 
-/// Splits an assertion into words and the symbols `! . | / @ + -`.
+/// Splits an assertion into words and the symbols `! . | / @ + - -> ..`.
 ///
 /// A word is a run of letters, digits and `_ - * ? %`. A hyphen inside a word belongs to it (`be-stays` is one
-/// name), so only a hyphen that begins a word is the minus sign. A point belongs to a word that begins with a
+/// name), so only a hyphen that begins a word is the minus sign; that of an arrow belongs to the arrow. A point belongs to a word that begins with a
 /// digit (`1.5s`), else it is a symbol (`biz.both`). Any other character is a token of its own, for the parser
 /// to refuse.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
@@ -22,8 +22,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
             continue;
         } else if is_word(first) && first != '-' {
             let is_number = first.is_ascii_digit();
-            rest.find(|c| !(is_word(c) || (is_number && c == '.')))
-                .unwrap_or(rest.len())
+            let end = rest.find(|c| !(is_word(c) || (is_number && c == '.')));
+            end.into_iter().chain(rest.find("->")).min().unwrap_or(rest.len())
+        } else if rest.starts_with("->") || rest.starts_with("..") {
+            2
         } else {
             first.len_utf8()
         };

@@ -1,4 +1,8 @@
-//! The parser of assertions: recursive descent over [`super::lex`]'s tokens, one token ahead.
+//! The parser of assertions: recursive descent over [`super::lex`]'s tokens, one token ahead. What is claimed is read
+//! in [`clause`], when in [`window`].
+
+mod clause;
+mod window;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,10 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::lex::{Token, tokens};
-use super::{
-    Amount, Clause, DirectionSelector, FlowSelector, Formula, PointKind, PointPattern, PointSet, Quantifier,
-    Window,
-};
+use super::{Amount, DirectionSelector, FlowSelector, Formula, PointPattern, Quantifier, Window};
 use crate::names;
 use crate::quantity::{QuantityError, parse_duration};
 
@@ -40,6 +41,7 @@ pub(crate) struct Mention {
 pub(crate) enum Mentioned {
     Flow(String),
     Event(String),
+    Phase(String),
     Points(PointPattern),
 }
 
@@ -65,8 +67,19 @@ pub(crate) fn parse_with_mentions(text: &str) -> Result<(Formula, Vec<Mention>),
     Ok((formula, parser.mentions))
 }
 
-const CLAUSE_WORDS: [&str; 4] = ["via", "avoiding", "at", "delivered"];
-const CLAUSE_FORM: &str = "`via`, `avoiding`, `at` or `delivered`";
+const CLAUSE_WORDS: [&str; 9] = [
+    "via",
+    "avoiding",
+    "at",
+    "along",
+    "delivered",
+    "dropped",
+    "encapsulated",
+    "dscp",
+    "same",
+];
+const CLAUSE_FORM: &str =
+    "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`";
 const EVENT_FORM: &str = "the name of an event";
 
 struct Parser<'t> {
@@ -85,7 +98,7 @@ impl<'t> Parser<'t> {
             clauses.push(self.clause(CLAUSE_FORM)?);
         }
         let unless = if self.accept("unless") {
-            Some(self.clause(CLAUSE_FORM)?)
+            Some(self.exemption()?)
         } else {
             None
         };
@@ -170,111 +183,6 @@ impl<'t> Parser<'t> {
         let token = self.name(form)?;
         self.mention(token, Mentioned::Flow(token.text.to_owned()));
         Ok(token.text.to_owned())
-    }
-
-    fn clause(&mut self, form: &str) -> Result<Clause, ParseError> {
-        let token = self.word(form)?;
-        match token.text {
-            "via" => {
-                let points = self.points()?;
-                let only = self.accept("only");
-                Ok(Clause::Via { points, only })
-            }
-            "avoiding" => self.points().map(Clause::Avoiding),
-            "at" => self.points().map(Clause::At),
-            "delivered" => Ok(Clause::Delivered),
-            _ => Err(found(token, form, &CLAUSE_WORDS)),
-        }
-    }
-
-    fn points(&mut self) -> Result<PointSet, ParseError> {
-        let mut points = vec![self.point()?];
-        while self.accept("|") {
-            points.push(self.point()?);
-        }
-        Ok(PointSet(points))
-    }
-
-    fn point(&mut self) -> Result<PointPattern, ParseError> {
-        const FORM: &str = "a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME` or `inspection/NAME`";
-        let token = self.word(FORM)?;
-        let kind = match token.text {
-            "tunnel" => PointKind::Tunnel,
-            "underlay" => PointKind::Underlay,
-            "node" => PointKind::Node,
-            "inspection" => PointKind::Inspection,
-            _ => return Err(found(token, FORM, &["tunnel", "underlay", "node", "inspection"])),
-        };
-        if !self.accept("/") {
-            return Err(self.unexpected(&format!("`/` and a name after `{}`", token.text)));
-        }
-        let name = self.word("a name, in which `*` and `?` are wildcards")?;
-        if !names::is_glob(name.text) {
-            return Err(found(name, "a name, in which `*` and `?` are wildcards", &[]));
-        }
-        let mut last = name;
-        let mut service_vpn = None;
-        if kind == PointKind::Tunnel && self.accept("@") {
-            const FORM: &str = "the number of a service VPN";
-            last = self.word(FORM)?;
-            service_vpn = Some(last.text.parse().map_err(|_| found(last, FORM, &[]))?);
-        }
-        let pattern = PointPattern {
-            kind,
-            glob: name.text.to_owned(),
-            service_vpn,
-        };
-        let length = last.offset + last.text.len() - token.offset;
-        self.mentions.push(Mention {
-            what: Mentioned::Points(pattern.clone()),
-            offset: token.offset,
-            length,
-        });
-        Ok(pattern)
-    }
-
-    fn window(&mut self) -> Result<Window, ParseError> {
-        const FORM: &str = "`always`, `within` or `from`";
-        let token = self.word(FORM)?;
-        match token.text {
-            "always" => Ok(Window::Always),
-            "within" => {
-                let limit = self.duration()?;
-                self.expect("of")?;
-                let event = self.event()?;
-                let until = if self.accept("until") {
-                    Some(self.event()?)
-                } else {
-                    None
-                };
-                Ok(Window::Within { limit, event, until })
-            }
-            "from" => {
-                let event = self.event()?;
-                let delay = if self.accept("+") {
-                    self.duration()?
-                } else {
-                    Duration::ZERO
-                };
-                let until = if self.accept("until") {
-                    Some(self.event()?)
-                } else {
-                    None
-                };
-                let margin = if until.is_some() && self.accept("-") {
-                    self.duration()?
-                } else {
-                    Duration::ZERO
-                };
-                Ok(Window::From {
-                    event,
-                    delay,
-                    until,
-                    margin,
-                })
-            }
-            _ => Err(found(token, FORM, &["always", "within", "from"])),
-        }
     }
 
     fn event(&mut self) -> Result<String, ParseError> {
@@ -362,7 +270,9 @@ fn could_follow(has_unless: bool, window: Option<&Window>) -> &'static str {
         Some(Window::From { margin, .. }) if margin.is_zero() => "`-` and a duration, or the end",
         Some(_) => "the end",
         None if has_unless => "`when` or the end",
-        None => "`via`, `avoiding`, `at`, `delivered`, `unless`, `when` or the end",
+        None => {
+            "`via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end"
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::{
-    Amount, Clause, DirectionSelector, FlowSelector, Formula, PointKind, PointPattern, PointSet, Quantifier,
-    Window,
+    Amount, Clause, DirectionSelector, FlowSelector, Formula, PathPattern, PathStep, PatternKind, PointKind,
+    PointPattern, PointSet, Quantifier, Window,
 };
 use crate::quantity::format_duration;
 
@@ -62,7 +62,14 @@ impl Display for Clause {
             Self::Via { points, only: true } => write!(f, "via {points} only"),
             Self::Avoiding(points) => write!(f, "avoiding {points}"),
             Self::At(points) => write!(f, "at {points}"),
+            Self::Along(path) => write!(f, "along {path}"),
             Self::Delivered => f.write_str("delivered"),
+            Self::Dropped(None) => f.write_str("dropped"),
+            Self::Dropped(Some(points)) => write!(f, "dropped by {points}"),
+            Self::Encapsulated(None) => f.write_str("encapsulated"),
+            Self::Encapsulated(Some(carrier)) => write!(f, "encapsulated as {carrier}"),
+            Self::Dscp(dscp) => write!(f, "dscp {dscp}"),
+            Self::SamePath(event) => write!(f, "same path across {event}"),
         }
     }
 }
@@ -74,6 +81,29 @@ impl Display for PointSet {
             write!(f, "{separator}{point}")?;
         }
         Ok(())
+    }
+}
+
+impl Display for PathPattern {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (index, step) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { " -> " };
+            match step {
+                PathStep::Any => write!(f, "{separator}.."),
+                PathStep::At(point) => write!(f, "{separator}{point}"),
+                PathStep::Perhaps(point) => write!(f, "{separator}{point}?"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for PatternKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Of(kind) => kind.fmt(f),
+            Self::If => f.write_str("if"),
+        }
     }
 }
 
@@ -105,6 +135,7 @@ impl Display for Window {
         };
         match self {
             Self::Always => f.write_str("always"),
+            Self::During(phase) => write!(f, "during {phase}"),
             Self::Within {
                 limit,
                 event,
@@ -132,5 +163,14 @@ impl Display for Window {
 impl Display for super::Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl Display for super::Encapsulation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let name = Self::NAMES
+            .iter()
+            .find(|(_, encapsulation)| encapsulation == self);
+        f.write_str(name.map_or("", |(name, _)| name))
     }
 }

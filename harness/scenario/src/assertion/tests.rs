@@ -7,7 +7,7 @@ use super::*;
 
 fn point(kind: PointKind, glob: &str) -> PointPattern {
     PointPattern {
-        kind,
+        kind: PatternKind::Of(kind),
         glob: glob.to_owned(),
         service_vpn: None,
     }
@@ -64,6 +64,27 @@ fn the_demo_assertion_has_the_tree_that_it_reads_like() {
     "all of via tunnel/a when from when until until",
     "all of via tunnel/a when from when until until"
 )]
+#[case(
+    "all biz along node/near-1->..->tunnel/biz*@10? -> if/wan?? -> node/*",
+    "all biz along node/near-1 -> .. -> tunnel/biz*@10? -> if/wan?? -> node/* when always"
+)]
+#[case(
+    "all !biz same  path across annotate when during steady-state",
+    "all !biz same path across annotate when during steady-state"
+)]
+#[case("no biz dropped", "no biz dropped when always")]
+#[case(
+    "some biz dropped by underlay/5g | node/near-1 when from e",
+    "some biz dropped by underlay/5g|node/near-1 when from e"
+)]
+#[case(
+    "no any at if/wan* unless encapsulated",
+    "no any at if/wan* unless encapsulated when always"
+)]
+#[case(
+    "all biz encapsulated as wireguard dscp 046",
+    "all biz encapsulated as wireguard dscp 46 when always"
+)]
 fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str) {
     assert_eq!(
         Formula::parse(text).expect("follows the grammar").to_string(),
@@ -118,14 +139,14 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "some !biz.reply delivered",
     9,
     1,
-    "expected `via`, `avoiding`, `at` or `delivered`, found `.`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found `.`",
     None
 )]
 #[case(
     "all biz",
     7,
     0,
-    "expected `via`, `avoiding`, `at` or `delivered`, found the end of the assertion",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found the end of the assertion",
     None
 )]
 #[case(
@@ -139,14 +160,14 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz thru tunnel/a",
     8,
     4,
-    "expected `via`, `avoiding`, `at` or `delivered`, found `thru`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp` or `same path`, found `thru`",
     None
 )]
 #[case(
     "all biz via tunel/a",
     12,
     5,
-    "expected a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME` or `inspection/NAME`, found `tunel`",
+    "expected a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME`, `inspection/NAME` or `if/NAME`, found `tunel`",
     Some("did you mean `tunnel`?")
 )]
 #[case(
@@ -167,14 +188,14 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz delivered only",
     18,
     4,
-    "expected `via`, `avoiding`, `at`, `delivered`, `unless`, `when` or the end, found `only`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `only`",
     None
 )]
 #[case(
     "all biz delivered wehn always",
     18,
     4,
-    "expected `via`, `avoiding`, `at`, `delivered`, `unless`, `when` or the end, found `wehn`",
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `wehn`",
     Some("did you mean `when`?")
 )]
 #[case(
@@ -216,7 +237,58 @@ fn texts_print_in_canonical_spelling(#[case] text: &str, #[case] canonical: &str
     "all biz delivered when från e",
     23,
     5,
-    "expected `always`, `within` or `from`, found `från`",
+    "expected `always`, `within`, `from` or `during`, found `från`",
+    None
+)]
+#[case("all biz same way across e", 13, 3, "expected `path`, found `way`", None)]
+#[case("all biz same path as e", 18, 2, "expected `across`, found `as`", None)]
+#[case(
+    "all biz delivered unless same path across e",
+    25,
+    4,
+    "expected a clause about one probe after `unless`, found `same`",
+    None
+)]
+#[case(
+    "all biz delivered when during",
+    29,
+    0,
+    "expected the name of a phase, found the end of the assertion",
+    None
+)]
+#[case(
+    "all biz dscp 64",
+    13,
+    2,
+    "expected a DSCP, a number from 0 to 63, found `64`",
+    None
+)]
+#[case(
+    "all biz encapsulated as vxlam",
+    24,
+    5,
+    "expected `vxlan`, `gre`, `esp` or `wireguard`, found `vxlam`",
+    Some("did you mean `vxlan`?")
+)]
+#[case(
+    "all biz along node/a -> ",
+    23,
+    0,
+    "expected a point such as `tunnel/NAME`, `underlay/NAME`, `node/NAME`, `inspection/NAME` or `if/NAME`, found the end of the assertion",
+    None
+)]
+#[case(
+    "all biz along node/a - node/b",
+    21,
+    1,
+    "expected `via`, `avoiding`, `at`, `along`, `delivered`, `dropped`, `encapsulated`, `dscp`, `same path`, `unless`, `when` or the end, found `-`",
+    None
+)]
+#[case(
+    "all biz along node/?",
+    19,
+    1,
+    "expected a name, in which `*` and `?` are wildcards, found `?`",
     None
 )]
 fn refusals_point_at_the_word(
@@ -284,19 +356,28 @@ fn flow() -> impl Strategy<Value = FlowSelector> {
 }
 
 fn points() -> impl Strategy<Value = PointSet> {
-    let kind = prop_oneof![
-        Just(PointKind::Tunnel),
-        Just(PointKind::Underlay),
-        Just(PointKind::Node),
-        Just(PointKind::Inspection)
-    ];
-    let glob = "[a-z0-9?*]([a-z0-9*?-]{0,8}[a-z0-9*])?";
-    let pattern = (kind, glob, prop::option::of(any::<u16>())).prop_map(|(kind, glob, vpn)| PointPattern {
+    prop::collection::vec(pattern("[a-z0-9?*]([a-z0-9*?-]{0,8}[a-z0-9*?])?"), 1..4).prop_map(PointSet)
+}
+
+fn pattern(glob: &'static str) -> impl Strategy<Value = PointPattern> {
+    let kind = prop::sample::select(PatternKind::NAMES.map(|(_, kind)| kind).to_vec());
+    (kind, glob, prop::option::of(any::<u16>())).prop_map(|(kind, glob, vpn)| PointPattern {
         kind,
         glob,
-        service_vpn: vpn.filter(|_| kind == PointKind::Tunnel),
-    });
-    prop::collection::vec(pattern, 1..4).prop_map(PointSet)
+        service_vpn: vpn.filter(|_| kind == PatternKind::Of(PointKind::Tunnel)),
+    })
+}
+
+fn path() -> impl Strategy<Value = PathPattern> {
+    // No question mark at the end: there it is not the glob's.
+    let point =
+        || pattern("[a-z0-9*?]([a-z0-9*?-]{0,8}[a-z0-9*])?").prop_filter("no lone `?`", |p| p.glob != "?");
+    let step = prop_oneof![
+        Just(PathStep::Any),
+        point().prop_map(PathStep::At),
+        point().prop_map(PathStep::Perhaps),
+    ];
+    prop::collection::vec(step, 1..=PathPattern::STEPS_MAX).prop_map(PathPattern)
 }
 
 fn clause() -> impl Strategy<Value = Clause> {
@@ -304,14 +385,28 @@ fn clause() -> impl Strategy<Value = Clause> {
         (points(), any::<bool>()).prop_map(|(points, only)| Clause::Via { points, only }),
         points().prop_map(Clause::Avoiding),
         points().prop_map(Clause::At),
+        path().prop_map(Clause::Along),
         Just(Clause::Delivered),
+        prop::option::of(points()).prop_map(Clause::Dropped),
+        prop::option::of(prop::sample::select(
+            Encapsulation::NAMES
+                .map(|(_, encapsulation)| encapsulation)
+                .to_vec()
+        ))
+        .prop_map(Clause::Encapsulated),
+        (0..=crate::quantity::DSCP_MAX).prop_map(Clause::Dscp),
     ]
+}
+
+fn claim() -> impl Strategy<Value = Clause> {
+    prop_oneof![4 => clause(), 1 => identifier().prop_map(Clause::SamePath)]
 }
 
 fn window() -> impl Strategy<Value = Window> {
     let until = || prop::option::of((identifier(), duration()));
     prop_oneof![
         Just(Window::Always),
+        identifier().prop_map(Window::During),
         (duration(), identifier(), prop::option::of(identifier()))
             .prop_map(|(limit, event, until)| Window::Within { limit, event, until }),
         (identifier(), duration(), until()).prop_map(|(event, delay, until)| {
@@ -331,7 +426,7 @@ proptest! {
     fn a_printed_formula_reads_back(
         quantifier in quantifier(),
         flow in flow(),
-        clauses in prop::collection::vec(clause(), 1..4),
+        clauses in prop::collection::vec(claim(), 1..4),
         unless in prop::option::of(clause()),
         window in window(),
     ) {
@@ -341,7 +436,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_points_into_the_text(text in "[a-z0-9 ./|!+%@é-]{0,40}") {
+    fn a_refusal_points_into_the_text(text in "[a-z0-9 ./|!+%@é>?-]{0,40}") {
         if let Err(error) = Formula::parse(&text) {
             prop_assert!(text.get(error.offset..error.offset + error.length).is_some(), "{:?}", error);
         }

@@ -26,6 +26,9 @@ pub struct StreamPlan {
     pub phase_us: u64,
     /// Payload of a probe, in bytes.
     pub size_bytes: u16,
+    /// The DSCP of its requests.
+    #[serde(skip_serializing_if = "crate::model::is_zero")]
+    pub dscp: u8,
 }
 
 /// Something that happens at a moment of the run.
@@ -45,6 +48,8 @@ pub enum Action {
     Start(Vec<String>),
     /// This event fires.
     Fire(String),
+    /// This phase begins.
+    Phase(String),
     /// All senders stop.
     Stop,
 }
@@ -64,6 +69,7 @@ pub(super) fn streams(scenario: &Scenario, random: &mut SplitMix) -> Vec<StreamP
                 interval_us,
                 phase_us: random.next() % interval_us,
                 size_bytes: flow.size_bytes,
+                dscp: flow.dscp,
             });
         }
     }
@@ -82,6 +88,7 @@ pub(super) fn steps(timeline: &[Step]) -> Vec<StepPlan> {
             }
             Step::Start(flows) => Action::Start(flows.clone()),
             Step::Fire(event) => Action::Fire(event.clone()),
+            Step::Phase(phase) => Action::Phase(phase.clone()),
             Step::Stop => Action::Stop,
         };
         steps.push(StepPlan {

@@ -83,7 +83,7 @@ impl Wan<'_> {
         });
         TlocPlan {
             transport,
-            uplink: format!("wan{transport}"),
+            uplink: uplink_interface(transport),
             uplink_address,
             router_address,
             wireguard: self.topology.transports[transport]
@@ -97,6 +97,11 @@ impl Wan<'_> {
             remotes: remotes(site, transport, routes),
         }
     }
+}
+
+/// The interface of an edge towards a transport.
+pub(crate) fn uplink_interface(transport: usize) -> String {
+    format!("wan{transport}")
 }
 
 /// `tun3` for the first service VPN, `tun3v1` for the second: at most `tun21v65526`, which fits into the 15 bytes

@@ -1,22 +1,30 @@
 //! Assertions: the grammar is [`crate::assertion`]'s; here each name in them must be declared, and each window
 //! must hold some time.
 
+mod budget;
+mod points;
+
 use std::time::Duration;
 
 use super::fields::{Fields, Kind, integer, mismatch, named};
 use super::timeline::{Moment, Timeline};
-use super::{Name, events, flows, topology, unknown};
+use super::{Name, events, flows, unknown};
 use crate::assertion::{
-    Assertion, Formula, Mention, Mentioned, Place, PointKind, PointPattern, Window, parse_with_mentions,
+    Assertion, Budget, Clause, Formula, Mention, Mentioned, Place, PointPattern, Window, parse_with_mentions,
 };
 use crate::document::{Entry, Node, Notes, Source, Span, Value};
-use crate::model::{Topology, Transport};
-use crate::names;
+use crate::model::Topology;
 use crate::quantity::{format_duration, parse_duration};
 
 const ASSERTION: Kind = Kind {
     singular: "assertion",
     plural: "assertions",
+    is_word: true,
+};
+
+const PHASE: Kind = Kind {
+    singular: "phase",
+    plural: "phases of the timeline",
     is_word: true,
 };
 
@@ -41,10 +49,17 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<
 
 fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> Option<Assertion> {
     let name = &entry.key.text;
+    let mut budget_entry = None;
     let (that, min_probes) = match &entry.value.value {
         Value::Mapping(_) => {
             let what = format!("assertion `{name}`");
-            let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &["that", "min"])?;
+            let fields = Fields::of(
+                notes,
+                entry.key.span,
+                &entry.value,
+                &what,
+                &["that", "min", "budget"],
+            )?;
             let min = match fields.optional("min") {
                 Some(entry) => integer(notes, &entry.value, "a number of probes", 1..=i64::from(u32::MAX)),
                 None => None,
@@ -52,6 +67,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
             let min = min
                 .and_then(|min| u64::try_from(min).ok())
                 .unwrap_or(MIN_PROBES_DEFAULT);
+            budget_entry = fields.optional("budget");
             (&fields.required(notes, "that")?.value, min)
         }
         _ => (&entry.value, MIN_PROBES_DEFAULT),
@@ -60,7 +76,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
         return mismatch(
             notes,
             that,
-            "an assertion, or a mapping of `that` and `min`",
+            "an assertion, or a mapping of `that`, `min` and `budget`",
             None,
         );
     };
@@ -80,6 +96,10 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
     if unknown_names == 0 {
         check.window(notes, &formula, &mentions);
     }
+    let budget = match budget_entry {
+        Some(entry) => budget::resolve(notes, entry, &formula)?,
+        None => Budget::default(),
+    };
     let place = Place {
         file: notes.source.file.clone(),
         line: entry.key.span.line,
@@ -91,6 +111,7 @@ fn assertion(notes: &mut Notes<'_>, entry: &Entry, declared: &Declared<'_>) -> O
         text: text.trim().to_owned(),
         formula,
         min_probes,
+        budget,
     })
 }
 
@@ -132,61 +153,26 @@ impl Check<'_> {
                 }
                 known
             }
+            Mentioned::Phase(name) => self.phase(notes, span, name),
             Mentioned::Points(pattern) => self.points(notes, span, pattern),
         }
     }
 
+    fn phase(&self, notes: &mut Notes<'_>, span: Span, name: &str) -> bool {
+        let timeline = self.declared.timeline.filter(|timeline| timeline.is_complete);
+        let Some(timeline) = timeline else { return false };
+        let phases = timeline.phases.iter().map(|phase| phase.name.as_str());
+        let known = phases.clone().any(|phase| phase == name);
+        if !known {
+            unknown(notes, span, name, &PHASE, phases);
+        }
+        known
+    }
+
     fn points(&self, notes: &mut Notes<'_>, span: Span, pattern: &PointPattern) -> bool {
-        let Some(topology) = self.declared.topology else {
-            return true;
-        };
-        let (kind, known): (&Kind, Vec<&str>) = match pattern.kind {
-            PointKind::Tunnel | PointKind::Underlay => (
-                &topology::TRANSPORT,
-                topology.transports.iter().map(|t| t.name.as_str()).collect(),
-            ),
-            PointKind::Inspection => {
-                let sites = topology.sites.iter().filter(|site| site.has_inspection);
-                (
-                    &topology::INSPECTION,
-                    sites.map(|site| site.name.as_str()).collect(),
-                )
-            }
-            PointKind::Node => {
-                let nodes = topology.clusters.iter().flat_map(|cluster| &cluster.nodes);
-                (&topology::NODE, nodes.map(|node| node.name.as_str()).collect())
-            }
-        };
-        let matches = known.iter().any(|name| names::glob_matches(&pattern.glob, name));
-        if !matches && pattern.glob.contains(['*', '?']) {
-            let hint = format!("known {}: {}", kind.plural, known.join(", "));
-            notes.error(
-                span,
-                format!("`{}` matches no {}", pattern.glob, kind.singular),
-                hint,
-            );
-        } else if !matches {
-            unknown(notes, span, &pattern.glob, kind, known.iter().copied());
-        }
-        let service_vpns = topology.service_vpns();
-        if let Some(asked) = pattern.service_vpn.filter(|asked| !service_vpns.contains(asked)) {
-            let known: Vec<String> = service_vpns.iter().map(ToString::to_string).collect();
-            let hint = format!("known service VPNs: {}", known.join(", "));
-            notes.error(span, format!("unknown service VPN `{asked}`"), hint);
-            return false;
-        }
-        let is_encrypted = |transport: &&Transport| {
-            pattern.matches(PointKind::Underlay, &transport.name, None) && transport.encap.is_encrypted()
-        };
-        if let Some(transport) = topology.transports.iter().find(is_encrypted) {
-            let name = &transport.name;
-            let message =
-                format!("transport `{name}` is encrypted: no probe can be told on `underlay/{name}`");
-            let hint = format!("say `tunnel/{name}`, where packets are still in clear");
-            notes.error(span, message, hint);
-            return false;
-        }
-        matches
+        self.declared
+            .topology
+            .is_none_or(|topology| points::check(notes, span, pattern, topology))
     }
 
     /// Notes a window that ends before it opens.
@@ -194,31 +180,18 @@ impl Check<'_> {
         let Some(timeline) = self.declared.timeline.filter(|timeline| timeline.is_complete) else {
             return;
         };
-        let (event, delay, until, margin) = match &formula.window {
-            Window::Always => return,
-            Window::Within { limit, event, until } => (event, *limit, until, Duration::ZERO),
-            Window::From {
-                event,
-                delay,
-                until,
-                margin,
-            } => (event, *delay, until, *margin),
-        };
-        // An event that never fires is reported where it is declared.
-        let Some(opens) = timeline.moments.get(event) else {
+        let Some(Bounds {
+            opens,
+            delay,
+            closes,
+            margin,
+        }) = bounds(&formula.window, timeline)
+        else {
             return;
         };
-        let closes = match until {
-            Some(until) => timeline.moments.get(until).copied(),
-            None => Some(Moment {
-                at: timeline.total,
-                step: usize::MAX,
-            }),
-        };
-        let Some(closes) = closes else { return };
         let Some(last) = mentions.last() else { return };
         let span = locate(notes.source, self.that, self.text, last.offset, last.length);
-        if let Some(until) = until.as_ref().filter(|_| closes <= *opens) {
+        if let Some((event, until)) = opening_and_closing(&formula.window).filter(|_| closes <= opens) {
             let hint = format!("the timeline fires `{until}` first; a window ends with a later event");
             notes.error(
                 span,
@@ -237,7 +210,97 @@ impl Check<'_> {
                 message,
                 "let more time pass between the two in the timeline",
             );
+        } else {
+            self.halves(notes, formula, mentions, (opens, closes));
         }
+    }
+
+    /// Notes events across which a path cannot be compared, because the window holds nothing on one side of them.
+    fn halves(
+        &self,
+        notes: &mut Notes<'_>,
+        formula: &Formula,
+        mentions: &[Mention],
+        (opens, closes): (Moment, Moment),
+    ) {
+        let Some(timeline) = self.declared.timeline else {
+            return;
+        };
+        for clause in &formula.clauses {
+            let Clause::SamePath(event) = clause else { continue };
+            let Some(moment) = timeline.moments.get(event) else {
+                continue;
+            };
+            let of_event = |mention: &&Mention| mention.what == Mentioned::Event(event.clone());
+            let Some(mention) = mentions.iter().find(of_event) else {
+                continue;
+            };
+            if opens.at < moment.at && moment.at < closes.at {
+                continue;
+            }
+            let span = locate(notes.source, self.that, self.text, mention.offset, mention.length);
+            let message = format!(
+                "`{event}` fires {} into the timeline, not within the window, which is from {} to {}",
+                format_duration(moment.at),
+                format_duration(opens.at),
+                format_duration(closes.at)
+            );
+            notes.error(
+                span,
+                message,
+                "a path is compared before and after, both in the window",
+            );
+        }
+    }
+}
+
+/// A window on the timeline.
+struct Bounds {
+    opens: Moment,
+    delay: Duration,
+    closes: Moment,
+    margin: Duration,
+}
+
+/// Where a window lies; `None` when an event of it never fires, which is reported where the event is declared.
+fn bounds(window: &Window, timeline: &Timeline) -> Option<Bounds> {
+    let end = Moment {
+        at: timeline.total,
+        step: usize::MAX,
+    };
+    let moment = |event: &String| timeline.moments.get(event).copied();
+    let closing = |until: &Option<String>| until.as_ref().map_or(Some(end), moment);
+    let (opens, delay, closes, margin) = match window {
+        Window::Always => (Moment::default(), Duration::ZERO, end, Duration::ZERO),
+        Window::Within { limit, event, until } => (moment(event)?, *limit, closing(until)?, Duration::ZERO),
+        Window::From {
+            event,
+            delay,
+            until,
+            margin,
+        } => (moment(event)?, *delay, closing(until)?, *margin),
+        Window::During(phase) => {
+            let mut phases = timeline.phases.iter().skip_while(|other| other.name != *phase);
+            let from = phases.next()?.from;
+            let next = phases.next().map_or(end, |next| next.from);
+            (from, Duration::ZERO, next, Duration::ZERO)
+        }
+    };
+    Some(Bounds {
+        opens,
+        delay,
+        closes,
+        margin,
+    })
+}
+
+/// The events that open and close a window, if one closes it.
+fn opening_and_closing(window: &Window) -> Option<(&str, &str)> {
+    match window {
+        Window::Within { event, until, .. } | Window::From { event, until, .. } => {
+            until.as_ref().map(|until| (event.as_str(), until.as_str()))
+        }
+        Window::Always | Window::During(_) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Name, Resolved};
 use crate::document::{Entry, Node, Notes, Span, Value};
 use crate::model::{Flow, PodRef, Protocol, ServiceRef, Stream};
 use crate::names;
-use crate::quantity::{QuantityError, parse_rate, parse_size};
+use crate::quantity::{DSCP_MAX, QuantityError, parse_rate, parse_size};
 
 pub(super) const FLOW: Kind = Kind {
     singular: "flow",
@@ -48,7 +48,7 @@ pub(super) fn resolve(notes: &mut Notes<'_>, entry: Option<&Entry>, inventory: &
 }
 
 fn flow(notes: &mut Notes<'_>, entry: &Entry, inventory: &Inventory) -> Option<Flow> {
-    const KEYS: [&str; 6] = ["from", "to", "udp", "tcp", "rate", "size"];
+    const KEYS: [&str; 7] = ["from", "to", "udp", "tcp", "rate", "size", "dscp"];
     let what = format!("flow `{}`", entry.key.text);
     let fields = Fields::of(notes, entry.key.span, &entry.value, &what, &KEYS)?;
     let from = fields
@@ -93,12 +93,17 @@ fn flow(notes: &mut Notes<'_>, entry: &Entry, inventory: &Inventory) -> Option<F
     let size = fields
         .optional("size")
         .map_or(Some(SIZE_DEFAULT_BYTES), |entry| size(notes, &entry.value));
+    let dscp = fields.optional("dscp").map_or(Some(0), |entry| {
+        let dscp = integer(notes, &entry.value, "a DSCP", 0..=i64::from(DSCP_MAX));
+        dscp.and_then(|dscp| u8::try_from(dscp).ok())
+    });
     Some(Flow {
         from: from?,
         to: to?,
         streams: streams.into_iter().collect(),
         rate_pps: rate?,
         size_bytes: size?,
+        dscp: dscp?,
     })
 }
 

@@ -7,25 +7,35 @@ use super::fields::{Fields, list, set, string};
 use super::{Name, events, flows, unknown};
 use crate::document::{Entry, Meaning, Node, Notes, Scalar, Span, Value};
 use crate::model::Step;
+use crate::names;
 use crate::quantity::{format_duration, parse_duration};
 
 /// Longest run that a timeline may ask for.
 const TOTAL_MAX: Duration = Duration::from_secs(10 * 60);
 
 const STEP_FORM: &str =
-    "a step: `start: [FLOW, …]`, a duration such as `500ms`, the name of an event, or `stop`";
+    "a step: `start: [FLOW, …]`, `phase: NAME`, a duration such as `500ms`, the name of an event, or `stop`";
 
 /// The steps, and when each event fires, counted from the beginning.
 pub(super) struct Timeline {
     pub(super) steps: Vec<Step>,
     pub(super) moments: BTreeMap<String, Moment>,
+    /// The phases, in order.
+    pub(super) phases: Vec<Phase>,
     pub(super) total: Duration,
     /// Whether every step is in order, so that the moments hold.
     pub(super) is_complete: bool,
 }
 
+/// When a phase begins.
+pub(super) struct Phase {
+    pub(super) name: String,
+    pub(super) from: Moment,
+    line: usize,
+}
+
 /// When an event fires.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment {
     pub(super) at: Duration,
     /// Its index in the timeline, which orders events of the same time.
@@ -47,6 +57,7 @@ pub(super) fn resolve(
         timeline: Timeline {
             steps: Vec::new(),
             moments: BTreeMap::new(),
+            phases: Vec::new(),
             total: Duration::ZERO,
             is_complete: true,
         },
@@ -77,9 +88,19 @@ struct Walk<'d> {
 impl Walk<'_> {
     fn step(&mut self, notes: &mut Notes<'_>, index: usize, item: &Node) -> Option<Step> {
         if matches!(item.value, Value::Mapping(_)) {
-            let fields = Fields::of(notes, item.span, item, "a step", &["start"])?;
-            let start = fields.required(notes, "start")?;
-            return Some(Step::Start(self.start(notes, &start.value)));
+            let keys = ["start", "phase"];
+            let fields = Fields::of(notes, item.span, item, "a step", &keys)?;
+            return match (fields.optional("phase"), fields.optional("start")) {
+                (Some(phase), None) => self.phase(notes, index, &phase.value),
+                (Some(_), Some(start)) => {
+                    notes.error(start.key.span, "a step does one thing", "make two steps of it");
+                    None
+                }
+                (None, _) => {
+                    let start = fields.required(notes, "start")?;
+                    Some(Step::Start(self.start(notes, &start.value)))
+                }
+            };
         }
         if let Value::Scalar(Scalar {
             text,
@@ -129,6 +150,33 @@ impl Walk<'_> {
         let names: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
         self.started.extend(names.iter().map(|name| (name.clone(), line)));
         names
+    }
+
+    fn phase(&mut self, notes: &mut Notes<'_>, index: usize, node: &Node) -> Option<Step> {
+        const FORM: &str = "the name of a phase";
+        let name = string(notes, node, FORM)?;
+        if !names::is_identifier(name) {
+            let hint = "a name has at most 63 of `a-z`, `0-9` and `-`, and begins with a letter";
+            notes.error(node.span, format!("expected {FORM}, found `{name}`"), hint);
+            return None;
+        }
+        if let Some(earlier) = self.timeline.phases.iter().find(|phase| phase.name == name) {
+            let hint = format!(
+                "it already begins on line {}; give this one another name",
+                earlier.line
+            );
+            notes.error(node.span, format!("phase `{name}` begins twice"), hint);
+            return None;
+        }
+        self.timeline.phases.push(Phase {
+            name: name.to_owned(),
+            from: Moment {
+                at: self.timeline.total,
+                step: index,
+            },
+            line: node.span.line,
+        });
+        Some(Step::Phase(name.to_owned()))
     }
 
     fn wait(&mut self, notes: &mut Notes<'_>, span: Span, text: &str) -> Option<Step> {

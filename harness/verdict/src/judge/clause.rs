@@ -4,11 +4,19 @@
 //! seen only where the capture is complete. Delivery is the receiver's word: having arrived always counts, not
 //! having arrived only where no receiver's host dropped anything.
 
-use scenario::assertion::{Clause, PointKind, PointSet};
+mod carriage;
+mod observed;
+mod way;
 
+use std::collections::BTreeSet;
+
+use scenario::assertion::{Clause, PathPattern, PointKind, PointSet};
+
+use super::across::Sides;
 use super::capture::Capture;
 use crate::evidence::{CapturePoint, Hop, ProbeJourney};
-use crate::trace::HopTrace;
+use carriage::Carriage;
+use way::Way;
 
 /// Whether a journey satisfies a clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,33 +67,38 @@ enum Foreign {
 /// A clause made ready for the points of one run.
 pub(super) struct Test<'a> {
     pub(super) clause: &'a Clause,
+    points: &'a [CapturePoint],
     /// For each point: whether it is in the clause's set.
     wanted: Vec<bool>,
     /// Whether not being seen at any wanted point means not having been there.
     wanted_complete: bool,
+    /// Whether it is a `via` with a tunnel in its set.
+    names_tunnels: bool,
     foreign: Vec<Foreign>,
     foreign_complete: bool,
+    /// Whether not having been seen anywhere means not having been anywhere.
+    all_complete: bool,
     /// Whether not having arrived means not having reached the receiver's host.
     receivers_complete: bool,
+    way: Way,
+    carriage: Carriage,
 }
 
 impl<'a> Test<'a> {
-    pub(super) fn new(clause: &'a Clause, capture: &Capture<'_>) -> Self {
+    pub(super) fn new(clause: &'a Clause, capture: &Capture<'a>) -> Self {
+        let points = capture.evidence.points.as_slice();
         let none = PointSet(Vec::new());
         let (set, only) = match clause {
             Clause::Via { points, only } => (points, *only),
-            Clause::Avoiding(points) | Clause::At(points) => (points, false),
-            Clause::Delivered => (&none, false),
+            Clause::Avoiding(points) | Clause::At(points) | Clause::Dropped(Some(points)) => (points, false),
+            _ => (&none, false),
         };
-        let points = &capture.evidence.points;
-        let wanted: Vec<bool> = points
-            .iter()
-            .map(|point| set.contains(point.kind, &point.name, point.service_vpn))
-            .collect();
-        let foreign: Vec<Foreign> = points
-            .iter()
-            .map(|point| if only { foreign(set, point) } else { Foreign::Never })
-            .collect();
+        let wanted: Vec<bool> = points.iter().map(|point| set.contains(&point.name())).collect();
+        let foreign = if only {
+            foreign(points, &wanted)
+        } else {
+            vec![Foreign::Never; points.len()]
+        };
         let complete_where = |relevant: &dyn Fn(usize) -> bool| {
             capture
                 .complete
@@ -93,21 +106,41 @@ impl<'a> Test<'a> {
                 .enumerate()
                 .all(|(index, complete)| *complete || !relevant(index))
         };
+        let no_way = PathPattern(Vec::new());
+        let way = match clause {
+            Clause::Along(path) => path,
+            _ => &no_way,
+        };
         Self {
             clause,
+            points,
             wanted_complete: wanted.contains(&true) && complete_where(&|index| wanted[index]),
+            names_tunnels: matches!(clause, Clause::Via { .. })
+                && points
+                    .iter()
+                    .zip(&wanted)
+                    .any(|(point, wanted)| *wanted && point.kind == PointKind::Tunnel),
             foreign_complete: complete_where(&|index| foreign[index] != Foreign::Never),
+            all_complete: complete_where(&|_| true),
             receivers_complete: capture.evidence.receiver_drops == 0,
             wanted,
             foreign,
+            way: Way::new(way, points),
+            carriage: Carriage::new(points, &capture.complete),
         }
     }
 
-    pub(super) fn read(&self, journey: &ProbeJourney) -> Reading {
+    /// What it says of a journey. `sides` is of its lane, if the clause is about both sides of an event.
+    pub(super) fn read(&self, journey: &ProbeJourney, sides: Option<&Sides>) -> Reading {
         match self.clause {
+            Clause::SamePath(_) => sides.map_or(Reading::TRUE, |sides| sides.read(journey)),
             Clause::At(_) => self.seen(journey),
             Clause::Avoiding(_) => self.seen(journey).not(),
+            Clause::Along(_) => self.way.read(journey, self.all_complete),
             Clause::Delivered => self.delivered(journey),
+            Clause::Dropped(by) => self.dropped(journey, by.is_some()),
+            Clause::Encapsulated(carrier) => self.carriage.read(journey, *carrier),
+            Clause::Dscp(dscp) => self.marked(journey, *dscp),
             Clause::Via { .. } => {
                 let strayed = Reading::seen(self.foreign_hop(journey).is_some(), self.foreign_complete);
                 self.seen(journey).and(self.delivered(journey)).and(strayed.not())
@@ -115,38 +148,20 @@ impl<'a> Test<'a> {
         }
     }
 
-    /// What the journey did with regard to the clause, as a fragment for people.
-    pub(super) fn observed(&self, journey: &ProbeJourney, capture: &Capture<'_>) -> String {
-        let points = &capture.evidence.points;
-        let name = |hop: &Hop| {
-            points
-                .get(usize::from(hop.point))
-                .map_or_else(String::new, |point| HopTrace::new(point, hop).to_string())
-        };
-        let last_seen = || {
-            journey.hops.last().map_or_else(
-                || "seen nowhere".to_owned(),
-                |h| format!("last seen at {}", name(h)),
-            )
-        };
-        let wanted_hop = || journey.hops.iter().find(|hop| self.is_wanted(hop));
+    /// What it says of a journey of which no delivery is asked.
+    pub(super) fn read_lossy(&self, journey: &ProbeJourney, sides: Option<&Sides>) -> Reading {
         match self.clause {
-            Clause::Delivered if journey.delivered_ns.is_some() => "delivered".to_owned(),
-            Clause::Delivered => format!("not delivered, {}", last_seen()),
-            Clause::At(set) | Clause::Avoiding(set) => match wanted_hop() {
-                Some(hop) => format!("seen at {}", name(hop)),
-                None => format!("not seen at {set}"),
-            },
-            Clause::Via { points: set, .. } => match (self.foreign_hop(journey), wanted_hop()) {
-                (Some(hop), _) => format!("seen at {}", name(hop)),
-                (None, _) if journey.delivered_ns.is_none() => format!("not delivered, {}", last_seen()),
-                (None, Some(hop)) => format!("seen at {}", name(hop)),
-                (None, None) => match journey.hops.iter().find(|hop| self.is_tunnel(hop, capture)) {
-                    Some(hop) => format!("not seen at {set}, but at {}", name(hop)),
-                    None => format!("delivered without being seen at {set}"),
-                },
-            },
+            Clause::Delivered => Reading::TRUE,
+            Clause::Via { .. } if journey.delivered_ns.is_none() => {
+                Reading::seen(self.foreign_hop(journey).is_some(), self.foreign_complete).not()
+            }
+            _ => self.read(journey, sides),
         }
+    }
+
+    /// Whether a sighting is at a tunnel other than those that a `via` names, if it names any.
+    pub(super) fn is_detour(&self, hop: &Hop) -> bool {
+        self.names_tunnels && self.kind(hop) == Some(PointKind::Tunnel) && !self.is_wanted(hop)
     }
 
     fn delivered(&self, journey: &ProbeJourney) -> Reading {
@@ -160,16 +175,38 @@ impl<'a> Test<'a> {
         )
     }
 
-    fn is_wanted(&self, hop: &Hop) -> bool {
-        self.wanted.get(usize::from(hop.point)).copied().unwrap_or(false)
+    /// Where it was lost is where it was seen last; what was missed later would tell otherwise.
+    fn dropped(&self, journey: &ProbeJourney, by_wanted: bool) -> Reading {
+        let there = self
+            .last_seen(journey)
+            .is_some_and(|hop| !by_wanted || self.is_wanted(hop));
+        let last_seen = Reading {
+            holds: there,
+            certain: self.all_complete,
+        };
+        self.delivered(journey).not().and(last_seen)
     }
 
-    fn is_tunnel(&self, hop: &Hop, capture: &Capture<'_>) -> bool {
-        capture
-            .evidence
-            .points
-            .get(usize::from(hop.point))
-            .is_some_and(|point| point.kind == PointKind::Tunnel)
+    fn marked(&self, journey: &ProbeJourney, dscp: u8) -> Reading {
+        let other = journey.hops.iter().any(|hop| hop.dscp != dscp);
+        Reading {
+            holds: !other && !journey.hops.is_empty(),
+            certain: other || self.all_complete,
+        }
+    }
+
+    /// The last sighting of the packet itself, not of a copy of it.
+    fn last_seen<'j>(&self, journey: &'j ProbeJourney) -> Option<&'j Hop> {
+        let is_copy = |hop: &&Hop| self.kind(hop) == Some(PointKind::Inspection);
+        journey.hops.iter().rev().find(|hop| !is_copy(hop))
+    }
+
+    fn kind(&self, hop: &Hop) -> Option<PointKind> {
+        self.points.get(usize::from(hop.point)).map(|point| point.kind)
+    }
+
+    fn is_wanted(&self, hop: &Hop) -> bool {
+        self.wanted.get(usize::from(hop.point)).copied().unwrap_or(false)
     }
 
     fn foreign_hop<'j>(&self, journey: &'j ProbeJourney) -> Option<&'j Hop> {
@@ -178,21 +215,26 @@ impl<'a> Test<'a> {
             .iter()
             .find(|hop| match self.foreign.get(usize::from(hop.point)) {
                 Some(Foreign::Always) => true,
-                Some(Foreign::InClear) => !hop.encapsulated,
+                Some(Foreign::InClear) => hop.carried.is_none(),
                 Some(Foreign::Never) | None => false,
             })
     }
 }
 
-/// Whether a point matches one alternative of a point set.
+/// What each point means where nothing but the wanted ones may be seen.
 ///
 /// What goes to an inspection service is a copy: the packet itself goes its way.
-fn foreign(set: &PointSet, point: &CapturePoint) -> Foreign {
-    let is_in = |kind, service_vpn| set.contains(kind, &point.name, service_vpn);
-    match point.kind {
+fn foreign(points: &[CapturePoint], wanted: &[bool]) -> Vec<Foreign> {
+    let tunnels = points
+        .iter()
+        .zip(wanted)
+        .filter(|(point, wanted)| **wanted && point.kind == PointKind::Tunnel);
+    let tunnels: BTreeSet<&str> = tunnels.map(|(point, _)| point.name.as_str()).collect();
+    let each = points.iter().zip(wanted).map(|(point, wanted)| match point.kind {
         PointKind::Node | PointKind::Inspection => Foreign::Never,
-        kind if is_in(kind, point.service_vpn) => Foreign::Never,
-        PointKind::Underlay if is_in(PointKind::Tunnel, None) => Foreign::InClear,
+        _ if *wanted => Foreign::Never,
+        PointKind::Underlay if tunnels.contains(point.name.as_str()) => Foreign::InClear,
         PointKind::Tunnel | PointKind::Underlay => Foreign::Always,
-    }
+    });
+    each.collect()
 }

@@ -5,11 +5,14 @@ use std::ops::Range;
 use scenario::assertion::{Amount, Quantifier};
 
 use super::Claim;
+use super::across::Sides;
+use super::budget::{self, Overdraft};
 use super::capture::Capture;
 use super::clause::Reading;
+use super::quantifier::{allowed, is_strict, is_universal};
 use crate::evidence::ProbeJourney;
 use crate::streams::{Lane, TunnelTally};
-use crate::{CounterExample, PointKind, ProbeTrace, Reason, StreamDoubt, StreamVerdict};
+use crate::{CounterExample, PointKind, ProbeTrace, Reason, Spending, StreamDoubt, StreamVerdict};
 
 /// What a lane says about a claim.
 pub(super) struct LaneFinding<'e> {
@@ -23,6 +26,10 @@ pub(super) struct LaneFinding<'e> {
     pub(super) proved_bad: Option<(usize, usize)>,
     /// The first and last violation at face value.
     pub(super) seeming_bad: Option<(usize, usize)>,
+    /// For each clause: the paths that it compares.
+    sides: Vec<Option<Sides>>,
+    /// The limit of the budget that refutes the claim, where no probe does.
+    overdraft: Option<Overdraft>,
     /// Why the claim is not proved, as far as this lane is concerned.
     doubts: Vec<StreamDoubt>,
 }
@@ -34,18 +41,15 @@ struct Probe<'e> {
     certain: bool,
 }
 
-/// Whether a claim is about every probe, so that one unseen probe could refute it.
-pub(super) fn is_universal(quantifier: Quantifier) -> bool {
-    !matches!(
-        quantifier,
-        Quantifier::Some | Quantifier::AtLeast(Amount::Count(_))
-    )
-}
-
 impl<'e> LaneFinding<'e> {
     pub(super) fn of(lane: &'e Lane<'e>, claim: &Claim<'_>, capture: &Capture<'e>) -> Self {
         let in_window = window_slice(lane, claim);
-        let probes = read(in_window, claim);
+        let sides: Vec<Option<Sides>> = claim
+            .across
+            .iter()
+            .map(|across| across.map(|at_ns| Sides::of(in_window, at_ns, capture)))
+            .collect();
+        let probes = read(in_window, claim, &sides);
         let counted = counted(&probes, claim);
         let tally = Tally::of(&probes[counted.clone()]);
         let mut finding = Self {
@@ -56,8 +60,11 @@ impl<'e> LaneFinding<'e> {
             seeming_bad: extremes(&probes, &counted, |probe| probe.bad),
             probes,
             doubts: Vec::new(),
+            sides,
+            overdraft: None,
         };
         finding.decide(claim, &tally);
+        finding.spend(claim, capture);
         if is_universal(claim.formula.quantifier) {
             finding.doubts.extend(capture_hole(in_window, capture));
         }
@@ -69,7 +76,11 @@ impl<'e> LaneFinding<'e> {
         let (needed, considered) = match quantifier {
             Quantifier::Some => (1, tally.probes),
             Quantifier::AtLeast(Amount::Count(count)) => (count.max(1), tally.probes),
-            _ => (claim.min_probes.max(1), self.settled_probes(claim, tally)),
+            _ => {
+                let settled = self.settled_probes(claim, tally) + self.cleared(claim);
+                let sides = self.sides.iter().flatten().map(Sides::probes);
+                (claim.min_probes.max(1), sides.fold(settled, u64::min))
+            }
         };
         let allowed = allowed(quantifier, tally.probes);
         let too_few = considered < needed;
@@ -88,12 +99,47 @@ impl<'e> LaneFinding<'e> {
         }
     }
 
+    /// Holds what the probes spent against the budget.
+    fn spend(&mut self, claim: &Claim<'_>, capture: &Capture<'_>) {
+        let journeys: Vec<_> = self.probes.iter().map(|probe| probe.journey).collect();
+        let spending = budget::spending(&journeys, &claim.clauses, claim.span.origin_ns);
+        self.verdict.spending = spending;
+        if claim.budget.is_empty() {
+            return;
+        }
+        let (considered, needed) = (journeys.len() as u64, claim.min_probes.max(1));
+        if considered < needed && !is_universal(claim.formula.quantifier) {
+            self.doubts.push(StreamDoubt::TooFewProbes { considered, needed });
+        }
+        let overdrafts = budget::overdrafts(claim.budget, &spending, &journeys, &claim.clauses, capture);
+        match overdrafts.into_iter().next() {
+            Some(Overdraft {
+                doubt: Some(doubt), ..
+            }) => self.doubts.push(doubt),
+            Some(overdraft) if !self.refuted => {
+                self.refuted = true;
+                self.proved_bad = Some(overdraft.probes);
+                self.overdraft = Some(overdraft);
+            }
+            _ => {}
+        }
+    }
+
     /// The probes that a universal claim rests on: with `within`, those from convergence on.
     fn settled_probes(&self, claim: &Claim<'_>, tally: &Tally) -> u64 {
         if claim.span.limit_ns.is_some() && is_strict(claim.formula.quantifier) {
             self.probes.iter().rev().take_while(|probe| !probe.bad).count() as u64
         } else {
             tally.probes
+        }
+    }
+
+    /// The exempt probes that a claim rests on: where something is forbidden, they were found not to do it.
+    fn cleared(&self, claim: &Claim<'_>) -> u64 {
+        if claim.forbids() && claim.span.limit_ns.is_none() {
+            self.verdict.exempt
+        } else {
+            0
         }
     }
 
@@ -133,19 +179,19 @@ impl<'e> LaneFinding<'e> {
         capture: &Capture<'_>,
     ) -> CounterExample {
         let journey = self.probes[index].journey;
-        let (expected, observed) = if claim.forbids() {
+        let (expected, observed) = if let Some(overdraft) = &self.overdraft {
+            (overdraft.expected.clone(), overdraft.observed.clone())
+        } else if claim.forbids() {
             let clauses: Vec<String> = claim.clauses.iter().map(|test| test.clause.to_string()).collect();
-            let observed: Vec<String> = claim
-                .clauses
-                .iter()
-                .map(|test| test.observed(journey, capture))
-                .collect();
+            let observed: Vec<String> = claim.clauses.iter().map(|test| test.observed(journey)).collect();
             (format!("not {}", clauses.join(" ")), observed.join(", "))
         } else {
-            let broken = claim.clauses.iter().filter(|test| !test.read(journey).holds);
-            let broken = broken.max_by_key(|test| test.read(journey).certain);
-            broken.map_or_else(Default::default, |test| {
-                (test.clause.to_string(), test.observed(journey, capture))
+            let readings = claim.clauses.iter().zip(&self.sides);
+            let readings = readings.map(|(test, sides)| (test, claim.read(test, journey, sides.as_ref())));
+            let broken = readings.filter(|(_, reading)| !reading.holds);
+            let broken = broken.max_by_key(|(_, reading)| reading.certain);
+            broken.map_or_else(Default::default, |(test, _)| {
+                (test.clause.to_string(), test.observed(journey))
             })
         };
         CounterExample {
@@ -195,11 +241,6 @@ fn count(probes: &[Probe<'_>], is: impl Fn(&Probe<'_>) -> bool) -> u64 {
     probes.iter().filter(|probe| is(probe)).count() as u64
 }
 
-/// `all` and `no`: not one violation is allowed, so that convergence has a meaning.
-fn is_strict(quantifier: Quantifier) -> bool {
-    matches!(quantifier, Quantifier::All | Quantifier::No)
-}
-
 fn window_slice<'e>(lane: &'e Lane<'e>, claim: &Claim<'_>) -> &'e [&'e ProbeJourney] {
     let from = lane
         .journeys
@@ -211,17 +252,20 @@ fn window_slice<'e>(lane: &'e Lane<'e>, claim: &Claim<'_>) -> &'e [&'e ProbeJour
 }
 
 /// Reads every probe that is not exempt.
-fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>) -> Vec<Probe<'e>> {
+fn read<'e>(journeys: &[&'e ProbeJourney], claim: &Claim<'_>, sides: &[Option<Sides>]) -> Vec<Probe<'e>> {
     let mut probes = Vec::with_capacity(journeys.len());
     for journey in journeys {
-        let exempt = claim.unless.as_ref().map(|test| test.read(journey));
+        let exempt = claim.unless.as_ref().map(|test| test.read(journey, None));
         if exempt.is_some_and(|reading| reading.holds) {
             continue;
         }
         let reading = claim
             .clauses
             .iter()
-            .fold(Reading::TRUE, |sum, test| sum.and(test.read(journey)));
+            .zip(sides)
+            .fold(Reading::TRUE, |sum, (test, sides)| {
+                sum.and(claim.read(test, journey, sides.as_ref()))
+            });
         let bad = reading.holds == claim.forbids();
         if bad && in_flight_at_the_end(journey, claim) {
             continue;
@@ -267,24 +311,6 @@ fn extremes(
     let mut indices = counted.clone().filter(|index| is(&probes[*index]));
     let first = indices.next()?;
     Some((first, indices.next_back().unwrap_or(first)))
-}
-
-/// How many of `probes` may speak against a claim. Of `at least N` there are N probes or more.
-fn allowed(quantifier: Quantifier, probes: u64) -> u64 {
-    match quantifier {
-        Quantifier::All | Quantifier::No => 0,
-        Quantifier::Some => probes.saturating_sub(1),
-        Quantifier::AtLeast(Amount::Count(count)) => probes.saturating_sub(count),
-        Quantifier::AtLeast(Amount::Percent(share)) => probes - share_of(share, probes).ceil() as u64,
-        Quantifier::AtMost(Amount::Count(count)) => count,
-        Quantifier::AtMost(Amount::Percent(share)) => share_of(share, probes).floor() as u64,
-    }
-}
-
-/// A share of a count, rounded to a millionth of a probe: 32.2 percent of 500 is 161, not 161.00000000000003.
-fn share_of(percent: f64, probes: u64) -> f64 {
-    let exact = percent.clamp(0.0, 100.0) * probes as f64 / 100.0;
-    (exact * 1e6).round() / 1e6
 }
 
 /// When the last bad probe was sent and the first good one after it.
@@ -335,6 +361,7 @@ fn stream_verdict(
         undecided: count(&probes[counted.clone()], |probe| !probe.certain),
         convergence_ns: convergence(probes, claim),
         per_tunnel: tunnels.counts(),
+        spending: Spending::default(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Twins: every form of claim with evidence that bears it out and evidence that breaks it.
 
+mod budgets;
+mod clauses;
+mod sides;
 mod soundness;
 
 use rstest::rstest;

@@ -16,7 +16,7 @@ pub(super) struct Span {
     pub(super) from_ns: u64,
     /// First send time after it.
     pub(super) until_ns: u64,
-    /// When the event that ends the window fired.
+    /// When the event that ends the window fired, or the phase after it began.
     pub(super) closed_ns: Option<u64>,
     /// With `within`: the longest convergence, counted from the origin.
     pub(super) limit_ns: Option<u64>,
@@ -33,6 +33,16 @@ impl Span {
                 closed_ns: None,
                 limit_ns: None,
             },
+            Window::During(phase) => {
+                let (origin_ns, closed_ns) = phase_span(evidence, phase)?;
+                Self {
+                    origin_ns,
+                    from_ns: origin_ns,
+                    until_ns: closed_ns.unwrap_or(u64::MAX),
+                    closed_ns,
+                    limit_ns: None,
+                }
+            }
             Window::Within { limit, event, until } => {
                 let origin_ns = first_firing(evidence, event, 0)?;
                 let closed_ns = closing(evidence, until.as_deref(), origin_ns)?;
@@ -73,10 +83,11 @@ impl Span {
     }
 }
 
-/// The event that a window opens with.
+/// The event that a window opens with, or the phase that it is.
 pub(super) fn opening_event(window: &Window) -> Option<String> {
     match window {
         Window::Always => None,
+        Window::During(phase) => Some(format!("phase {phase}")),
         Window::Within { event, .. } | Window::From { event, .. } => Some(event.clone()),
     }
 }
@@ -87,7 +98,16 @@ fn closing(evidence: &Evidence, event: Option<&str>, not_before_ns: u64) -> Resu
         .transpose()
 }
 
-fn first_firing(evidence: &Evidence, event: &str, not_before_ns: u64) -> Result<u64, Reason> {
+/// When a phase began, and when the next one did.
+fn phase_span(evidence: &Evidence, phase: &str) -> Result<(u64, Option<u64>), Reason> {
+    let mut phases = evidence.phases.iter().skip_while(|mark| mark.name != phase);
+    let began = phases.next().ok_or_else(|| Reason::PhaseNeverBegan {
+        phase: phase.to_owned(),
+    })?;
+    Ok((began.from_ns, phases.next().map(|next| next.from_ns)))
+}
+
+pub(super) fn first_firing(evidence: &Evidence, event: &str, not_before_ns: u64) -> Result<u64, Reason> {
     let firings = evidence
         .events
         .iter()

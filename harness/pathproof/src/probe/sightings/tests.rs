@@ -9,7 +9,11 @@ const SIZE: usize = 64;
 fn sink() -> (Sightings, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let files = PcapngFiles::create(folder.path(), &["a:tunnel/t".to_owned()]).unwrap();
-    (Sightings::new(RUN, vec![4789], files), folder)
+    let ports = TunnelPorts {
+        vxlan: vec![4789],
+        wireguard: vec![51_820],
+    };
+    (Sightings::new(RUN, ports, 1, files), folder)
 }
 
 fn probe(run: u64, sequence: u64) -> Vec<u8> {
@@ -84,8 +88,8 @@ fn a_udp_probe_is_sighted_where_and_when_it_was() {
         (1, Direction::Request, 3)
     );
     assert_eq!(
-        (sighting.hop.point, sighting.hop.at_ns, sighting.hop.encapsulated),
-        (0, 100, false)
+        (sighting.hop.point, sighting.hop.at_ns, sighting.hop.carried),
+        (0, 100, None)
     );
 }
 
@@ -180,4 +184,17 @@ fn every_frame_is_in_the_capture_file() {
     let len = udp(&probe(RUN, 3)).len();
     assert_eq!(packets[0], (100, len, len));
     assert_eq!(packets.len(), 2);
+}
+
+#[test]
+fn what_is_encrypted_is_counted_and_sights_nothing() {
+    let (mut sink, _folder) = sink();
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2([2; 6], [3; 6])
+        .ipv4([100, 64, 0, 1], [100, 64, 0, 3], 64)
+        .udp(51_820, 51_820);
+    builder.write(&mut frame, &probe(RUN, 3)).unwrap();
+    see(&mut sink, &frame);
+    assert_eq!((sink.seen.len(), sink.strays), (0, 0));
+    assert_eq!(sink.hidden, [BTreeMap::from([(Encapsulation::Wireguard, 1)])]);
 }

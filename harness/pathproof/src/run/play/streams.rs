@@ -69,7 +69,8 @@ impl Player<'_> {
         self.serve(stream, &backend)?;
         let pod = self.pod(&stream.flow, &stream.from)?;
         let ports = &self.context.ports;
-        let connection = Connection::open(pod.netns(), stream.protocol, backend.address, ports).await;
+        let connection =
+            Connection::open(pod.netns(), stream.protocol, backend.address, ports, stream.dscp).await;
         let connection = connection.map_err(|source| PlayError::Agent {
             flow: stream.flow.clone(),
             source,
@@ -190,12 +191,12 @@ impl Player<'_> {
             earlier.abort();
         }
         let (next, ports) = (running.next.clone(), Arc::clone(&self.context.ports));
-        let (protocol, address) = (stream.protocol, backend.address);
+        let (protocol, address, dscp) = (stream.protocol, backend.address, stream.dscp);
         running.backend = backend;
         // The way there may be cut: time goes on meanwhile.
         running.connecting = Some(self.played.agents.spawn(async move {
             loop {
-                if let Ok(connection) = Connection::open(pod.netns(), protocol, address, &ports).await {
+                if let Ok(connection) = Connection::open(pod.netns(), protocol, address, &ports, dscp).await {
                     next.send(connection).ok();
                     return;
                 }

@@ -23,6 +23,7 @@ fn stream(protocol: Protocol) -> StreamPlan {
         interval_us: 1,
         phase_us: 0,
         size_bytes: 64,
+        dscp: 0,
     }
 }
 
