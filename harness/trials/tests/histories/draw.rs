@@ -248,6 +248,7 @@ impl Draw {
             Some("/dataservice/template/policy/vsmart/activate"),
         ]);
         Requests {
+            after: None,
             count: self.count(),
             method: method.map(str::to_owned),
             path: path.map(str::to_owned),
