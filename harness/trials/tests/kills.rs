@@ -212,13 +212,10 @@ impl Siege {
     }
 }
 
-/// What becomes of the packets of a Service that asks for this, while no tunnel is known to meet a class.
+/// What becomes of the packets of a Service that asks for this, while all tunnels are up and meet every class.
 fn fate_of(asked: &[(&str, &str)]) -> Fate {
-    let said = |wanted: &str| asked.iter().find(|(key, _)| *key == wanted);
-    match (said("tunnel"), said("sla")) {
-        (Some((_, color)), None) => Fate::over(color),
-        _ => Fate::Dropped,
-    }
+    let tunnel = asked.iter().find(|(key, _)| *key == "tunnel");
+    tunnel.map_or(Fate::Dropped, |(_, color)| Fate::over(color))
 }
 
 /// As the Manager was found.
